@@ -1,0 +1,82 @@
+//! Items and their changes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ItemId, Timestamp};
+
+/// An item as the catalogue knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    pub item_id: ItemId,
+    pub title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brand: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<f64>,
+    /// ISO 4217 of `price`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
+    /// When the shop first offered it; makes an item "new".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_from: Option<Timestamp>,
+    /// A hidden item is never recommended or found.
+    #[serde(default)]
+    pub hidden: bool,
+    #[serde(default = "yes")]
+    pub in_stock: bool,
+    /// The shop's own properties.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub properties: serde_json::Map<String, serde_json::Value>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Item {
+    pub fn new(item_id: ItemId, title: impl Into<String>) -> Self {
+        Self {
+            item_id,
+            title: title.into(),
+            category: None,
+            brand: None,
+            price: None,
+            currency: None,
+            description: None,
+            image_url: None,
+            available_from: None,
+            hidden: false,
+            in_stock: true,
+            properties: serde_json::Map::new(),
+        }
+    }
+
+    /// Whether it may be shown to anybody at `now`.
+    pub fn is_available(&self, now: Timestamp) -> bool {
+        !self.hidden && self.in_stock && self.available_from.is_none_or(|from| from <= now)
+    }
+}
+
+/// A change of the catalogue. `Put` replaces, `Delete` removes; a PATCH is merged by the gateway into a `Put`, so that
+/// the newest record of an item is its whole state and the topic can be compacted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CatalogChange {
+    Put(Item),
+    Delete(ItemId),
+}
+
+impl CatalogChange {
+    pub fn item_id(&self) -> &ItemId {
+        match self {
+            Self::Put(item) => &item.item_id,
+            Self::Delete(item_id) => item_id,
+        }
+    }
+}

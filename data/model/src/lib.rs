@@ -1,0 +1,24 @@
+//! The domain's words as types, and the event schema with its version.
+//!
+//! Everything that two parts of Waggle must agree on by name lives here: identities ([`ids`]), time ([`time`]), what
+//! is in the log ([`event`], [`answer`], [`catalog`]), what a request-time answer is made of ([`candidate`]), the
+//! public JSON form of an event ([`wire`]) and the versioned binary form of a log record ([`codec`]).
+//!
+//! No I/O and no clock beyond [`Timestamp::now`]. Start reading at [`event::Event`].
+
+pub mod answer;
+pub mod candidate;
+pub mod catalog;
+pub mod codec;
+pub mod event;
+pub mod ids;
+pub mod time;
+pub mod wire;
+
+pub use answer::{Answer, AnsweredItem, Placement, Rung, Watermark};
+pub use candidate::{Candidate, CandidateSource, Scored, SourceScore};
+pub use catalog::{CatalogChange, Item};
+pub use codec::{CodecError, SCHEMA_VERSION, decode_event, encode_event};
+pub use event::{Event, EventBody, Impression, Interaction, InteractionKind, Person, UserChange};
+pub use ids::{AnswerId, EventId, IdError, ItemId, ItemIdx, ItemKey, PersonKey, SessionId, SnapshotVersion, UserId};
+pub use time::Timestamp;

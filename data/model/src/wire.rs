@@ -1,0 +1,164 @@
+//! The public JSON form of an event, and the checks between it and an [`Event`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    AnswerId, Event, EventBody, EventId, Impression, Interaction, InteractionKind, ItemId, Person, SessionId, Timestamp,
+    UserId, event::SeenItem,
+};
+
+/// Most items in one impression.
+pub const MAX_IMPRESSION_ITEMS: usize = 500;
+/// Most bytes of one event's `context`, as JSON.
+pub const MAX_CONTEXT_BYTES: usize = 16 * 1024;
+/// Longest name of a kind, currency or order, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
+
+/// One element of `POST /v1/events`. Ids are kept as plain strings here, so that one bad id rejects its event with a
+/// sentence instead of the whole batch.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WireEvent {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// `view`, `click`, `cart`, `purchase`, `rating`, `like`, `dislike`, `dismiss`, `purchase_cancelled`,
+    /// `impression`, or a kind of the installation's own.
+    pub r#type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_id: Option<String>,
+    /// For `impression`: what came into view.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<WireSeenItem>>,
+    /// RFC 3339; the time of arrival when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<u32>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub context: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WireSeenItem {
+    pub item_id: String,
+    pub position: u32,
+}
+
+impl WireEvent {
+    /// Checks every field and gives the event, timed `now` where the client gave no time.
+    ///
+    /// # Errors
+    /// One sentence that names the field and the value.
+    pub fn into_event(self, now: Timestamp) -> Result<Event, String> {
+        let text = |e: crate::IdError| e.to_string();
+        let timestamp = match &self.timestamp {
+            Some(t) => Timestamp::parse_rfc3339(t).map_err(|e| format!("timestamp {e}"))?,
+            None => now,
+        };
+        let person = Person {
+            user_id: self.user_id.as_deref().map(UserId::try_new).transpose().map_err(text)?,
+            session_id: self.session_id.as_deref().map(SessionId::try_new).transpose().map_err(text)?,
+        };
+        if person.is_nobody() {
+            return Err("neither user_id nor session_id is given".to_owned());
+        }
+        check_context(&self.context)?;
+        let event_id = self.event_id.as_deref().map(EventId::try_new).transpose().map_err(text)?;
+        let answer_id = self.answer_id.as_deref().map(AnswerId::try_new).transpose().map_err(text)?;
+        let body = if self.r#type == "impression" {
+            EventBody::Impression(impression(answer_id, self.items)?)
+        } else {
+            check_name("type", &self.r#type)?;
+            if let Some(reserved) = RESERVED.iter().find(|r| **r == self.r#type) {
+                return Err(format!("type \"{reserved}\" is written by waggle itself"));
+            }
+            if self.items.is_some() {
+                return Err(format!("items belong to impressions, not to \"{}\"", self.r#type));
+            }
+            let item_id = self.item_id.as_deref().ok_or("item_id is missing")?;
+            for (name, value) in [("currency", &self.currency), ("order_id", &self.order_id)] {
+                value.as_deref().map_or(Ok(()), |v| check_name(name, v))?;
+            }
+            for (name, value) in [("quantity", self.quantity), ("price", self.price)] {
+                if value.is_some_and(|v| !v.is_finite() || v < 0.0) {
+                    return Err(format!("{name} is {}, it must be 0 or more", value.unwrap_or_default()));
+                }
+            }
+            if self.value.is_some_and(|v| !v.is_finite()) {
+                return Err("value is not a finite number".to_owned());
+            }
+            if self.position == Some(0) {
+                return Err("position is 0, places count from 1".to_owned());
+            }
+            EventBody::Interaction(Interaction {
+                kind: InteractionKind::from(self.r#type),
+                item_id: ItemId::try_new(item_id).map_err(text)?,
+                value: self.value,
+                quantity: self.quantity,
+                price: self.price,
+                currency: self.currency,
+                order_id: self.order_id,
+                answer_id,
+                position: self.position,
+            })
+        };
+        Ok(Event { event_id, timestamp, person, body, context: self.context })
+    }
+}
+
+/// Bodies that clients cannot send under a `type`.
+const RESERVED: [&str; 5] = ["answer", "catalog_change", "user_change", "merge", "erasure"];
+
+fn impression(answer_id: Option<AnswerId>, items: Option<Vec<WireSeenItem>>) -> Result<Impression, String> {
+    let answer_id = answer_id.ok_or("answer_id is missing")?;
+    let items = items.ok_or("items are missing")?;
+    if items.is_empty() || items.len() > MAX_IMPRESSION_ITEMS {
+        return Err(format!("items has {} entries, 1 to {MAX_IMPRESSION_ITEMS} are allowed", items.len()));
+    }
+    let items = items
+        .into_iter()
+        .map(|seen| {
+            if seen.position == 0 {
+                return Err("position is 0, places count from 1".to_owned());
+            }
+            Ok(SeenItem { item_id: ItemId::try_new(&seen.item_id).map_err(|e| e.to_string())?, position: seen.position })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Impression { answer_id, items })
+}
+
+fn check_name(field: &str, name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        return Err(format!("{field} must have 1 to {MAX_NAME_BYTES} bytes without control characters"));
+    }
+    Ok(())
+}
+
+fn check_context(context: &Map<String, Value>) -> Result<(), String> {
+    if context.is_empty() {
+        return Ok(());
+    }
+    let size = serde_json::to_string(context).map_or(usize::MAX, |json| json.len());
+    if size > MAX_CONTEXT_BYTES {
+        return Err(format!("context has {size} bytes, at most {MAX_CONTEXT_BYTES} are allowed"));
+    }
+    Ok(())
+}

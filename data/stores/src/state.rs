@@ -1,0 +1,80 @@
+//! Online state: blobs by key, written together with the log offset they have reached.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use waggle_model::Timestamp;
+
+/// What a blob is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateKind {
+    /// A person's history and aggregates; lives in the person's partition only.
+    Person,
+    /// An item's counters; every partition holds its own partial.
+    Item,
+    /// A category's counters; every partition holds its own partial.
+    Category,
+    /// The partition's window of recently seen event ids, and other facts of the fold itself.
+    Fold,
+}
+
+/// Key of one blob: blobs of one partition are only ever written by that partition's owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StateKey {
+    pub partition: u32,
+    pub kind: StateKind,
+    pub key: u64,
+}
+
+/// What folding one batch of a partition's records changed.
+#[derive(Debug, Clone)]
+pub struct StateBatch {
+    pub partition: u32,
+    /// Offset that the state must be at; anything else means that somebody else moved it.
+    pub expected_offset: u64,
+    /// Offset that the state is at afterwards: of the first record not folded yet.
+    pub next_offset: u64,
+    /// Newest event time folded so far.
+    pub time: Timestamp,
+    /// Blobs to set (`Some`) or remove (`None`).
+    pub writes: Vec<(StateKey, Option<Bytes>)>,
+}
+
+/// How far a partition's state has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Applied {
+    /// Offset of the first record not folded yet.
+    pub offset: u64,
+    /// Newest event time folded so far.
+    pub time: Timestamp,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The stored offset is not the expected one: this owner has been replaced, or never was the owner.
+    #[error("state of partition {partition} is at offset {stored}, the batch expects {expected}")]
+    Fenced { partition: u32, stored: u64, expected: u64 },
+    #[error("state checkpoint has version {got}, this build reads {expected}")]
+    Version { got: u32, expected: u32 },
+    #[error("state storage failed: {0}")]
+    Storage(String),
+}
+
+/// Online state. Reads see all of a committed batch or nothing of it.
+#[async_trait]
+pub trait StateStore: Send + Sync + 'static {
+    /// The blobs of `keys`, in that order, in one round trip.
+    async fn read(&self, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StateError>;
+
+    /// Every blob of one kind in one partition, for ranking lists such as "trending".
+    async fn scan(&self, partition: u32, kind: StateKind) -> Result<Vec<(u64, Bytes)>, StateError>;
+
+    async fn applied(&self, partition: u32) -> Result<Applied, StateError>;
+
+    /// Applies the batch in one step, or refuses it whole with [`StateError::Fenced`].
+    async fn commit(&self, batch: StateBatch) -> Result<(), StateError>;
+
+    /// Makes everything committed so far survive a restart. Redis is durable by itself; memory writes a checkpoint.
+    async fn checkpoint(&self) -> Result<(), StateError>;
+}
