@@ -1,0 +1,103 @@
+//! The one interface that evaluation, jobs and serving know models by.
+
+use std::collections::BinaryHeap;
+
+use waggle_model::{ItemIdx, Person, Scored, Timestamp};
+
+/// One item of a person's history.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HistoryEntry {
+    pub item: ItemIdx,
+    /// How strongly the person is bound to the item; 1 for a single purchase or a plain implicit pair.
+    pub weight: f32,
+    /// When the person last touched it; the epoch where the data has no times.
+    pub time: Timestamp,
+}
+
+/// What is known of the person when something is to be recommended. Models never see a stored user row: whoever comes
+/// with a history is a user.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'a> {
+    /// Distinct items, the one touched longest ago first.
+    pub history: &'a [HistoryEntry],
+    /// Items never to return, ascending.
+    pub exclude: &'a [ItemIdx],
+    /// The moment of the request; models that know recency count from here.
+    pub now: Timestamp,
+    /// Who asks. Models ignore it; a whole system behind an API looks the person up by it.
+    pub person: Option<&'a Person>,
+}
+
+impl Query<'_> {
+    pub fn is_excluded(&self, item: ItemIdx) -> bool {
+        self.exclude.binary_search(&item).is_ok()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecommendError {
+    #[error("item row {row} is outside the model's {n_items} items")]
+    UnknownItem { row: usize, n_items: usize },
+    #[error("the person's vector could not be solved: {0}")]
+    Solve(String),
+    #[error("the recommender failed: {0}")]
+    Failed(String),
+}
+
+/// Anything that recommends: a single model, a ruler such as popularity, or the whole system behind HTTP.
+pub trait Recommender: Send + Sync {
+    /// Short name for tables, for example `ials-64`.
+    fn name(&self) -> &str;
+
+    /// The `k` best items for the person, best first, ties by the smaller row; excluded items never. Fewer than `k` only
+    /// where the model has no opinion on more.
+    ///
+    /// # Errors
+    /// [`RecommendError`] where no list can be given at all. A person without history is not an error.
+    fn recommend(&self, query: &Query<'_>, k: usize) -> Result<Vec<Scored>, RecommendError>;
+}
+
+/// The `k` best of `scores` (one per row), best first, ties by the smaller row. NaN and −∞ are "no opinion", excluded
+/// rows are left out.
+pub fn top_k(scores: &[f32], query: &Query<'_>, k: usize) -> Vec<Scored> {
+    struct Worst(Scored);
+    impl PartialEq for Worst {
+        fn eq(&self, other: &Self) -> bool {
+            self.cmp(other).is_eq()
+        }
+    }
+    impl Eq for Worst {}
+    impl PartialOrd for Worst {
+        fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+    impl Ord for Worst {
+        // The heap's top is its greatest element: the one that would be served last.
+        fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+            Scored::best_first(&self.0, &other.0)
+        }
+    }
+
+    if k == 0 {
+        return Vec::new();
+    }
+    let mut best: BinaryHeap<Worst> = BinaryHeap::with_capacity(k + 1);
+    for (row, &score) in scores.iter().enumerate() {
+        if score.is_nan() || score == f32::NEG_INFINITY {
+            continue;
+        }
+        if best.len() == k && best.peek().is_some_and(|worst| worst.0.score >= score) {
+            continue;
+        }
+        let item = ItemIdx::from_row(row);
+        if query.is_excluded(item) {
+            continue;
+        }
+        best.push(Worst(Scored { item, score }));
+        if best.len() > k {
+            best.pop();
+        }
+    }
+    best.into_sorted_vec().into_iter().map(|worst| worst.0).collect()
+}
