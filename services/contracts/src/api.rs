@@ -1,0 +1,226 @@
+//! Bodies of the public HTTP API: JSON, `snake_case`, times RFC 3339 UTC; errors are `application/problem+json`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use waggle_model::{
+    AnswerId, Item, ItemId, Placement, Rung, SnapshotVersion, SourceScore, Timestamp, UserId, Watermark,
+};
+
+/// Length of a list when `k` is not given.
+pub const DEFAULT_K: usize = 10;
+/// Longest list.
+pub const MAX_K: usize = 200;
+
+/// `POST /v1/events` → 202.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct IngestReport {
+    /// On stable storage now.
+    pub accepted: usize,
+    /// Ids seen a moment ago: advice only, consumers decide for themselves.
+    pub duplicates: usize,
+    pub rejected: Vec<Rejection>,
+}
+
+/// One event of a batch that was not accepted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// 0-based place in the batch.
+    pub index: usize,
+    pub detail: String,
+}
+
+/// `POST /v1/recommendations`; the query parameters of the GET form are the same without the lists.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecommendationRequest {
+    pub user_id: Option<String>,
+    pub session_id: Option<String>,
+    /// `home` (default), `item_page`, `cart`, or a name of your own.
+    pub placement: Option<String>,
+    /// 1 to [`MAX_K`].
+    pub k: Option<i64>,
+    /// The item of an item page, the contents of a basket, or an anonymous person's history.
+    pub items: Vec<String>,
+    /// Never in the answer.
+    pub exclude: Vec<String>,
+    /// First in the answer, in this order.
+    pub pin: Vec<String>,
+    /// Only this category.
+    pub category: Option<String>,
+    /// Leave out what the person already bought.
+    pub exclude_known: bool,
+    /// 0 to 1.
+    pub diversity: Option<f32>,
+    /// Carry each item's catalogue entry in the answer.
+    pub include_items: bool,
+}
+
+/// The answer of every list of items that Waggle chose.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RecommendationResponse {
+    pub answer_id: AnswerId,
+    pub placement: Placement,
+    pub rung: Rung,
+    pub snapshot: Option<SnapshotVersion>,
+    pub watermark: Option<Watermark>,
+    pub items: Vec<RecommendedItem>,
+    pub took_ms: f64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RecommendedItem {
+    pub item_id: ItemId,
+    /// 1-based.
+    pub rank: u32,
+    /// Higher is better; comparable within one answer only.
+    pub score: f32,
+    pub sources: Vec<SourceScore>,
+    pub reason: Reason,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Item>,
+}
+
+/// Why an item is in the list, for showing to the person: the source that weighed most.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reason {
+    /// Close to the person's taste as a whole.
+    YourTaste,
+    /// Goes with an item of the person's history, or of the page.
+    BecauseOf { item_id: ItemId, title: Option<String> },
+    /// Bought before, and due again.
+    BuyAgain { times: u32, last: Timestamp },
+    Trending,
+    New,
+    /// Popular in the category at hand.
+    PopularHere { category: Option<String> },
+    /// The shop put it first.
+    Pinned,
+    /// A list fixed in advance.
+    Popular,
+}
+
+/// `GET /v1/trending`, `GET /v1/items/{id}/similar` answer like recommendations. `GET /v1/search`:
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SearchAnswer {
+    pub query: String,
+    pub n_matches: usize,
+    pub items: Vec<FoundItem>,
+    pub took_ms: f64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FoundItem {
+    pub rank: u32,
+    pub score: f32,
+    pub item: Item,
+}
+
+/// `GET /v1/items?category=&after=&limit=`: the catalogue, by id.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ItemPage {
+    pub items: Vec<Item>,
+    /// Ask again with `after` = this; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<ItemId>,
+}
+
+/// `GET /v1/categories`: largest first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CategoryList {
+    pub categories: Vec<CategoryCount>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CategoryCount {
+    pub category: String,
+    pub n_items: u64,
+}
+
+/// `PUT /v1/users/{id}`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserBody {
+    #[serde(default)]
+    pub properties: Map<String, Value>,
+}
+
+/// `GET /v1/users/{id}`; `GET /v1/users?limit=` gives a list of them (most active first).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct User {
+    pub user_id: UserId,
+    pub properties: Map<String, Value>,
+}
+
+/// `GET /v1/users?limit=`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserList {
+    pub users: Vec<User>,
+}
+
+/// `GET /v1/profile?user_id=&session_id=`: what the system knows of a person now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Profile {
+    pub user_id: Option<String>,
+    pub session_id: Option<String>,
+    pub watermark: Watermark,
+    pub n_events: u64,
+    pub n_orders: u32,
+    pub first_seen: Option<Timestamp>,
+    pub last_seen: Option<Timestamp>,
+    /// Geometric mean of the prices paid.
+    pub typical_price: Option<f64>,
+    /// Newest first, at most 20.
+    pub recent: Vec<ProfileEvent>,
+    /// Share of the person's distinct items, largest first, at most 8.
+    pub categories: Vec<CategoryShare>,
+    pub n_distinct_items: usize,
+    pub rung: Rung,
+    pub snapshot: Option<SnapshotVersion>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProfileEvent {
+    pub kind: String,
+    pub time: Timestamp,
+    /// Absent when the item has left the catalogue.
+    pub item_id: Option<ItemId>,
+    pub title: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CategoryShare {
+    pub category: String,
+    pub share: f64,
+}
+
+/// `PUT /v1/items/{id}` replaces, `PATCH` merges: what the item's JSON holds besides its id.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ItemBody {
+    pub title: Option<String>,
+    pub category: Option<String>,
+    pub brand: Option<String>,
+    pub price: Option<f64>,
+    pub currency: Option<String>,
+    pub description: Option<String>,
+    pub image_url: Option<String>,
+    pub available_from: Option<Timestamp>,
+    pub hidden: Option<bool>,
+    pub in_stock: Option<bool>,
+    pub properties: Option<Map<String, Value>>,
+}
+
+/// `application/problem+json` (RFC 9457).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Problem {
+    /// `/problems/…`
+    pub r#type: String,
+    pub title: String,
+    pub status: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// `/requests/{id}`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+}

@@ -1,0 +1,77 @@
+//! Retrieval: proposes candidates from the snapshot and the live catalogue.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use waggle_features::PersonState;
+use waggle_model::{CandidateSource, Item, ItemId, ItemKey, SnapshotVersion};
+
+use crate::RoleError;
+
+#[async_trait]
+pub trait Retrieval: Send + Sync + 'static {
+    /// The snapshot that new requests should name; `None` while none is published.
+    fn current_snapshot(&self) -> Option<SnapshotVersion>;
+
+    /// Candidates for one person on one page.
+    async fn candidates(&self, request: &CandidateRequest) -> Result<CandidateResponse, RoleError>;
+
+    /// Items that match a text query, best first.
+    async fn search(&self, request: &SearchRequest) -> Result<SearchResponse, RoleError>;
+
+    /// Items of the live table, in the order asked; `None` where unknown or hidden.
+    async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<Arc<Item>>>, RoleError>;
+
+    /// Items by 64-bit key, for showing a history.
+    async fn items_by_key(&self, items: &[ItemKey]) -> Result<Vec<Option<Arc<Item>>>, RoleError>;
+}
+
+/// What a page asks for.
+#[derive(Debug, Clone)]
+pub struct CandidateRequest {
+    /// `None`: whatever can be proposed without a snapshot (trending, new).
+    pub snapshot: Option<SnapshotVersion>,
+    pub person: Arc<PersonState>,
+    /// The item of an item page, or the contents of a basket.
+    pub context_items: Vec<ItemId>,
+    /// Only items of this category.
+    pub category: Option<String>,
+    /// Never proposed.
+    pub exclude: Vec<ItemId>,
+    /// Leave out items that the person already bought.
+    pub exclude_known: bool,
+    /// Which sources may propose; empty means all that fit the request.
+    pub sources: Vec<CandidateSource>,
+    /// At most this many candidates.
+    pub limit: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct CandidateResponse {
+    pub snapshot: Option<SnapshotVersion>,
+    pub candidates: Vec<ProposedItem>,
+    /// Sources that did not answer in time or failed.
+    pub missing: Vec<CandidateSource>,
+}
+
+/// A candidate with what the next stage needs to know of it.
+#[derive(Debug, Clone)]
+pub struct ProposedItem {
+    pub item: Arc<Item>,
+    pub sources: Vec<waggle_model::SourceScore>,
+}
+
+#[derive(Debug, Clone)]
+pub struct SearchRequest {
+    pub query: String,
+    pub category: Option<String>,
+    pub limit: usize,
+    pub offset: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct SearchResponse {
+    /// How many items match in all.
+    pub n_matches: usize,
+    pub items: Vec<(Arc<Item>, f32)>,
+}
