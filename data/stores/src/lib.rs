@@ -2,17 +2,22 @@
 //!
 //! | port | embedded default | what it is for |
 //! | --- | --- | --- |
-//! | [`EventLog`] | `log::SqliteLog` | ordered, durable, replayable records |
-//! | [`StateStore`] | `state::MemoryState` | online state, moved together with the log offset it has reached |
-//! | `cache::Cache` | `cache::MokaCache` | answers that may be served again |
+//! | [`EventLog`] | [`SqliteLog`] | ordered, durable, replayable records |
+//! | [`StateStore`] | [`MemoryState`] | online state, moved together with the log offset it has reached |
+//! | [`Cache`] | [`MokaCache`] | answers that may be served again |
 //! | `database::Database` | SQLite | catalogue, registry, projector offsets |
 //! | `artifacts::Artifacts` | a local folder | snapshots, archive, checkpoints |
 //!
 //! Each port has one contract suite that runs against every implementation. Nothing here knows a feature, a model or
 //! HTTP.
 
+pub mod cache;
 pub mod log;
 pub mod state;
 
-pub use log::{EventLog, LogError, LogRecord, NewRecord, Position, Topic};
-pub use state::{StateBatch, StateError, StateKey, StateKind, StateStore};
+pub use cache::{Cache, CacheError, CacheStats, MokaCache};
+pub use log::{
+    EventLog, LogError, LogRecord, NewRecord, Position, Topic,
+    sqlite::{SqliteLog, SqliteLogOptions},
+};
+pub use state::{Applied, StateBatch, StateError, StateKey, StateKind, StateStore, memory::MemoryState};

@@ -1,5 +1,7 @@
 //! The log: ordered records per topic and partition, durable before they are acknowledged.
 
+pub mod sqlite;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -85,13 +87,25 @@ pub trait EventLog: Send + Sync + 'static {
     async fn append(&self, topic: Topic, records: Vec<NewRecord>) -> Result<Vec<Position>, LogError>;
 
     /// Up to `max` records of one partition from `offset` on, oldest first; empty at the end of the log.
-    async fn read(&self, topic: Topic, partition: u32, offset: u64, max: usize) -> Result<Vec<LogRecord>, LogError>;
+    async fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        offset: u64,
+        max: usize,
+    ) -> Result<Vec<LogRecord>, LogError>;
 
     /// Offset that the next record of the partition will get.
     async fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError>;
 
     /// Returns as soon as the partition holds a record at `offset`, or after `timeout`.
-    async fn wait(&self, topic: Topic, partition: u32, offset: u64, timeout: Duration) -> Result<(), LogError>;
+    async fn wait(
+        &self,
+        topic: Topic,
+        partition: u32,
+        offset: u64,
+        timeout: Duration,
+    ) -> Result<(), LogError>;
 }
 
 /// Partition of a key: `murmur2` as Kafka's Java client computes it, so that other producers agree with us.

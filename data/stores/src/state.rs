@@ -1,5 +1,7 @@
 //! Online state: blobs by key, written together with the log offset they have reached.
 
+pub mod memory;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

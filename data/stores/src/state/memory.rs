@@ -1,0 +1,205 @@
+//! The embedded state store: blobs in memory, checkpointed to disk.
+
+mod checkpoint;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use self::checkpoint::Folder;
+use super::{Applied, StateBatch, StateError, StateKey, StateKind, StateStore};
+
+/// A [`StateStore`] in memory.
+///
+/// One lock per partition: a commit holds its own partition's for as long as it takes to move the blobs' handles, a
+/// read holds those of the partitions it asks about, all at once, so it sees a batch whole or not at all. What was
+/// committed after the newest checkpoint is lost with the process and folded again from the log.
+#[derive(Debug)]
+pub struct MemoryState {
+    partitions: Arc<[RwLock<Partition>]>,
+    /// `None`: nothing survives the process. The mutex lets one checkpoint be written at a time.
+    folder: Option<Arc<tokio::sync::Mutex<Folder>>>,
+}
+
+impl MemoryState {
+    /// State that no checkpoint keeps; it starts at offset 0.
+    pub fn in_memory(n_partitions: u32) -> Self {
+        let partitions = (0..n_partitions).map(|_| RwLock::default()).collect();
+        Self { partitions, folder: None }
+    }
+
+    /// State with checkpoints in the folder `dir`, which is created if need be.
+    ///
+    /// The newest whole checkpoint is loaded; a damaged one is logged and the one before it is used; with none, every
+    /// partition starts at offset 0.
+    ///
+    /// # Errors
+    /// [`StateError::Version`] for a whole checkpoint of another version, [`StateError::Storage`] if the folder cannot
+    /// be read or the checkpoint has another number of partitions.
+    pub async fn open(dir: impl AsRef<Path>, n_partitions: u32) -> Result<Self, StateError> {
+        let dir = dir.as_ref().to_owned();
+        blocking(move || Self::load(dir, n_partitions)).await
+    }
+
+    fn load(dir: PathBuf, n_partitions: u32) -> Result<Self, StateError> {
+        let (folder, loaded) = Folder::open(dir)?;
+        let partitions = match loaded {
+            None => (0..n_partitions).map(|_| RwLock::default()).collect(),
+            Some(partitions) if partitions.len() == n_partitions as usize => {
+                partitions.into_iter().map(RwLock::new).collect()
+            }
+            Some(partitions) => {
+                return Err(StateError::Storage(format!(
+                    "the state checkpoint has {} partitions, the configuration says {n_partitions}",
+                    partitions.len()
+                )));
+            }
+        };
+        Ok(Self { partitions, folder: Some(Arc::new(tokio::sync::Mutex::new(folder))) })
+    }
+
+    fn slot(&self, partition: u32) -> Result<&RwLock<Partition>, StateError> {
+        self.partitions
+            .get(partition as usize)
+            .ok_or_else(|| no_such_partition(partition, self.partitions.len()))
+    }
+
+    fn read_lock(&self, partition: u32) -> Result<RwLockReadGuard<'_, Partition>, StateError> {
+        // A panic while the lock is held cannot leave half a batch: `apply` only moves handles.
+        Ok(self.slot(partition)?.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait]
+impl StateStore for MemoryState {
+    async fn read(&self, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StateError> {
+        // Locked in ascending order, and nobody who holds one for writing asks for another: no deadlock.
+        let mut locked = BTreeMap::new();
+        let mut asked = keys.iter().map(|key| key.partition).collect::<Vec<_>>();
+        asked.sort_unstable();
+        asked.dedup();
+        for partition in asked {
+            locked.insert(partition, self.read_lock(partition)?);
+        }
+        Ok(keys
+            .iter()
+            .map(|key| locked.get(&key.partition).and_then(|p| p.blobs(key.kind).get(&key.key)).cloned())
+            .collect())
+    }
+
+    async fn scan(&self, partition: u32, kind: StateKind) -> Result<Vec<(u64, Bytes)>, StateError> {
+        let partition = self.read_lock(partition)?;
+        Ok(partition.blobs(kind).iter().map(|(&key, blob)| (key, blob.clone())).collect())
+    }
+
+    async fn applied(&self, partition: u32) -> Result<Applied, StateError> {
+        Ok(self.read_lock(partition)?.applied)
+    }
+
+    async fn commit(&self, batch: StateBatch) -> Result<(), StateError> {
+        check(&batch)?;
+        let mut partition = self.slot(batch.partition)?.write().unwrap_or_else(PoisonError::into_inner);
+        let stored = partition.applied.offset;
+        if stored != batch.expected_offset {
+            let (partition, expected) = (batch.partition, batch.expected_offset);
+            return Err(StateError::Fenced { partition, stored, expected });
+        }
+        partition.apply(batch);
+        Ok(())
+    }
+
+    async fn checkpoint(&self) -> Result<(), StateError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let mut folder = Arc::clone(folder).lock_owned().await;
+        let partitions = Arc::clone(&self.partitions);
+        blocking(move || {
+            // One partition after the other: each is consistent with its own offset, which is all that replay needs.
+            let snapshot =
+                |p: &RwLock<Partition>| p.read().unwrap_or_else(PoisonError::into_inner).snapshot();
+            folder.write(partitions.len(), partitions.iter().map(snapshot))
+        })
+        .await
+    }
+}
+
+/// The blobs of one partition by kind and key, and how far they have come.
+#[derive(Debug, Default)]
+struct Partition {
+    applied: Applied,
+    blobs: [HashMap<u64, Bytes>; KINDS.len()],
+}
+
+/// In the order of their code in a checkpoint.
+const KINDS: [StateKind; 4] = [StateKind::Person, StateKind::Item, StateKind::Category, StateKind::Fold];
+
+fn kind_code(kind: StateKind) -> u8 {
+    match kind {
+        StateKind::Person => 0,
+        StateKind::Item => 1,
+        StateKind::Category => 2,
+        StateKind::Fold => 3,
+    }
+}
+
+impl Partition {
+    fn blobs(&self, kind: StateKind) -> &HashMap<u64, Bytes> {
+        &self.blobs[usize::from(kind_code(kind))]
+    }
+
+    fn apply(&mut self, batch: StateBatch) {
+        for (key, blob) in batch.writes {
+            let blobs = &mut self.blobs[usize::from(kind_code(key.kind))];
+            match blob {
+                Some(blob) => blobs.insert(key.key, blob),
+                None => blobs.remove(&key.key),
+            };
+        }
+        self.applied = Applied { offset: batch.next_offset, time: batch.time };
+    }
+
+    /// Handles of everything: the blobs themselves are not copied.
+    fn snapshot(&self) -> (Applied, Vec<(u8, u64, Bytes)>) {
+        let n_blobs = self.blobs.iter().map(HashMap::len).sum();
+        let mut all = Vec::with_capacity(n_blobs);
+        for (code, blobs) in (0_u8..).zip(&self.blobs) {
+            all.extend(blobs.iter().map(|(&key, blob)| (code, key, blob.clone())));
+        }
+        (self.applied, all)
+    }
+}
+
+fn check(batch: &StateBatch) -> Result<(), StateError> {
+    if batch.next_offset < batch.expected_offset {
+        let (from, to) = (batch.expected_offset, batch.next_offset);
+        return Err(StateError::Storage(format!(
+            "a batch cannot move the state back from offset {from} to {to}"
+        )));
+    }
+    match batch.writes.iter().find(|(key, _)| key.partition != batch.partition) {
+        Some((key, _)) => Err(StateError::Storage(format!(
+            "a batch of partition {} cannot write a blob of partition {}",
+            batch.partition, key.partition
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn no_such_partition(partition: u32, n_partitions: usize) -> StateError {
+    StateError::Storage(format!("the state has {n_partitions} partitions, {partition} is not one of them"))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
+) -> Result<T, StateError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failure) => {
+            Err(StateError::Storage(format!("the checkpoint's thread ended abnormally: {failure}")))
+        }
+    }
+}

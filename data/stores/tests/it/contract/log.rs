@@ -1,0 +1,203 @@
+//! The contract of [`EventLog`].
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use waggle_model::Timestamp;
+use waggle_stores::{EventLog, LogError, LogRecord, NewRecord, Position, Topic};
+
+/// Long enough for any machine, short enough that a lost wake-up fails a run rather than hanging it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs the whole suite on an empty log with at least two partitions.
+pub(crate) async fn event_log_contract(log: Arc<dyn EventLog>) {
+    assert!(log.n_partitions(Topic::Events) >= 2, "the suite needs two partitions");
+    an_empty_log_reads_as_empty(&*log).await;
+    records_come_back_whole_and_in_order(&*log).await;
+    equal_keys_share_a_partition(&*log).await;
+    topics_do_not_meet(&*log).await;
+    any_bytes_are_kept(&*log).await;
+    a_partition_that_is_not_there_is_an_error(&*log).await;
+    waiting_ends_with_the_record_or_the_time(Arc::clone(&log)).await;
+    concurrent_appends_leave_no_gap(log).await;
+}
+
+pub(crate) fn record(key: &str, value: impl Into<Bytes>, millis: i64) -> NewRecord {
+    let key = Bytes::copy_from_slice(key.as_bytes());
+    NewRecord { key, value: value.into(), timestamp: Timestamp::from_millis(millis) }
+}
+
+/// All of a partition, read in small steps.
+pub(crate) async fn read_all(log: &dyn EventLog, topic: Topic, partition: u32) -> Vec<LogRecord> {
+    let mut all = Vec::<LogRecord>::new();
+    loop {
+        let step = log.read(topic, partition, all.len() as u64, 777).await.unwrap();
+        if step.is_empty() {
+            return all;
+        }
+        for (i, record) in step.iter().enumerate() {
+            assert_eq!(
+                (record.partition, record.offset),
+                (partition, (all.len() + i) as u64),
+                "contiguous from 0"
+            );
+        }
+        all.extend(step);
+    }
+}
+
+async fn an_empty_log_reads_as_empty(log: &dyn EventLog) {
+    for topic in Topic::ALL {
+        for partition in 0..log.n_partitions(topic) {
+            assert_eq!(log.end(topic, partition).await.unwrap(), 0);
+            assert_eq!(log.read(topic, partition, 0, 10).await.unwrap(), []);
+            assert_eq!(log.read(topic, partition, 1 << 40, 10).await.unwrap(), []);
+        }
+    }
+    assert_eq!(log.append(Topic::Events, Vec::new()).await.unwrap(), []);
+}
+
+async fn records_come_back_whole_and_in_order(log: &dyn EventLog) {
+    let sent = (0..2_000)
+        .map(|i| record(&format!("user-{}", i % 97), format!("value {i}"), 1_700_000_000_000 - i))
+        .collect::<Vec<_>>();
+    let positions = log.append(Topic::Events, sent.clone()).await.unwrap();
+    let mut expected = BTreeMap::<u32, Vec<LogRecord>>::new();
+    for (record, at) in sent.into_iter().zip(&positions) {
+        let NewRecord { key, value, timestamp } = record;
+        let of_partition = expected.entry(at.partition).or_default();
+        of_partition.push(LogRecord { partition: at.partition, offset: at.offset, key, value, timestamp });
+    }
+    for (&partition, expected) in &expected {
+        assert_eq!(log.end(Topic::Events, partition).await.unwrap(), expected.len() as u64);
+        assert_eq!(&read_all(log, Topic::Events, partition).await, expected);
+        // From any offset, any number.
+        for (from, max) in
+            [(0, 1), (1, 3), (expected.len() / 2, 5), (expected.len() - 1, 9), (expected.len(), 9)]
+        {
+            let part = log.read(Topic::Events, partition, from as u64, max).await.unwrap();
+            assert_eq!(part, expected[from..(from + max).min(expected.len())]);
+        }
+        assert_eq!(log.read(Topic::Events, partition, 0, 0).await.unwrap(), []);
+    }
+}
+
+async fn equal_keys_share_a_partition(log: &dyn EventLog) {
+    let mut seen = BTreeMap::<&str, Position>::new();
+    for key in ["anna", "ben", "chloe", "anna", "ben", "anna"] {
+        let at = log.append(Topic::Answers, vec![record(key, "x", 1)]).await.unwrap()[0];
+        if let Some(before) = seen.insert(key, at) {
+            assert_eq!(before.partition, at.partition);
+            assert!(before.offset < at.offset, "a key's records stay in order");
+        }
+    }
+}
+
+async fn topics_do_not_meet(log: &dyn EventLog) {
+    let at = log.append(Topic::Catalog, vec![record("item", "a change", 5)]).await.unwrap()[0];
+    assert_eq!(at.offset, 0, "offsets count per topic");
+    let records = log.read(Topic::Catalog, at.partition, 0, 10).await.unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].value, "a change");
+}
+
+async fn any_bytes_are_kept(log: &dyn EventLog) {
+    let huge = (0..900_000_u32).map(|i| (i % 251) as u8).collect::<Vec<_>>();
+    let values = [Vec::new(), vec![0; 3], vec![0xff; 1_000], b"\xc3\x28 not utf-8".to_vec(), huge];
+    let records = values.iter().map(|v| record("k", v.clone(), i64::MIN)).collect::<Vec<_>>();
+    let positions = log.append(Topic::DeadLetters, records).await.unwrap();
+    let read = log.read(Topic::DeadLetters, positions[0].partition, positions[0].offset, 10).await.unwrap();
+    assert_eq!(read.iter().map(|r| r.value.to_vec()).collect::<Vec<_>>(), values);
+    assert!(read.iter().all(|r| r.timestamp == Timestamp::from_millis(i64::MIN)));
+    let keyless = NewRecord { key: Bytes::new(), value: Bytes::new(), timestamp: Timestamp::from_millis(0) };
+    let at = log.append(Topic::DeadLetters, vec![keyless]).await.unwrap()[0];
+    let read = log.read(Topic::DeadLetters, at.partition, at.offset, 1).await.unwrap();
+    assert_eq!((read.len(), read[0].key.len(), read[0].value.len()), (1, 0, 0));
+}
+
+async fn a_partition_that_is_not_there_is_an_error(log: &dyn EventLog) {
+    let beyond = log.n_partitions(Topic::Events);
+    let errors = [
+        log.read(Topic::Events, beyond, 0, 1).await.err(),
+        log.end(Topic::Events, beyond).await.err(),
+        log.wait(Topic::Events, beyond, 0, Duration::ZERO).await.err(),
+    ];
+    for error in errors {
+        assert!(
+            matches!(error, Some(LogError::NoSuchPartition { partition, .. }) if partition == beyond),
+            "{error:?}"
+        );
+    }
+}
+
+async fn waiting_ends_with_the_record_or_the_time(log: Arc<dyn EventLog>) {
+    let at = log.append(Topic::Answers, vec![record("waiter", "first", 1)]).await.unwrap()[0];
+    // What is there already is not waited for.
+    within(log.wait(Topic::Answers, at.partition, at.offset, PATIENCE * 2)).await.unwrap();
+    // What never comes is given up.
+    within(log.wait(Topic::Answers, at.partition, at.offset + 1_000_000, Duration::from_millis(5)))
+        .await
+        .unwrap();
+    // What comes wakes every waiter at once.
+    let waiters = (0..8)
+        .map(|_| {
+            let log = Arc::clone(&log);
+            tokio::spawn(async move {
+                log.wait(Topic::Answers, at.partition, at.offset + 1, PATIENCE * 2).await.unwrap();
+                log.read(Topic::Answers, at.partition, at.offset + 1, 1).await.unwrap()
+            })
+        })
+        .collect::<Vec<_>>();
+    log.append(Topic::Answers, vec![record("waiter", "second", 2)]).await.unwrap();
+    for waiter in waiters {
+        let read = within(waiter).await.unwrap();
+        assert_eq!(read.len(), 1, "a woken reader finds the record");
+        assert_eq!(read[0].value, "second");
+    }
+}
+
+async fn concurrent_appends_leave_no_gap(log: Arc<dyn EventLog>) {
+    let topic = Topic::Catalog;
+    let tasks = (0..32)
+        .map(|task| {
+            let log = Arc::clone(&log);
+            tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                for i in 0..25 {
+                    let batch = (0..=task % 5)
+                        .map(|j| record(&format!("{task}"), format!("{task}/{i}/{j}"), i))
+                        .collect::<Vec<_>>();
+                    let values = batch.iter().map(|r| r.value.clone()).collect::<Vec<_>>();
+                    let positions = log.append(topic, batch).await.unwrap();
+                    for pair in positions.windows(2) {
+                        assert_eq!(pair[0].offset + 1, pair[1].offset, "a batch of one key stays together");
+                    }
+                    acknowledged.extend(positions.into_iter().zip(values));
+                }
+                acknowledged
+            })
+        })
+        .collect::<Vec<_>>();
+    let mut acknowledged = BTreeMap::new();
+    for task in tasks {
+        let mut last = None;
+        for (at, value) in within(task).await.unwrap() {
+            assert!(last < Some(at.offset), "one caller's appends keep their order");
+            last = Some(at.offset);
+            assert_eq!(acknowledged.insert(at, value), None, "no position is given twice");
+        }
+    }
+    for partition in 0..log.n_partitions(topic) {
+        for record in read_all(&*log, topic, partition).await {
+            let at = Position { partition, offset: record.offset };
+            if let Some(value) = acknowledged.remove(&at) {
+                assert_eq!(record.value, value);
+            }
+        }
+    }
+    assert!(acknowledged.is_empty(), "acknowledged but not there: {acknowledged:?}");
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("no wake-up in time")
+}

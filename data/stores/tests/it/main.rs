@@ -1,0 +1,10 @@
+//! Every port against its contract, and what is particular to each embedded implementation.
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod memory_state;
+#[cfg(test)]
+mod moka_cache;
+#[cfg(test)]
+mod sqlite_log;
