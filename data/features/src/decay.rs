@@ -16,7 +16,10 @@ pub struct Decayed {
 impl Decayed {
     /// Adds an event of weight `weight` at `time`.
     pub fn add(&mut self, weight: f64, time: Timestamp, half_life_days: f64) {
-        if time >= self.at {
+        if self.value == 0.0 {
+            // Nothing to decay: any first event, however old, starts the sum at full weight.
+            (self.value, self.at) = (weight, time);
+        } else if time >= self.at {
             self.value = self.value_at(time, half_life_days) + weight;
             self.at = time;
         } else {
@@ -41,6 +44,7 @@ impl Decayed {
     }
 }
 
+/// `2^(−days/half_life_days)`.
 fn factor(days: f64, half_life_days: f64) -> f64 {
     (-days / half_life_days).exp2()
 }

@@ -26,11 +26,16 @@ pub fn touched(event: &Event) -> Vec<StateRef> {
     let mut refs = Vec::with_capacity(2);
     match &event.body {
         EventBody::Interaction(interaction) => {
-            refs.extend(event.person.key().map(StateRef::Person));
-            refs.push(StateRef::Item(interaction.item_id.key()));
+            // An interaction of nobody changes nothing.
+            if let Some(person) = event.person.key() {
+                refs.extend([StateRef::Person(person), StateRef::Item(interaction.item_id.key())]);
+            }
         }
         EventBody::Merge | EventBody::Erasure => refs.extend(event.person.key().map(StateRef::Person)),
-        EventBody::Answer(_) | EventBody::Impression(_) | EventBody::CatalogChange(_) | EventBody::UserChange(_) => {}
+        EventBody::Answer(_)
+        | EventBody::Impression(_)
+        | EventBody::CatalogChange(_)
+        | EventBody::UserChange(_) => {}
     }
     refs
 }
@@ -40,8 +45,17 @@ pub fn fold(event: &Event, states: &mut impl States) {
     let Some(person) = event.person.key() else { return };
     match &event.body {
         EventBody::Interaction(interaction) => {
-            states.person(person).apply(interaction, event.timestamp);
-            states.item(interaction.item_id.key()).apply(interaction, event.timestamp);
+            let item = interaction.item_id.key();
+            let state = states.person(person);
+            let orders_before = state.item(item).map_or(0, |entry| entry.n_purchases);
+            state.apply(interaction, event.timestamp);
+            // The entry is gone again if the event was older than everything in a full history.
+            let orders_after = state.item(item).map_or(orders_before, |entry| entry.n_purchases);
+            let counters = states.item(item);
+            counters.apply(interaction, event.timestamp);
+            if orders_after > orders_before {
+                counters.count_order(orders_before == 0);
+            }
         }
         EventBody::Merge => {
             if let (Some(_), Some(session)) = (&event.person.user_id, &event.person.session_id) {
@@ -49,6 +63,9 @@ pub fn fold(event: &Event, states: &mut impl States) {
             }
         }
         EventBody::Erasure => states.remove_person(person),
-        EventBody::Answer(_) | EventBody::Impression(_) | EventBody::CatalogChange(_) | EventBody::UserChange(_) => {}
+        EventBody::Answer(_)
+        | EventBody::Impression(_)
+        | EventBody::CatalogChange(_)
+        | EventBody::UserChange(_) => {}
     }
 }

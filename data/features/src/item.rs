@@ -30,7 +30,9 @@ impl Counter {
             InteractionKind::View | InteractionKind::Click => Self::Attention,
             InteractionKind::Cart | InteractionKind::Like | InteractionKind::Rating => Self::Cart,
             InteractionKind::Purchase => Self::Purchase,
-            InteractionKind::Dislike | InteractionKind::Dismiss | InteractionKind::PurchaseCancelled => Self::Negative,
+            InteractionKind::Dislike | InteractionKind::Dismiss | InteractionKind::PurchaseCancelled => {
+                Self::Negative
+            }
             InteractionKind::Custom(_) => return None,
         })
     }
@@ -44,6 +46,12 @@ pub struct ItemState {
     pub n_events: u64,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
+    /// Orders that held it, and how many of them were the person's first with it (as far as histories reach). What is
+    /// left are re-buys.
+    #[serde(default)]
+    pub n_orders: u64,
+    #[serde(default)]
+    pub n_buyers: u64,
 }
 
 impl ItemState {
@@ -70,6 +78,17 @@ impl ItemState {
                 decayed.add(1.0, time, half_life);
             }
         }
+    }
+
+    /// An order held it; `is_first` if the person had not bought it before.
+    pub(crate) fn count_order(&mut self, is_first: bool) {
+        self.n_orders += 1;
+        self.n_buyers += u64::from(is_first);
+    }
+
+    /// Share of its orders that were re-buys, `(re-buys + 1) / (orders + 5)`: unknown items start at one in five.
+    pub fn rebuy_rate(&self) -> f64 {
+        (self.n_orders.saturating_sub(self.n_buyers) as f64 + 1.0) / (self.n_orders as f64 + 5.0)
     }
 
     /// Decayed count as of `time`; `half_life` is a place in [`HALF_LIVES_DAYS`].
@@ -102,6 +121,8 @@ impl ItemState {
             }
         }
         sum.n_events += other.n_events;
+        sum.n_orders += other.n_orders;
+        sum.n_buyers += other.n_buyers;
         sum.first_seen = sum.first_seen.min(other.first_seen);
         sum.last_seen = sum.last_seen.max(other.last_seen);
         sum

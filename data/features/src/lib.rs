@@ -8,17 +8,25 @@
 //! - [`item`]: decayed counters of one item ([`ItemState`]). Exponential decay is linear, so the counter of a category
 //!   *is* the sum of its items' counters and needs no state of its own.
 //! - [`fold`]: which states an event touches, and how.
-//! - `ranking`: the feature vector of one candidate for one person.
+//! - [`live`]: what is trending and what is new, from the items' counters.
+//! - [`session`]: what the person is busy with right now.
+//! - [`ranking`]: the feature vector of one candidate for one person.
 
 pub mod decay;
 pub mod fold;
 pub mod item;
+pub mod live;
 pub mod person;
+pub mod ranking;
+pub mod session;
 
 pub use decay::Decayed;
 pub use fold::{StateRef, fold, touched};
 pub use item::ItemState;
-pub use person::{ItemHistory, PersonState, RecentEvent};
+pub use live::LiveLists;
+pub use person::{ItemHistory, PersonState, RecentEvent, RecentKind};
+pub use ranking::{CandidateInput, FEATURES, ItemAttributes, Opinion, PersonContext};
+pub use session::{SessionItem, session_items};
 
 /// Why stored bytes are not a state.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +46,10 @@ fn encode_versioned<T: serde::Serialize>(version: u8, state: &T) -> Vec<u8> {
     bytes
 }
 
-fn decode_versioned<T: serde::de::DeserializeOwned>(expected: u8, bytes: &[u8]) -> Result<T, StateDecodeError> {
+fn decode_versioned<T: serde::de::DeserializeOwned>(
+    expected: u8,
+    bytes: &[u8],
+) -> Result<T, StateDecodeError> {
     match bytes.split_first() {
         None => Err(StateDecodeError::Empty),
         Some((&got, body)) if got == expected => Ok(rmp_serde::from_slice(body)?),

@@ -104,7 +104,11 @@ impl PersonState {
             self.count_purchase(interaction, time);
         }
         self.touch_item(interaction, time);
-        self.push_recent(RecentEvent { item: interaction.item_id.key(), kind: (&interaction.kind).into(), time });
+        self.push_recent(RecentEvent {
+            item: interaction.item_id.key(),
+            kind: (&interaction.kind).into(),
+            time,
+        });
     }
 
     /// The session `alias` turned out to be this person; the newest [`MAX_ALIASES`] are kept.
@@ -132,7 +136,8 @@ impl PersonState {
         all.recent.sort_by_key(|event| event.time);
         trim_front(&mut all.recent, MAX_RECENT);
         if alias.n_events > 0 {
-            all.first_seen = if all.n_events == 0 { alias.first_seen } else { all.first_seen.min(alias.first_seen) };
+            all.first_seen =
+                if all.n_events == 0 { alias.first_seen } else { all.first_seen.min(alias.first_seen) };
             all.last_seen = all.last_seen.max(alias.last_seen);
         }
         if alias.last_order_at > all.last_order_at {
@@ -166,7 +171,7 @@ impl PersonState {
                 self.previous_order_at = self.previous_order_at.max(time);
             }
         }
-        if let Some(price) = interaction.price.filter(|p| *p > 0.0) {
+        if let Some(price) = interaction.price.filter(|price| *price > 0.0 && price.is_finite()) {
             self.log_price_sum += price.ln();
             self.n_priced += 1;
         }
@@ -212,7 +217,9 @@ impl ItemHistory {
         let is_newest = time >= self.last;
         self.last = self.last.max(time);
         match &interaction.kind {
-            InteractionKind::View | InteractionKind::Click => self.n_attention = self.n_attention.saturating_add(1),
+            InteractionKind::View | InteractionKind::Click => {
+                self.n_attention = self.n_attention.saturating_add(1)
+            }
             InteractionKind::Cart => self.n_carts = self.n_carts.saturating_add(1),
             InteractionKind::Purchase => {
                 let order = order_key(interaction);
@@ -226,7 +233,8 @@ impl ItemHistory {
             _ => {}
         }
         if is_newest {
-            self.is_rejected = matches!(interaction.kind, InteractionKind::Dislike | InteractionKind::Dismiss);
+            self.is_rejected =
+                matches!(interaction.kind, InteractionKind::Dislike | InteractionKind::Dismiss);
         }
     }
 
@@ -236,7 +244,8 @@ impl ItemHistory {
         if self.is_rejected {
             return 0.0;
         }
-        let evidence = f32::from(self.n_purchases) + 0.5 * f32::from(self.n_carts.min(2))
+        let evidence = f32::from(self.n_purchases)
+            + 0.5 * f32::from(self.n_carts.min(2))
             + 0.1 * f32::from(self.n_attention.min(5));
         evidence.ln_1p() / std::f32::consts::LN_2
     }

@@ -1,0 +1,426 @@
+//! The feature vector of one candidate for one person: every value defined once, run by serving and by training.
+//!
+//! A linear ranker reads these, so what acts non-linearly comes as several decays, as 0/1 buckets or as a product of two
+//! facts. Everything is a pure function of states, attributes, the sources' opinions and the moment; every value is
+//! finite and within ±[`MAX_ABS`].
+
+use waggle_model::{CandidateSource, Item, ItemKey, SourceScore, Timestamp};
+
+use crate::{ItemHistory, ItemState, PersonState, SessionItem, item::Counter, session_items};
+
+/// Bound of every value: whatever a hostile or broken input produces, the ranker meets a number it can live with.
+pub const MAX_ABS: f32 = 50.0;
+/// Assumed days between orders where a person has fewer than two.
+const DEFAULT_GAP_DAYS: f64 = 60.0;
+/// Offset of reciprocal ranks `1/(rank + c)`, scaled so that the first place gets 1.
+const RANK_OFFSET: f32 = 10.0;
+
+/// Name and meaning of one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Feature {
+    pub name: &'static str,
+    /// What it is, with its unit.
+    pub about: &'static str,
+}
+
+/// What the catalogue says of an item, as far as ranking cares.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ItemAttributes {
+    /// Price of one piece; 0 where unknown.
+    pub price: f32,
+    /// XXH3 of the category's name; 0 where unknown.
+    pub category: u64,
+    pub available_from: Option<Timestamp>,
+}
+
+/// One source's opinion of the candidate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Opinion {
+    pub source: CandidateSource,
+    /// In the source's own unit; higher is better.
+    pub score: f32,
+    /// 1-based place in the source's list.
+    pub rank: u32,
+}
+
+/// All that is known of one candidate.
+#[derive(Debug, Clone, Copy)]
+pub struct CandidateInput<'a> {
+    pub item: ItemKey,
+    /// The item's counters, partials summed.
+    pub state: &'a ItemState,
+    pub attributes: ItemAttributes,
+    pub opinions: &'a [Opinion],
+}
+
+/// What is computed once per request from the person.
+#[derive(Debug, Clone)]
+pub struct PersonContext<'a> {
+    person: &'a PersonState,
+    now: Timestamp,
+    /// Places in `person.items`, ascending by key.
+    by_key: Vec<(ItemKey, u32)>,
+    /// Share of the person's bought items per category, ascending by category.
+    category_shares: Vec<(u64, f32)>,
+    /// Share of the session's weight per category, ascending by category.
+    session_categories: Vec<(u64, f32)>,
+    session: Vec<SessionItem>,
+    /// Weight of the strongest act of the session; 0 without one.
+    session_strength: f32,
+    mean_log_price: Option<f32>,
+    order_gap_days: f64,
+    n_orders: f64,
+}
+
+impl<'a> PersonContext<'a> {
+    /// - `context`: the items of the page, as for [`session_items`]
+    /// - `attributes`: what the catalogue says of an item of the history or the page; `None` where it is gone. Training
+    ///   and serving must both look items up, or the category features differ between them.
+    pub fn new(
+        person: &'a PersonState,
+        context: &[ItemKey],
+        now: Timestamp,
+        attributes: impl Fn(ItemKey) -> Option<ItemAttributes>,
+    ) -> Self {
+        let mut by_key: Vec<(ItemKey, u32)> =
+            person.items.iter().zip(0..).map(|(entry, place)| (entry.item, place)).collect();
+        by_key.sort_unstable();
+        let session = session_items(person, context, now);
+        let bought = person.items.iter().filter(|entry| entry.n_purchases > 0).map(|entry| (entry.item, 1.0));
+        let category_shares = shares(bought, &attributes);
+        let session_categories = shares(session.iter().map(|s| (s.item, s.weight)), &attributes);
+        let span_days = person.last_order_at.days_since(person.first_seen);
+        let n_gaps = f64::from(person.n_orders.saturating_sub(1));
+        Self {
+            person,
+            now,
+            by_key,
+            category_shares,
+            session_categories,
+            session_strength: session.first().map_or(0.0, |strongest| strongest.weight),
+            session,
+            mean_log_price: (person.n_priced > 0)
+                .then(|| (person.log_price_sum / person.n_priced as f64) as f32),
+            // One default gap as prior keeps two orders on one day from looking like a daily customer.
+            order_gap_days: (span_days.max(0.0) + DEFAULT_GAP_DAYS) / (n_gaps + 1.0),
+            n_orders: f64::from(person.n_orders),
+        }
+    }
+
+    /// The moment that all values are as of.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The session that the values are computed with.
+    pub fn session(&self) -> &[SessionItem] {
+        &self.session
+    }
+
+    fn history_of(&self, item: ItemKey) -> Option<&ItemHistory> {
+        let place = self.by_key.binary_search_by_key(&item, |(key, _)| *key).ok()?;
+        Some(&self.person.items[self.by_key[place].1 as usize])
+    }
+}
+
+impl ItemAttributes {
+    pub fn of(item: &Item) -> Self {
+        Self {
+            price: item
+                .price
+                .filter(|price| price.is_finite() && *price > 0.0)
+                .map_or(0.0, |price| price as f32),
+            category: item.category.as_deref().map_or(0, |name| xxhash_rust::xxh3::xxh3_64(name.as_bytes())),
+            available_from: item.available_from,
+        }
+    }
+}
+
+impl From<&SourceScore> for Opinion {
+    fn from(score: &SourceScore) -> Self {
+        Self { source: score.source, score: score.score, rank: score.rank }
+    }
+}
+
+/// Declares [`FEATURES`] and [`values`] from one table, so that a name, its meaning and its formula cannot drift apart.
+macro_rules! features {
+    ($facts:ident, $($name:literal, $about:literal => $value:expr;)*) => {
+        /// Every feature, in the order of [`values`].
+        pub const FEATURES: &[Feature] = &[$(Feature { name: $name, about: $about },)*];
+
+        /// The candidate's values as of the context's moment, in the order of [`FEATURES`].
+        ///
+        /// # Panics
+        /// If `out` is not as long as [`FEATURES`].
+        pub fn values(person: &PersonContext<'_>, candidate: &CandidateInput<'_>, out: &mut [f32]) {
+            assert_eq!(out.len(), FEATURES.len(), "one place per feature");
+            let $facts = &Facts::of(person, candidate);
+            let mut places = out.iter_mut();
+            $(
+                if let Some(place) = places.next() {
+                    *place = bounded($value);
+                }
+            )*
+        }
+    };
+}
+
+features! { f,
+    // What the person did with the item.
+    "bought", "1 if the person bought the item before" => f.bought;
+    "bought_ln_orders", "ln(1 + the person's orders that held the item)" => f.n_bought.ln_1p();
+    "bought_share", "share of the person's orders that held the item, two orders added as prior" => f.bought_share;
+    "bought_recency_7d", "2^(−days since the person's last purchase of it / 7)" => f.bought * half(f.bought_days, 7.0);
+    "bought_recency_30d", "2^(−days since the person's last purchase of it / 30)" => f.bought * half(f.bought_days, 30.0);
+    "bought_recency_120d", "2^(−days since the person's last purchase of it / 120)" =>
+        f.bought * half(f.bought_days, 120.0);
+    "bought_recency_gap", "2^(−days since the person's last purchase of it / the person's mean days between orders)" =>
+        f.bought * half(f.bought_days, f.order_gap);
+    "bought_in_last_order", "1 if the person's newest order held it" => f.in_last_order;
+    "bought_in_order_before", "1 if it was last bought in the order before the newest" => f.in_order_before;
+    "bought_just_now", "1 if the person bought it within the last two days" => f.bought * flag(f.bought_days < 2.0);
+    "bought_ln_rate", "ln(1 + the person's orders of it per 28 days since the first, 60 days added as prior)" =>
+        f.bought_rate.ln_1p();
+    "rebought", "1 if the person bought it in at least two orders" => flag(f.n_bought >= 2.0);
+    "rebought_early", "1 if re-bought before and less than half its usual gap has passed" =>
+        flag(f.n_bought >= 2.0 && f.due < 0.5);
+    "rebought_due", "1 if re-bought before and half to twice its usual gap has passed" =>
+        flag(f.n_bought >= 2.0 && f.due >= 0.5 && f.due < 2.0);
+    "rebought_lapsed", "1 if re-bought before and over four times its usual gap has passed" =>
+        flag(f.n_bought >= 2.0 && f.due >= 4.0);
+    "bought_season", "1 if it was first or last bought 335 to 395 days ago: a yearly need" => f.season;
+    "looked_ln", "ln(1 + the person's views, clicks and carts of it)" => f.n_looked.ln_1p();
+    "looked_recency_1d", "2^(−days since the person last touched it without buying / 1)" =>
+        flag(f.n_looked > 0.0) * half(f.touched_days, 1.0);
+    "rejected", "1 if the person's last verdict on it was negative" => f.rejected;
+    // What everybody does with the item.
+    "demand_1d", "ln(1 + decayed demand, half-life 1 day)" => f.demand[0].ln_1p();
+    "demand_7d", "ln(1 + decayed demand, half-life 7 days)" => f.demand[1].ln_1p();
+    "demand_30d", "ln(1 + decayed demand, half-life 30 days)" => f.demand[2].ln_1p();
+    "demand_30d_low", "1 if decayed demand of 30 days is below 1: hardly on offer" => flag(f.demand[2] < 1.0);
+    "trend_day", "ln(demand per day now / demand per day of the week), one unit added to both" => f.trend_day;
+    "trend_week", "ln(demand per day of the week / demand per day of the month), one unit added to both" => f.trend_week;
+    "rebuy_rate", "share of the item's orders that were re-buys, smoothed" => f.rebuy_rate;
+    "refusal", "ln(1 + decayed negative verdicts, half-life 30 days)" => f.negative.ln_1p();
+    "age_7d", "2^(−days since it was first offered / 7)" => half(f.age_days, 7.0);
+    "age_30d", "2^(−days since it was first offered / 30)" => half(f.age_days, 30.0);
+    "age_120d", "2^(−days since it was first offered / 120)" => half(f.age_days, 120.0);
+    "ln_price", "ln(price of one piece); 0 where unknown" => f.ln_price;
+    "price_gap", "|ln(price) − mean ln(price the person paid)|; 0 where unknown" => f.price_gap;
+    // The person and things like it.
+    "category_share", "share of the person's bought items in its category" => f.category_share;
+    "ann_score", "score by the person's folded-in vector" => f.score(CandidateSource::Ann);
+    "ann_rank", "11/(rank + 10) by that score; 0 without" => f.rank(CandidateSource::Ann);
+    "item_item_score", "ln(1 + 10·similarity to the person's items)" => ln_10(f.score(CandidateSource::ItemItem));
+    "item_item_rank", "11/(rank + 10) by that similarity; 0 without" => f.rank(CandidateSource::ItemItem);
+    "repeat_rank", "11/(rank + 10) among the person's own items by how due they are; 0 without" =>
+        f.rank(CandidateSource::Repeat);
+    "trending_rank", "11/(rank + 10) among the trending items; 0 without" => f.rank(CandidateSource::Trending);
+    "new_rank", "11/(rank + 10) among the new items; 0 without" => f.rank(CandidateSource::New);
+    // Products: what a sum of the above cannot say.
+    "bought_x_rebuy_rate", "bought × share of the item's orders that were re-buys" => f.bought * f.rebuy_rate;
+    "bought_x_demand_7d", "bought × demand of the week" => f.bought * f.demand[1].ln_1p();
+    "bought_x_demand_30d_low", "bought × hardly on offer" => f.bought * flag(f.demand[2] < 1.0);
+    "bought_x_trend_week", "bought × trend of the week" => f.bought * f.trend_week;
+    "bought_x_ann_score", "bought × score by the person's vector" => f.bought * f.score(CandidateSource::Ann);
+    "bought_x_item_item_score", "bought × similarity to the person's items" =>
+        f.bought * ln_10(f.score(CandidateSource::ItemItem));
+    "bought_x_ln_orders", "bought × ln(1 + the person's orders)" => f.bought * f.n_orders.ln_1p();
+    "bought_x_days_since_order", "bought × ln(1 + days since the person's newest order)" => f.bought * f.order_days.ln_1p();
+    "share_x_recency", "share of orders × recency by the person's own gap" =>
+        f.bought_share * f.bought * half(f.bought_days, f.order_gap);
+    "share_x_demand", "share of orders × demand of the week" => f.bought_share * f.demand[1].ln_1p();
+    "unbought_x_demand_7d_x_few_orders", "demand of the week for who has fewer than three orders, if not bought" =>
+        (1.0 - f.bought) * flag(f.n_orders < 3.0) * f.demand[1].ln_1p();
+    // The session in progress: all 0 without one.
+    "session", "weight of the session's strongest act" => f.session;
+    "session_in_basket", "1 if the item lies in the basket already" => f.in_basket;
+    "session_score", "ln(1 + 10·similarity to the session's items)" => ln_10(f.score(CandidateSource::Session));
+    "session_rank", "11/(rank + 10) by that similarity; 0 without" => f.rank(CandidateSource::Session);
+    "session_category", "share of the session in its category" => f.session_category;
+    "session_x_bought", "session × bought" => f.session * f.bought;
+    "session_x_ann_score", "session × score by the person's vector" => f.session * f.score(CandidateSource::Ann);
+    "session_x_demand_7d", "session × demand of the week" => f.session * f.demand[1].ln_1p();
+    "session_x_bought_share", "session × share of orders" => f.session * f.bought_share;
+    "session_score_x_bought", "similarity to the session's items × bought" =>
+        ln_10(f.score(CandidateSource::Session)) * f.bought;
+    // The person alone: the same for all candidates, so that busy and idle people do not bend the other weights.
+    "person_ln_orders", "ln(1 + the person's orders)" => f.n_orders.ln_1p();
+    "person_ln_order_size", "ln(1 + items per order)" => f.order_size.ln_1p();
+    "person_ln_days_since_order", "ln(1 + days since the newest order); 0 without one" => f.order_days.ln_1p();
+    "person_ln_gap", "ln(mean days between orders)" => (f.order_gap as f32).max(0.1).ln();
+}
+
+/// Quantities that several features share.
+struct Facts {
+    bought: f32,
+    n_bought: f32,
+    bought_share: f32,
+    bought_days: f64,
+    bought_rate: f32,
+    /// Days since the last purchase per the item's own gap for this person.
+    due: f64,
+    in_last_order: f32,
+    in_order_before: f32,
+    season: f32,
+    n_looked: f32,
+    touched_days: f64,
+    rejected: f32,
+    demand: [f32; 3],
+    trend_day: f32,
+    trend_week: f32,
+    rebuy_rate: f32,
+    negative: f32,
+    age_days: f64,
+    ln_price: f32,
+    price_gap: f32,
+    category_share: f32,
+    scores: [f32; CandidateSource::ALL.len()],
+    ranks: [f32; CandidateSource::ALL.len()],
+    session: f32,
+    in_basket: f32,
+    session_category: f32,
+    n_orders: f32,
+    order_size: f32,
+    order_days: f32,
+    order_gap: f64,
+}
+
+impl Facts {
+    fn of(context: &PersonContext<'_>, candidate: &CandidateInput<'_>) -> Self {
+        let PersonContext { person, now, .. } = *context;
+        let state = candidate.state;
+        let history = context.history_of(candidate.item);
+        let demand = [0, 1, 2].map(|half_life| state.demand(half_life, now) as f32);
+        // A decayed count of half-life h holds h/ln 2 days' worth; the constant cancels in the ratios.
+        let [per_day, per_week, per_month] = [demand[0] + 1.0, demand[1] / 7.0 + 1.0, demand[2] / 30.0 + 1.0];
+        let attributes = candidate.attributes;
+        let ln_price = if attributes.price > 0.0 { attributes.price.ln() } else { 0.0 };
+        let (mut scores, mut ranks) = ([0.0; CandidateSource::ALL.len()], [0.0; CandidateSource::ALL.len()]);
+        for opinion in candidate.opinions {
+            scores[opinion.source as usize] = if opinion.score.is_finite() { opinion.score } else { 0.0 };
+            ranks[opinion.source as usize] = (1.0 + RANK_OFFSET) / (opinion.rank as f32 + RANK_OFFSET);
+        }
+        let offered_since = attributes.available_from.unwrap_or(state.first_seen);
+        let has_ordered = person.n_orders > 0;
+        let mut facts = Self {
+            bought: 0.0,
+            n_bought: 0.0,
+            bought_share: 0.0,
+            bought_days: 0.0,
+            bought_rate: 0.0,
+            due: 0.0,
+            in_last_order: 0.0,
+            in_order_before: 0.0,
+            season: 0.0,
+            n_looked: 0.0,
+            touched_days: 0.0,
+            rejected: 0.0,
+            demand,
+            trend_day: (per_day / per_week).ln(),
+            trend_week: (per_week / per_month).ln(),
+            rebuy_rate: state.rebuy_rate() as f32,
+            negative: state.count(Counter::Negative, 2, now) as f32,
+            age_days: now.days_since(offered_since).max(0.0),
+            ln_price,
+            price_gap: match context.mean_log_price {
+                Some(mean) if attributes.price > 0.0 => (ln_price - mean).abs(),
+                _ => 0.0,
+            },
+            category_share: share_of(&context.category_shares, attributes.category),
+            scores,
+            ranks,
+            session: context.session_strength,
+            in_basket: flag(context.session.iter().any(|s| s.item == candidate.item && s.is_in_basket)),
+            session_category: context.session_strength
+                * share_of(&context.session_categories, attributes.category),
+            n_orders: context.n_orders as f32,
+            order_size: (person.n_purchases as f64 / context.n_orders.max(1.0)) as f32,
+            order_days: if has_ordered { now.days_since(person.last_order_at).max(0.0) as f32 } else { 0.0 },
+            order_gap: context.order_gap_days,
+        };
+        if let Some(entry) = history {
+            facts.read_history(context, entry);
+        }
+        facts
+    }
+
+    fn read_history(&mut self, context: &PersonContext<'_>, entry: &ItemHistory) {
+        let PersonContext { person, now, .. } = *context;
+        self.n_looked = f32::from(entry.n_attention.saturating_add(entry.n_carts));
+        self.touched_days = now.days_since(entry.last).max(0.0);
+        self.rejected = flag(entry.is_rejected);
+        if entry.n_purchases == 0 {
+            return;
+        }
+        let n = f64::from(entry.n_purchases);
+        let since_first = now.days_since(entry.first).max(0.0);
+        self.bought = 1.0;
+        self.n_bought = n as f32;
+        self.bought_share = (n / (context.n_orders + 2.0)) as f32;
+        self.bought_days = now.days_since(entry.last_purchase).max(0.0);
+        self.bought_rate = (n * 28.0 / (since_first + 60.0)) as f32;
+        let own_gap = entry.last_purchase.days_since(entry.first).max(0.0) / (n - 1.0).max(1.0);
+        self.due = self.bought_days / own_gap.max(1.0);
+        self.in_last_order = flag(entry.last_purchase >= person.last_order_at);
+        self.in_order_before = flag(
+            entry.last_purchase >= person.previous_order_at && entry.last_purchase < person.last_order_at,
+        );
+        let is_year_ago = |days: f64| (335.0..=395.0).contains(&days);
+        self.season = flag(is_year_ago(since_first) || is_year_ago(self.bought_days));
+    }
+
+    fn score(&self, source: CandidateSource) -> f32 {
+        self.scores[source as usize]
+    }
+
+    fn rank(&self, source: CandidateSource) -> f32 {
+        self.ranks[source as usize]
+    }
+}
+
+/// `2^(−days/half_life)`.
+fn half(days: f64, half_life: f64) -> f32 {
+    (-days / half_life).exp2() as f32
+}
+
+/// `ln(1 + 10·x)`, 0 for negative similarities: spreads the small values that most similarities have.
+fn ln_10(similarity: f32) -> f32 {
+    (10.0 * similarity.max(0.0)).ln_1p()
+}
+
+fn flag(is_true: bool) -> f32 {
+    f32::from(u8::from(is_true))
+}
+
+fn bounded(value: f32) -> f32 {
+    if value.is_nan() { 0.0 } else { value.clamp(-MAX_ABS, MAX_ABS) }
+}
+
+/// Share of the weight per known category, ascending by category.
+fn shares(
+    items: impl Iterator<Item = (ItemKey, f32)>,
+    attributes: &impl Fn(ItemKey) -> Option<ItemAttributes>,
+) -> Vec<(u64, f32)> {
+    let mut weighted: Vec<(u64, f32)> = items
+        .filter_map(|(item, weight)| Some((attributes(item)?.category, weight)))
+        .filter(|(category, _)| *category != 0)
+        .collect();
+    weighted.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let total: f32 = weighted.iter().map(|(_, weight)| weight).sum();
+    weighted.dedup_by(|next, kept| {
+        let is_same = next.0 == kept.0;
+        if is_same {
+            kept.1 += next.1;
+        }
+        is_same
+    });
+    for (_, share) in &mut weighted {
+        *share /= total;
+    }
+    weighted
+}
+
+fn share_of(shares: &[(u64, f32)], category: u64) -> f32 {
+    shares.binary_search_by_key(&category, |(known, _)| *known).map_or(0.0, |place| shares[place].1)
+}
