@@ -3,12 +3,30 @@
 //!
 //! - [`recommender`]: the one interface that evaluation, jobs and serving know models by.
 //! - [`vocabulary`]: identities outside, rows of matrices inside.
+//! - [`als`], [`item_item`], [`popularity`]: the single models. [`linalg`]: the kernels they run on.
+//! - [`ann`]: which items have the greatest inner product with a person's vector.
+//! - [`candidates`]: the first stage: what is worth ranking. [`ranker`]: the second: how good each candidate is.
 //! - [`snapshot`]: all that one training run publishes, under one version, with a checksum per part.
 
+pub mod als;
+pub mod ann;
+pub mod candidates;
+pub mod item_item;
+pub mod linalg;
+pub mod popularity;
+pub mod ranker;
 pub mod recommender;
 pub mod snapshot;
 pub mod vocabulary;
 
+pub use als::{Als, AlsParams, SolveBuffers, SolveError};
+pub use ann::{AnnIndex, AnnReport};
+pub use candidates::{
+    CandidateModels, CandidateQuery, Proposal, SimilarItems, SourceLimits, candidates, similar,
+};
+pub use item_item::{ItemItem, ItemItemScoring};
+pub use popularity::{Popularity, PopularityInLastDays, RepeatLastPurchases};
+pub use ranker::{Ranker, RankerError};
 pub use recommender::{HistoryEntry, Query, RecommendError, Recommender, top_k};
-pub use snapshot::{Manifest, PartEntry, SnapshotError};
+pub use snapshot::{Manifest, PartEntry, Snapshot, SnapshotDraft, SnapshotError, SnapshotModels};
 pub use vocabulary::Vocabulary;

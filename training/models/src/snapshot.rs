@@ -3,11 +3,18 @@
 //! `snapshots/{version}/manifest.json` is written last: a folder without it does not exist. A reader verifies every
 //! part before it decodes any, and decodes into checked structures, so no file can take a server down.
 
+mod content;
+mod parts;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use waggle_model::{SnapshotVersion, Timestamp};
+
+pub use content::{MIN_RECALL, Snapshot, SnapshotDraft, SnapshotModels};
 
 /// Format written today. A reader takes this one and the one before it.
 pub const FORMAT_VERSION: u32 = 1;

@@ -1,0 +1,102 @@
+//! The second stage: a linear ranker over the features of `waggle_features::ranking`.
+
+use serde::{Deserialize, Serialize};
+use waggle_features::FEATURES;
+
+/// Log-odds that a candidate is taken, linear in standardised features:
+/// `intercept + Σ_f weight_f · (value_f − mean_f)/scale_f`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ranker {
+    /// Names of the features, in the order of the values.
+    pub feature_names: Vec<String>,
+    pub means: Vec<f32>,
+    /// Standard deviations; 1 where a feature was constant in training (its weight is 0 then).
+    pub scales: Vec<f32>,
+    pub weights: Vec<f32>,
+    pub intercept: f32,
+}
+
+/// Why a ranker cannot be used by this build.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RankerError {
+    #[error("ranker has {got} {name}, it has {expected} features")]
+    Length { name: &'static str, expected: usize, got: usize },
+    #[error("ranker knows {got} features, this build computes {expected}")]
+    FeatureCount { expected: usize, got: usize },
+    #[error("feature {place} of the ranker is \"{got}\", this build computes \"{expected}\" there")]
+    FeatureName { place: usize, expected: &'static str, got: String },
+    #[error("{name} of feature \"{feature}\" is {got}, it must be {rule}")]
+    Value { name: &'static str, feature: String, got: f32, rule: &'static str },
+    #[error("intercept of the ranker is {0}, it must be finite")]
+    Intercept(f32),
+}
+
+impl Ranker {
+    /// Log-odds of one candidate; higher is better.
+    ///
+    /// # Panics
+    /// If `features` is not as long as the ranker's list.
+    pub fn score(&self, features: &[f32]) -> f32 {
+        assert_eq!(features.len(), self.weights.len(), "one value per feature");
+        let mut sum = f64::from(self.intercept);
+        for (place, value) in features.iter().enumerate() {
+            sum += f64::from(self.contribution(place, *value));
+        }
+        sum as f32
+    }
+
+    /// What each feature adds to the score: `out[f] = weight_f · (value_f − mean_f)/scale_f`. With the intercept they sum
+    /// to [`score`](Self::score).
+    ///
+    /// # Panics
+    /// If `features` or `out` is not as long as the ranker's list.
+    pub fn contributions(&self, features: &[f32], out: &mut [f32]) {
+        assert_eq!(features.len(), self.weights.len(), "one value per feature");
+        assert_eq!(out.len(), self.weights.len(), "one place per feature");
+        for (place, (value, out)) in features.iter().zip(out).enumerate() {
+            *out = self.contribution(place, *value);
+        }
+    }
+
+    fn contribution(&self, place: usize, value: f32) -> f32 {
+        self.weights[place] * (value - self.means[place]) / self.scales[place]
+    }
+
+    /// Checks that this build computes the features the ranker was fitted on, and that all numbers are usable.
+    ///
+    /// # Errors
+    /// [`RankerError`] names the first thing that is wrong.
+    pub fn validate(&self) -> Result<(), RankerError> {
+        let expected = self.feature_names.len();
+        for (name, got) in
+            [("means", self.means.len()), ("scales", self.scales.len()), ("weights", self.weights.len())]
+        {
+            if got != expected {
+                return Err(RankerError::Length { name, expected, got });
+            }
+        }
+        if expected != FEATURES.len() {
+            return Err(RankerError::FeatureCount { expected: FEATURES.len(), got: expected });
+        }
+        for (place, (got, feature)) in self.feature_names.iter().zip(FEATURES).enumerate() {
+            if got != feature.name {
+                return Err(RankerError::FeatureName { place, expected: feature.name, got: got.clone() });
+            }
+            let check = |name, got: f32, ok: bool, rule| {
+                if ok {
+                    Ok(())
+                } else {
+                    Err(RankerError::Value { name, feature: feature.name.to_owned(), got, rule })
+                }
+            };
+            let (mean, scale, weight) = (self.means[place], self.scales[place], self.weights[place]);
+            check("mean", mean, mean.is_finite(), "finite")?;
+            check("scale", scale, scale.is_finite() && scale > 0.0, "finite and greater than 0")?;
+            check("weight", weight, weight.is_finite(), "finite")?;
+        }
+        if !self.intercept.is_finite() {
+            return Err(RankerError::Intercept(self.intercept));
+        }
+        Ok(())
+    }
+}

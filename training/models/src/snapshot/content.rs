@@ -1,0 +1,194 @@
+//! A snapshot in memory: every model of one training run, checked, with its index measured and chosen.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ndarray::{Array2, ArrayView2};
+
+use super::{FORMAT_VERSION, MAX_PART_BYTES, Manifest, PartEntry, SnapshotError, parts};
+use crate::{
+    Vocabulary,
+    als::Als,
+    ann::{self, AnnIndex, AnnReport},
+    item_item::ItemItem,
+    popularity::Popularity,
+    ranker::Ranker,
+};
+
+/// Recall at 100 that an index must reach to be used instead of the scan.
+pub const MIN_RECALL: f64 = 0.95;
+
+/// Name and file of every part, in the order they are written.
+const VOCABULARY: (&str, &str) = ("vocabulary", "vocabulary.bin");
+const POPULARITY: (&str, &str) = ("popularity", "popularity.bin");
+const ITEM_ITEM: (&str, &str) = ("item_item", "item_item.bin");
+const ALS: (&str, &str) = ("als", "als.bin");
+const SAMPLE_QUERIES: (&str, &str) = ("sample_queries", "sample_queries.bin");
+const RANKER: (&str, &str) = ("ranker", "ranker.json");
+
+/// All that serving needs of one training run. Rows of every model are rows of the vocabulary.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub manifest: Manifest,
+    pub vocabulary: Vocabulary,
+    pub popularity: Popularity,
+    pub item_item: ItemItem,
+    pub als: Als,
+    /// Folded-in vectors of sampled persons, `[n, n_factors]`: what the index is measured with.
+    pub sample_queries: Array2<f32>,
+    /// Over `als.item_factors()`; never stored, built when the snapshot is.
+    pub ann: Arc<dyn AnnIndex>,
+    pub ann_report: AnnReport,
+    /// `None`: candidates are served in the order of their sources.
+    pub ranker: Option<Ranker>,
+}
+
+/// The models of a snapshot before it has an index.
+pub struct SnapshotModels {
+    pub vocabulary: Vocabulary,
+    pub popularity: Popularity,
+    pub item_item: ItemItem,
+    pub als: Als,
+    pub sample_queries: Array2<f32>,
+    pub ranker: Option<Ranker>,
+}
+
+/// A snapshot ready to be written: the parts first, the manifest last.
+#[derive(Debug, Clone)]
+pub struct SnapshotDraft {
+    /// With an entry for every part.
+    pub manifest: Manifest,
+    /// (file, bytes).
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+impl Snapshot {
+    /// Checks that the models fit together, then measures and chooses the index. `manifest.parts` is left as it is
+    /// until [`draft`](Self::draft).
+    ///
+    /// # Errors
+    /// [`SnapshotError`] names the part that does not fit.
+    pub fn try_new(manifest: Manifest, models: SnapshotModels) -> Result<Self, SnapshotError> {
+        let SnapshotModels { vocabulary, popularity, item_item, als, sample_queries, ranker } = models;
+        let fits = |part: (&str, _), what: &str, expected: usize, got: usize| {
+            if got == expected {
+                Ok(())
+            } else {
+                Err(damaged(part, format!("it has {got} {what}, not {expected}")))
+            }
+        };
+        let n_items = manifest.n_items;
+        fits(VOCABULARY, "items", n_items, vocabulary.len())?;
+        fits(POPULARITY, "items", n_items, popularity.n_items())?;
+        fits(ITEM_ITEM, "items", n_items, item_item.n_items())?;
+        fits(ALS, "items", n_items, als.n_items())?;
+        fits(SAMPLE_QUERIES, "factors", als.n_factors(), sample_queries.ncols())?;
+        if sample_queries.iter().any(|x| !x.is_finite()) {
+            return Err(damaged(SAMPLE_QUERIES, "a value is not finite"));
+        }
+        if let Some(ranker) = &ranker {
+            ranker.validate().map_err(|detail| damaged(RANKER, detail))?;
+        }
+        let (ann, ann_report) = index(als.item_factors(), sample_queries.view())?;
+        Ok(Self { manifest, vocabulary, popularity, item_item, als, sample_queries, ann, ann_report, ranker })
+    }
+
+    /// Every part by name, as bytes.
+    pub fn encode_parts(&self) -> Vec<(String, Vec<u8>)> {
+        self.encode().into_iter().map(|((name, _), bytes)| (name.to_owned(), bytes)).collect()
+    }
+
+    /// The files to publish, and the manifest with size and SHA-256 of each.
+    pub fn draft(&self) -> SnapshotDraft {
+        let (mut entries, mut files) = (BTreeMap::new(), Vec::new());
+        for ((name, file), bytes) in self.encode() {
+            entries.insert(name.to_owned(), PartEntry::of(file, &bytes));
+            files.push((file.to_owned(), bytes));
+        }
+        let manifest = Manifest { format_version: FORMAT_VERSION, parts: entries, ..self.manifest.clone() };
+        SnapshotDraft { manifest, files }
+    }
+
+    fn encode(&self) -> Vec<((&'static str, &'static str), Vec<u8>)> {
+        let mut encoded = vec![
+            (VOCABULARY, parts::encode_vocabulary(&self.vocabulary)),
+            (POPULARITY, parts::encode_popularity(&self.popularity)),
+            (ITEM_ITEM, parts::encode_item_item(&self.item_item)),
+            (ALS, parts::encode_als(&self.als)),
+            (SAMPLE_QUERIES, parts::encode_queries(self.sample_queries.view())),
+        ];
+        if let Some(ranker) = &self.ranker {
+            encoded.push((RANKER, serde_json::to_vec(ranker).expect("a ranker serialises into memory")));
+        }
+        encoded
+    }
+
+    /// Reads a published snapshot. `read` fetches the file of a part; size and SHA-256 of all parts are verified before
+    /// any is decoded, and what is decoded is checked as if it came from nowhere.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] names the part that is missing, damaged or does not fit the others.
+    pub fn decode(
+        manifest: Manifest,
+        read: &mut dyn FnMut(&PartEntry) -> Result<Vec<u8>, String>,
+    ) -> Result<Self, SnapshotError> {
+        let mut verified = BTreeMap::new();
+        for (name, entry) in &manifest.parts {
+            check_entry(name, entry)?;
+            let bytes = read(entry).map_err(|detail| SnapshotError::Part { part: name.clone(), detail })?;
+            entry.verify(name, &bytes)?;
+            verified.insert(name.as_str(), bytes);
+        }
+        let part = |part: (&str, &str)| {
+            verified
+                .get(part.0)
+                .map(Vec::as_slice)
+                .ok_or_else(|| SnapshotError::MissingPart(part.0.to_owned()))
+        };
+        let models = SnapshotModels {
+            vocabulary: parts::decode_vocabulary(part(VOCABULARY)?).map_err(|e| damaged(VOCABULARY, e))?,
+            popularity: parts::decode_popularity(part(POPULARITY)?).map_err(|e| damaged(POPULARITY, e))?,
+            item_item: parts::decode_item_item(part(ITEM_ITEM)?).map_err(|e| damaged(ITEM_ITEM, e))?,
+            als: parts::decode_als(part(ALS)?).map_err(|e| damaged(ALS, e))?,
+            sample_queries: parts::decode_queries(part(SAMPLE_QUERIES)?)
+                .map_err(|e| damaged(SAMPLE_QUERIES, e))?,
+            ranker: match part(RANKER) {
+                Ok(bytes) => Some(serde_json::from_slice(bytes).map_err(|e| damaged(RANKER, e.to_string()))?),
+                Err(_) => None,
+            },
+        };
+        Self::try_new(manifest, models)
+    }
+}
+
+fn index(
+    item_factors: ArrayView2<'_, f32>,
+    sample_queries: ArrayView2<'_, f32>,
+) -> Result<(Arc<dyn AnnIndex>, AnnReport), SnapshotError> {
+    let (ann, report) =
+        ann::choose(item_factors, sample_queries, MIN_RECALL).map_err(|e| damaged(ALS, e.to_string()))?;
+    Ok((Arc::from(ann), report))
+}
+
+/// A manifest may name plain files only, and none too large to hold.
+fn check_entry(part: &str, entry: &PartEntry) -> Result<(), SnapshotError> {
+    let plain = !entry.file.is_empty()
+        && !entry.file.starts_with('.')
+        && entry.file.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if !plain {
+        return Err(SnapshotError::Manifest(format!(
+            "part \"{part}\" names the file \"{}\", which is not a plain file name",
+            entry.file.escape_debug()
+        )));
+    }
+    if entry.size_bytes > MAX_PART_BYTES {
+        return Err(SnapshotError::Manifest(format!(
+            "part \"{part}\" has {} bytes, at most {MAX_PART_BYTES} are read",
+            entry.size_bytes
+        )));
+    }
+    Ok(())
+}
+
+fn damaged(part: (&str, &str), detail: impl Into<String>) -> SnapshotError {
+    SnapshotError::Part { part: part.0.to_owned(), detail: detail.into() }
+}

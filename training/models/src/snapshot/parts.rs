@@ -1,0 +1,218 @@
+//! The binary form of a snapshot's parts.
+//!
+//! Little-endian. Every part opens with the magic bytes, a four-letter tag and the version of its form; then come its
+//! numbers of rows and columns as `u64`, then its arrays. A part ends where its last array ends.
+
+use ndarray::{Array2, ArrayView2};
+use waggle_model::{ItemId, ItemIdx};
+
+use crate::{
+    Vocabulary,
+    als::{Als, AlsParams},
+    item_item::{ItemItem, ItemItemScoring},
+    popularity::Popularity,
+};
+
+const MAGIC: &[u8; 8] = b"waggle\x00\x01";
+const VERSION: u32 = 1;
+
+pub(super) fn encode_vocabulary(vocabulary: &Vocabulary) -> Vec<u8> {
+    let mut part = Writer::new(b"voca");
+    part.size(vocabulary.len());
+    for id in vocabulary.ids() {
+        part.bytes(id.as_str().as_bytes());
+    }
+    part.0
+}
+
+pub(super) fn decode_vocabulary(bytes: &[u8]) -> Result<Vocabulary, String> {
+    let mut part = Reader::open(bytes, b"voca")?;
+    // An id takes at least its length and one byte.
+    let n_items = part.size_of(5)?;
+    let ids: Vec<ItemId> = (0..n_items)
+        .map(|row| {
+            let text = std::str::from_utf8(part.bytes()?)
+                .map_err(|_| format!("item_id of row {row} is not UTF-8"))?;
+            ItemId::try_new(text).map_err(|e| format!("row {row}: {e}"))
+        })
+        .collect::<Result<_, String>>()?;
+    part.end()?;
+    let vocabulary = Vocabulary::try_new(ids).map_err(|e| e.to_string())?;
+    if vocabulary.len() == n_items { Ok(vocabulary) } else { Err("an item_id is repeated".to_owned()) }
+}
+
+pub(super) fn encode_popularity(popularity: &Popularity) -> Vec<u8> {
+    let mut part = Writer::new(b"popu");
+    part.size(popularity.n_items());
+    part.floats(popularity.scores());
+    part.0
+}
+
+pub(super) fn decode_popularity(bytes: &[u8]) -> Result<Popularity, String> {
+    let mut part = Reader::open(bytes, b"popu")?;
+    let n_items = part.size_of(4)?;
+    let scores = part.floats(n_items)?;
+    part.end()?;
+    Popularity::try_new(scores).map_err(|e| e.to_string())
+}
+
+pub(super) fn encode_item_item(model: &ItemItem) -> Vec<u8> {
+    let mut part = Writer::new(b"itit");
+    part.size(model.n_items());
+    part.size(model.n_entries());
+    part.json(model.scoring());
+    for &pointer in model.indptr() {
+        part.size(pointer);
+    }
+    for item in model.items() {
+        part.0.extend_from_slice(&item.0.to_le_bytes());
+    }
+    part.floats(model.similarities());
+    part.0
+}
+
+pub(super) fn decode_item_item(bytes: &[u8]) -> Result<ItemItem, String> {
+    let mut part = Reader::open(bytes, b"itit")?;
+    let (n_items, n_entries) = (part.size_of(8)?, part.size_of(8)?);
+    let scoring: ItemItemScoring = part.json()?;
+    let indptr = (0..=n_items).map(|_| part.size()).collect::<Result<_, _>>()?;
+    let items =
+        part.take(n_entries, 4)?.chunks_exact(4).map(|b| ItemIdx(u32::from_le_bytes(four(b)))).collect();
+    let similarities = part.floats(n_entries)?;
+    part.end()?;
+    ItemItem::try_new(indptr, items, similarities, scoring).map_err(|e| e.to_string())
+}
+
+pub(super) fn encode_als(als: &Als) -> Vec<u8> {
+    let mut part = Writer::new(b"ials");
+    part.json(als.params());
+    part.matrix(als.item_factors());
+    part.0
+}
+
+pub(super) fn decode_als(bytes: &[u8]) -> Result<Als, String> {
+    let mut part = Reader::open(bytes, b"ials")?;
+    let params: AlsParams = part.json()?;
+    let item_factors = part.matrix()?;
+    part.end()?;
+    Als::try_new(item_factors, params).map_err(|e| e.to_string())
+}
+
+pub(super) fn encode_queries(queries: ArrayView2<'_, f32>) -> Vec<u8> {
+    let mut part = Writer::new(b"qury");
+    part.matrix(queries);
+    part.0
+}
+
+pub(super) fn decode_queries(bytes: &[u8]) -> Result<Array2<f32>, String> {
+    let mut part = Reader::open(bytes, b"qury")?;
+    let queries = part.matrix()?;
+    part.end()?;
+    match queries.outer_iter().position(|row| row.iter().any(|x| !x.is_finite())) {
+        Some(row) => Err(format!("query {row} is not all finite")),
+        None => Ok(queries),
+    }
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn new(tag: &[u8; 4]) -> Self {
+        Self([MAGIC.as_slice(), tag, &VERSION.to_le_bytes()].concat())
+    }
+
+    fn size(&mut self, size: usize) {
+        self.0.extend_from_slice(&(size as u64).to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        let length = u32::try_from(bytes.len()).expect("ids and settings are short");
+        self.0.extend_from_slice(&length.to_le_bytes());
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn json(&mut self, value: &impl serde::Serialize) {
+        self.bytes(&serde_json::to_vec(value).expect("settings serialise into memory"));
+    }
+
+    fn floats<'a>(&mut self, values: impl IntoIterator<Item = &'a f32>) {
+        self.0.extend(values.into_iter().flat_map(|value| value.to_le_bytes()));
+    }
+
+    fn matrix(&mut self, matrix: ArrayView2<'_, f32>) {
+        self.size(matrix.nrows());
+        self.size(matrix.ncols());
+        self.floats(matrix.iter());
+    }
+}
+
+/// Reads what [`Writer`] wrote; every length is checked against the bytes that are left before anything is allocated.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn open(bytes: &'a [u8], tag: &[u8; 4]) -> Result<Self, String> {
+        let mut reader = Self(bytes);
+        if reader.take(8, 1)? != MAGIC {
+            return Err("it does not begin like a part of a snapshot".to_owned());
+        }
+        let got = reader.take(4, 1)?;
+        if got != tag {
+            return Err(format!("it is a part of kind \"{}\"", got.escape_ascii()));
+        }
+        match u32::from_le_bytes(four(reader.take(4, 1)?)) {
+            VERSION => Ok(reader),
+            got => Err(format!("its form has version {got}, this build reads {VERSION}")),
+        }
+    }
+
+    fn take(&mut self, count: usize, width: usize) -> Result<&'a [u8], String> {
+        let wanted = count.checked_mul(width).ok_or("a length overflows")?;
+        let (taken, rest) = self.0.split_at_checked(wanted).ok_or_else(|| {
+            format!("it is cut short: {wanted} bytes are due where {} are left", self.0.len())
+        })?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn size(&mut self) -> Result<usize, String> {
+        let bytes = self.take(8, 1)?.try_into().expect("eight bytes were taken");
+        usize::try_from(u64::from_le_bytes(bytes)).map_err(|_| "a size does not fit this machine".to_owned())
+    }
+
+    /// A count of elements that take at least `width` bytes each.
+    fn size_of(&mut self, width: usize) -> Result<usize, String> {
+        let count = self.size()?;
+        match count.checked_mul(width) {
+            Some(wanted) if wanted <= self.0.len() => Ok(count),
+            _ => Err(format!("it announces {count} elements where {} bytes are left", self.0.len())),
+        }
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], String> {
+        let length = u32::from_le_bytes(four(self.take(4, 1)?));
+        self.take(usize::try_from(length).map_err(|_| "a length does not fit this machine".to_owned())?, 1)
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, String> {
+        serde_json::from_slice(self.bytes()?).map_err(|e| format!("its settings do not decode: {e}"))
+    }
+
+    fn floats(&mut self, count: usize) -> Result<Vec<f32>, String> {
+        Ok(self.take(count, 4)?.chunks_exact(4).map(|bytes| f32::from_le_bytes(four(bytes))).collect())
+    }
+
+    fn matrix(&mut self) -> Result<Array2<f32>, String> {
+        let (n_rows, n_columns) = (self.size()?, self.size()?);
+        let count = n_rows.checked_mul(n_columns).ok_or("a matrix is too large")?;
+        let values = self.floats(count)?;
+        Array2::from_shape_vec((n_rows, n_columns), values).map_err(|e| e.to_string())
+    }
+
+    fn end(&self) -> Result<(), String> {
+        if self.0.is_empty() { Ok(()) } else { Err(format!("{} bytes follow its end", self.0.len())) }
+    }
+}
+
+fn four(bytes: &[u8]) -> [u8; 4] {
+    bytes.try_into().expect("the caller took four bytes")
+}
