@@ -92,3 +92,6 @@ impl Scored {
         b.score.total_cmp(&a.score).then(a.item.cmp(&b.item))
     }
 }
+
+#[cfg(test)]
+mod tests;

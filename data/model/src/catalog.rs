@@ -67,6 +67,10 @@ impl Item {
 /// the newest record of an item is its whole state and the topic can be compacted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every change is a Put, and the log's body boxes the whole enum"
+)]
 pub enum CatalogChange {
     Put(Item),
     Delete(ItemId),

@@ -3,6 +3,8 @@
 //! Field names make additions compatible both ways: a new optional field is ignored by an older reader and absent for
 //! a newer one. A change that is not an addition takes a new version byte and a decoder for the old one.
 
+use serde::Deserialize;
+
 use crate::Event;
 
 /// Version byte written today.
@@ -22,6 +24,8 @@ pub enum CodecError {
     Version { got: u8 },
     #[error("record does not decode as an event")]
     Malformed(#[from] rmp_serde::decode::Error),
+    #[error("record goes on behind its event")]
+    Trailing,
 }
 
 pub fn encode_event(event: &Event) -> Vec<u8> {
@@ -39,7 +43,18 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event, CodecError> {
     }
     match bytes.split_first() {
         None => Err(CodecError::Empty),
-        Some((&SCHEMA_VERSION, body)) => Ok(rmp_serde::from_slice(body)?),
+        Some((&SCHEMA_VERSION, body)) => {
+            let mut decoder = rmp_serde::Deserializer::from_read_ref(body);
+            let event = Event::deserialize(&mut decoder)?;
+            // Anything left starts with a marker byte, so failing to read a marker means the end of the record.
+            match <()>::deserialize(&mut decoder) {
+                Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(event),
+                _ => Err(CodecError::Trailing),
+            }
+        }
         Some((&got, _)) => Err(CodecError::Version { got }),
     }
 }
+
+#[cfg(test)]
+mod tests;

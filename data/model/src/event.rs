@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnswerId, EventId, ItemId, PersonKey, SessionId, Timestamp, UserId, answer::Answer, catalog::CatalogChange,
+    AnswerId, EventId, ItemId, PersonKey, SessionId, Timestamp, UserId, answer::Answer,
+    catalog::CatalogChange,
 };
 
 /// One record of the log: who, when, what.

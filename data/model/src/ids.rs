@@ -161,3 +161,6 @@ impl ItemIdx {
         self.0 as usize
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,5 +20,7 @@ pub use candidate::{Candidate, CandidateSource, Scored, SourceScore};
 pub use catalog::{CatalogChange, Item};
 pub use codec::{CodecError, SCHEMA_VERSION, decode_event, encode_event};
 pub use event::{Event, EventBody, Impression, Interaction, InteractionKind, Person, UserChange};
-pub use ids::{AnswerId, EventId, IdError, ItemId, ItemIdx, ItemKey, PersonKey, SessionId, SnapshotVersion, UserId};
+pub use ids::{
+    AnswerId, EventId, IdError, ItemId, ItemIdx, ItemKey, PersonKey, SessionId, SnapshotVersion, UserId,
+};
 pub use time::Timestamp;

@@ -98,3 +98,6 @@ impl<'de> Deserialize<'de> for Timestamp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    AnswerId, Event, EventBody, EventId, Impression, Interaction, InteractionKind, ItemId, Person, SessionId, Timestamp,
-    UserId, event::SeenItem,
+    AnswerId, Event, EventBody, EventId, Impression, Interaction, InteractionKind, ItemId, Person, SessionId,
+    Timestamp, UserId, event::SeenItem,
 };
 
 /// Most items in one impression.
@@ -139,7 +139,10 @@ fn impression(answer_id: Option<AnswerId>, items: Option<Vec<WireSeenItem>>) -> 
             if seen.position == 0 {
                 return Err("position is 0, places count from 1".to_owned());
             }
-            Ok(SeenItem { item_id: ItemId::try_new(&seen.item_id).map_err(|e| e.to_string())?, position: seen.position })
+            Ok(SeenItem {
+                item_id: ItemId::try_new(&seen.item_id).map_err(|e| e.to_string())?,
+                position: seen.position,
+            })
         })
         .collect::<Result<_, _>>()?;
     Ok(Impression { answer_id, items })
@@ -162,3 +165,6 @@ fn check_context(context: &Map<String, Value>) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
