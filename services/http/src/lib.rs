@@ -1,1 +1,20 @@
-//! 
+//! The plumbing of every HTTP role: how it listens, stops, fails, and is watched. It knows no domain.
+//!
+//! - [`server`]: [`bind`] and [`serve`], with what every role's requests go through (ids, tracing, metrics, headers).
+//! - [`problem`]: how a request fails ([`Problem`], RFC 9457), whoever noticed: a handler, an extractor or the router.
+//! - [`health`]: `/healthz`, `/readyz`, `/metrics`; [`Readiness`] collects what a start still waits for.
+//!
+//! A role gives its routes as a closure over [`actix_web::web::ServiceConfig`]. Routes are mounted as
+//! `web::resource("/path").route(web::post().to(handler))`: a resource answers 405 with `Allow` for other methods,
+//! where `App::route` would say 404.
+
+pub mod health;
+pub mod problem;
+pub mod request_id;
+pub mod server;
+pub mod telemetry;
+
+pub use health::Readiness;
+pub use problem::{ApiError, Kind, PROBLEM_JSON, Problem};
+pub use request_id::RequestId;
+pub use server::{BindError, JSON_LIMIT_BYTES, ServerOptions, bind, serve};

@@ -1,0 +1,91 @@
+//! `/healthz`, `/readyz` and `/metrics`, and what readiness is made of.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use actix_web::{
+    HttpResponse,
+    web::{self, Data, ServiceConfig},
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+
+use crate::{ApiError, Kind, Problem};
+
+/// Mounts the three routes:
+/// - `GET /healthz`: 200 while the process answers at all;
+/// - `GET /readyz`: 200 when every part is ready, else 503 with what is missing;
+/// - `GET /metrics`: Prometheus text.
+pub fn configure(
+    readiness: Arc<Readiness>,
+    metrics: PrometheusHandle,
+) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static {
+    move |config| {
+        config
+            .app_data(Data::from(readiness))
+            .app_data(Data::new(metrics))
+            .service(web::resource("/healthz").route(web::get().to(healthz)))
+            .service(web::resource("/readyz").route(web::get().to(readyz)))
+            .service(web::resource("/metrics").route(web::get().to(metrics_text)));
+    }
+}
+
+/// What a process still waits for before it wants requests.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    /// Parts by name; `Some` says what is missing.
+    parts: RwLock<BTreeMap<&'static str, Option<String>>>,
+}
+
+impl Readiness {
+    /// All `parts` have to become ready.
+    pub fn new(parts: &[&'static str]) -> Self {
+        let parts = parts.iter().map(|part| (*part, Some("starting".to_owned()))).collect();
+        Self { parts: RwLock::new(parts) }
+    }
+
+    pub fn set_ready(&self, part: &'static str) {
+        self.set(part, None);
+    }
+
+    /// The part is not ready (yet, or any more): `why` is shown to whoever asks.
+    pub fn set_missing(&self, part: &'static str, why: impl Into<String>) {
+        self.set(part, Some(why.into()));
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.read(|parts| parts.values().all(Option::is_none))
+    }
+
+    /// What is missing, as `part: why`, by part.
+    pub fn missing(&self) -> Vec<String> {
+        self.read(|parts| {
+            parts.iter().filter_map(|(part, why)| why.as_ref().map(|why| format!("{part}: {why}"))).collect()
+        })
+    }
+
+    fn set(&self, part: &'static str, why: Option<String>) {
+        self.parts.write().unwrap_or_else(PoisonError::into_inner).insert(part, why);
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&BTreeMap<&'static str, Option<String>>) -> T) -> T {
+        look(&self.parts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "alive": true }))
+}
+
+async fn readyz(readiness: Data<Readiness>) -> Result<HttpResponse, ApiError> {
+    if readiness.is_ready() {
+        return Ok(HttpResponse::Ok().json(json!({ "ready": true })));
+    }
+    Err(Problem::new(Kind::NotReady).detail(readiness.missing().join("; ")).retry_after_s(1).into())
+}
+
+async fn metrics_text(metrics: Data<PrometheusHandle>) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics.render())
+}

@@ -1,0 +1,63 @@
+//! What is counted and logged about requests.
+
+use std::{sync::LazyLock, time::Duration};
+
+use actix_web::http::{Method, StatusCode};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Upper bounds of the request duration histogram, in seconds: dense where answers should be, open towards timeouts.
+const BUCKETS_S: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+const REQUESTS: &str = "waggle_http_requests_total";
+const DURATION: &str = "waggle_http_request_duration_seconds";
+
+/// The process's metrics. The first call installs the recorder; metrics recorded before it are lost, so the binary
+/// calls it early.
+///
+/// # Panics
+/// If another recorder was installed before.
+pub fn metrics_handle() -> PrometheusHandle {
+    static HANDLE: LazyLock<PrometheusHandle> = LazyLock::new(|| {
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS_S)
+            .expect("the list of buckets is not empty")
+            .install_recorder()
+            .expect("nobody else installs a metrics recorder");
+        metrics::describe_counter!(REQUESTS, "Requests answered, by route pattern, method and status.");
+        metrics::describe_histogram!(
+            DURATION,
+            metrics::Unit::Seconds,
+            "Time from a request's head to its response's head, by route pattern and method."
+        );
+        handle
+    });
+    HANDLE.clone()
+}
+
+/// One answered request.
+pub(crate) fn record(method: &Method, route: Option<String>, status: StatusCode, took: Duration) {
+    // Paths hold ids: only the pattern is a label or a log field, and unknown paths share one.
+    let route = route.unwrap_or_else(|| "unmatched".to_owned());
+    // A client chooses its method freely; labels are for the known ones.
+    let method = match method.as_str() {
+        m @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => m.to_owned(),
+        _ => "other".to_owned(),
+    };
+    let took_ms = took.as_secs_f64() * 1e3;
+    if is_probe(&route) {
+        tracing::debug!(method, route, status = status.as_u16(), took_ms, "answered");
+    } else {
+        tracing::info!(method, route, status = status.as_u16(), took_ms, "answered");
+    }
+    metrics::counter!(
+        REQUESTS, "route" => route.clone(), "method" => method.clone(), "status" => status.as_u16().to_string()
+    )
+    .increment(1);
+    metrics::histogram!(DURATION, "route" => route, "method" => method).record(took.as_secs_f64());
+}
+
+/// Asked every few seconds by machines; not worth a line each.
+fn is_probe(route: &str) -> bool {
+    matches!(route, "/healthz" | "/readyz" | "/metrics")
+}
