@@ -5,17 +5,25 @@
 //! | [`EventLog`] | [`SqliteLog`] | ordered, durable, replayable records |
 //! | [`StateStore`] | [`MemoryState`] | online state, moved together with the log offset it has reached |
 //! | [`Cache`] | [`MokaCache`] | answers that may be served again |
-//! | `database::Database` | SQLite | catalogue, registry, projector offsets |
-//! | `artifacts::Artifacts` | a local folder | snapshots, archive, checkpoints |
+//! | [`Database`] | SQLite | catalogue, registry, projector offsets |
+//! | [`Artifacts`] | a local folder | snapshots, archive, checkpoints |
 //!
 //! Each port has one contract suite that runs against every implementation. Nothing here knows a feature, a model or
 //! HTTP.
 
+pub mod archive;
+pub mod artifacts;
 pub mod cache;
+pub mod database;
 pub mod log;
 pub mod state;
 
+pub use archive::{ArchiveError, ArchiveReader, ArchiveWriter, ArchivedEvents};
+pub use artifacts::{ArtifactError, ArtifactInfo, Artifacts};
 pub use cache::{Cache, CacheError, CacheStats, MokaCache};
+pub use database::{
+    ArchiveFile, Database, DatabaseError, NewSnapshot, SnapshotRecord, SnapshotState, UserRecord,
+};
 pub use log::{
     EventLog, LogError, LogRecord, NewRecord, Position, Topic,
     sqlite::{SqliteLog, SqliteLogOptions},

@@ -1,10 +1,14 @@
 //! Every port against its contract, and what is particular to each embedded implementation.
 
 #[cfg(test)]
+mod artifacts;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod memory_state;
 #[cfg(test)]
 mod moka_cache;
+#[cfg(test)]
+mod sqlite_database;
 #[cfg(test)]
 mod sqlite_log;

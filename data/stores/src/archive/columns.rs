@@ -1,0 +1,378 @@
+//! Rows of the archive and their columns.
+//!
+//! An interaction is spread over the columns, so that any tool can read it. Every other event keeps its encoded bytes
+//! in `body`, as does an interaction whose context JSON would not read back exactly. A record that is not an event is
+//! kept too, as type `undecodable`.
+
+use std::{io::Write, sync::Arc};
+
+use bytes::Bytes;
+use parquet::{
+    basic::{Compression, Encoding, ZstdLevel},
+    column::reader::get_typed_column_reader,
+    data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type},
+    errors::{ParquetError, Result},
+    file::{
+        metadata::KeyValue,
+        properties::{EnabledStatistics, WriterProperties},
+        reader::{FileReader, RowGroupReader},
+        serialized_reader::SerializedFileReader,
+        writer::{SerializedFileWriter, SerializedRowGroupWriter},
+    },
+    schema::{parser::parse_message_type, types::ColumnPath, types::TypePtr},
+};
+use serde_json::{Map, Value};
+use waggle_model::{Event, EventBody, Interaction, InteractionKind, Person, Timestamp, decode_event};
+
+use crate::log::LogRecord;
+
+pub(super) const VERSION: &str = "1";
+const VERSION_KEY: &str = "waggle.archive";
+/// Rows that are decoded at once; bounds the memory of a reader of many files.
+const ROWS_PER_GROUP: usize = 16_384;
+const UNDECODABLE: &str = "undecodable";
+
+const SCHEMA: &str = "message record {
+    required int64 offset;
+    required int64 timestamp;
+    optional binary event_id (UTF8);
+    optional binary user_id (UTF8);
+    optional binary session_id (UTF8);
+    required binary type (UTF8);
+    optional binary item_id (UTF8);
+    optional double value;
+    optional double quantity;
+    optional double price;
+    optional binary currency (UTF8);
+    optional binary order_id (UTF8);
+    optional binary answer_id (UTF8);
+    optional int32 position;
+    optional binary context (JSON);
+    optional binary body;
+}";
+
+/// A record about to be written.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) offset: u64,
+    /// Event time; the record's own where there is no event.
+    pub(super) time: Timestamp,
+    /// What the columns hold; `None` for what is not an event.
+    event: Option<Event>,
+    context: Option<String>,
+    body: Option<Bytes>,
+}
+
+impl Row {
+    pub(super) fn new(record: &LogRecord) -> Self {
+        let (offset, value) = (record.offset, &record.value);
+        let Ok(event) = decode_event(value) else {
+            return Self {
+                offset,
+                time: record.timestamp,
+                event: None,
+                context: None,
+                body: Some(value.clone()),
+            };
+        };
+        let context = (!event.context.is_empty()).then(|| Value::Object(event.context.clone()).to_string());
+        // JSON digits do not always read back to the same bits.
+        let reads_back = context.as_deref().is_none_or(|json| {
+            serde_json::from_str::<Map<String, Value>>(json).is_ok_and(|read| read == event.context)
+        });
+        let is_columnar = matches!(event.body, EventBody::Interaction(_)) && reads_back;
+        let body = (!is_columnar).then(|| value.clone());
+        Self { offset, time: event.timestamp, event: Some(event), context, body }
+    }
+
+    fn interaction(&self) -> Option<&Interaction> {
+        match &self.event.as_ref()?.body {
+            EventBody::Interaction(interaction) => Some(interaction),
+            _ => None,
+        }
+    }
+
+    fn person(&self) -> Option<&Person> {
+        Some(&self.event.as_ref()?.person)
+    }
+
+    fn type_name(&self) -> &str {
+        match self.event.as_ref().map(|e| &e.body) {
+            None => UNDECODABLE,
+            Some(EventBody::Interaction(interaction)) => interaction.kind.as_str(),
+            Some(EventBody::Answer(_)) => "answer",
+            Some(EventBody::Impression(_)) => "impression",
+            Some(EventBody::CatalogChange(_)) => "catalog_change",
+            Some(EventBody::UserChange(_)) => "user_change",
+            Some(EventBody::Merge) => "merge",
+            Some(EventBody::Erasure) => "erasure",
+        }
+    }
+
+    fn answer_id(&self) -> Option<&str> {
+        match &self.event.as_ref()?.body {
+            EventBody::Interaction(interaction) => interaction.answer_id.as_ref().map(|id| id.as_str()),
+            EventBody::Answer(answer) => Some(answer.answer_id.as_str()),
+            EventBody::Impression(impression) => Some(impression.answer_id.as_str()),
+            _ => None,
+        }
+    }
+}
+
+/// The rows as a Parquet file.
+pub(super) fn encode(rows: &[Row]) -> Result<Vec<u8>> {
+    let mut file = SerializedFileWriter::new(Vec::new(), schema()?, Arc::new(properties()?))?;
+    for rows in rows.chunks(ROWS_PER_GROUP) {
+        let mut group = file.next_row_group()?;
+        write_group(&mut group, rows)?;
+        group.close()?;
+    }
+    file.into_inner()
+}
+
+fn write_group<W: Write + Send>(group: &mut SerializedRowGroupWriter<'_, W>, rows: &[Row]) -> Result<()> {
+    let number = |group: &mut SerializedRowGroupWriter<'_, W>, f: fn(&Row) -> Option<f64>| {
+        write_optional::<DoubleType, W>(group, rows, f)
+    };
+    let offsets = rows.iter().map(|row| row.offset.cast_signed()).collect::<Vec<_>>();
+    write_column::<Int64Type, W>(group, &offsets, None)?;
+    let times = rows.iter().map(|row| row.time.as_millis()).collect::<Vec<_>>();
+    write_column::<Int64Type, W>(group, &times, None)?;
+    write_text(group, rows, |row| Some(row.event.as_ref()?.event_id.as_ref()?.as_str()))?;
+    write_text(group, rows, |row| Some(row.person()?.user_id.as_ref()?.as_str()))?;
+    write_text(group, rows, |row| Some(row.person()?.session_id.as_ref()?.as_str()))?;
+    let types = rows.iter().map(|row| ByteArray::from(row.type_name())).collect::<Vec<_>>();
+    write_column::<ByteArrayType, W>(group, &types, None)?;
+    write_text(group, rows, |row| Some(row.interaction()?.item_id.as_str()))?;
+    number(group, |row| row.interaction()?.value)?;
+    number(group, |row| row.interaction()?.quantity)?;
+    number(group, |row| row.interaction()?.price)?;
+    write_text(group, rows, |row| row.interaction()?.currency.as_deref())?;
+    write_text(group, rows, |row| row.interaction()?.order_id.as_deref())?;
+    write_text(group, rows, Row::answer_id)?;
+    write_optional::<Int32Type, W>(group, rows, |row| Some(row.interaction()?.position?.cast_signed()))?;
+    write_text(group, rows, |row| row.context.as_deref())?;
+    write_optional::<ByteArrayType, W>(group, rows, |row| row.body.clone().map(ByteArray::from))
+}
+
+fn write_text<W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    rows: &[Row],
+    value: for<'a> fn(&'a Row) -> Option<&'a str>,
+) -> Result<()> {
+    write_optional::<ByteArrayType, W>(group, rows, |row| value(row).map(ByteArray::from))
+}
+
+fn write_optional<T: DataType, W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    rows: &[Row],
+    value: impl Fn(&Row) -> Option<T::T>,
+) -> Result<()> {
+    let mut values = Vec::new();
+    let mut levels = Vec::with_capacity(rows.len());
+    for row in rows {
+        let value = value(row);
+        levels.push(i16::from(value.is_some()));
+        values.extend(value);
+    }
+    write_column::<T, W>(group, &values, Some(&levels))
+}
+
+/// - `levels`: per row, whether it has a value; `None` if all have.
+fn write_column<T: DataType, W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    values: &[T::T],
+    levels: Option<&[i16]>,
+) -> Result<()> {
+    let mut column =
+        group.next_column()?.ok_or_else(|| ParquetError::General("no column is left".to_owned()))?;
+    column.typed::<T>().write_batch(values, levels, None)?;
+    column.close()
+}
+
+fn schema() -> Result<TypePtr> {
+    parse_message_type(SCHEMA).map(Arc::new)
+}
+
+fn properties() -> Result<WriterProperties> {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_created_by("waggle".to_owned())
+        .set_key_value_metadata(Some(vec![KeyValue::new(VERSION_KEY.to_owned(), VERSION.to_owned())]));
+    for column in ["offset", "timestamp"] {
+        let column = ColumnPath::from(column);
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+    }
+    for column in ["event_id", "body"] {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
+    }
+    Ok(properties.build())
+}
+
+/// A file being read.
+pub(super) struct File {
+    reader: SerializedFileReader<Bytes>,
+    next_group: usize,
+}
+
+/// Why a file cannot be opened.
+pub(super) enum OpenError {
+    Version(String),
+    Damaged(String),
+}
+
+impl From<ParquetError> for OpenError {
+    fn from(error: ParquetError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+impl File {
+    pub(super) fn open(content: Bytes) -> std::result::Result<Self, OpenError> {
+        let reader = SerializedFileReader::new(content)?;
+        let metadata = reader.metadata().file_metadata();
+        let version =
+            metadata.key_value_metadata().and_then(|all| all.iter().find(|kv| kv.key == VERSION_KEY));
+        match version.and_then(|kv| kv.value.as_deref()) {
+            Some(VERSION) => {}
+            Some(other) => return Err(OpenError::Version(other.to_owned())),
+            None => return Err(OpenError::Damaged("it was not written by waggle".to_owned())),
+        }
+        // The typed readers below rely on it.
+        if metadata.schema() != &*schema()? {
+            return Err(OpenError::Damaged("its columns are not those of its version".to_owned()));
+        }
+        Ok(Self { reader, next_group: 0 })
+    }
+
+    /// The next rows, by (time, offset): offset and event, `None` for what is not an event. `None` at the end.
+    #[expect(clippy::type_complexity, reason = "a pair in an option in a list")]
+    pub(super) fn next_rows(&mut self) -> Result<Option<Vec<(u64, Option<Event>)>>> {
+        if self.next_group >= self.reader.num_row_groups() {
+            return Ok(None);
+        }
+        let group = self.reader.get_row_group(self.next_group)?;
+        self.next_group += 1;
+        read_group(&*group).map(Some)
+    }
+}
+
+fn read_group(group: &dyn RowGroupReader) -> Result<Vec<(u64, Option<Event>)>> {
+    let n = usize::try_from(group.metadata().num_rows()).map_err(|e| damaged(&e))?;
+    let mut offsets = read_column::<Int64Type>(group, 0, n)?;
+    let mut times = read_column::<Int64Type>(group, 1, n)?;
+    let [mut event_ids, mut user_ids, mut session_ids, mut types, mut item_ids] =
+        [2, 3, 4, 5, 6].map(|column| read_column::<ByteArrayType>(group, column, n));
+    let [mut values, mut quantities, mut prices] =
+        [7, 8, 9].map(|column| read_column::<DoubleType>(group, column, n));
+    let [mut currencies, mut order_ids, mut answer_ids, mut contexts, mut bodies] =
+        [10, 11, 12, 14, 15].map(|column| read_column::<ByteArrayType>(group, column, n));
+    let mut positions = read_column::<Int32Type>(group, 13, n)?;
+    // Arrays of results: each is opened once, here, so that the loop below reads like the schema.
+    macro_rules! open {
+        ($($column:ident),*) => { $(let $column = $column.as_mut().map_err(|e| damaged(e))?;)* };
+    }
+    open!(event_ids, user_ids, session_ids, types, item_ids, values, quantities, prices);
+    open!(currencies, order_ids, answer_ids, contexts, bodies);
+    let mut rows = Vec::with_capacity(n);
+    for _ in 0..n {
+        let offset = offsets.required()?.cast_unsigned();
+        let timestamp = Timestamp::from_millis(times.required()?);
+        let event_id = event_ids.id()?;
+        let person = Person { user_id: user_ids.id()?, session_id: session_ids.id()? };
+        let kind = text(types.required()?)?;
+        let item_id = item_ids.id()?;
+        let (value, quantity, price) = (values.next(), quantities.next(), prices.next());
+        let (currency, order_id) = (currencies.text()?, order_ids.text()?);
+        let answer_id = answer_ids.id()?;
+        let position = positions.next().map(i32::cast_unsigned);
+        let (context, body) = (contexts.next(), bodies.next());
+        if let Some(body) = body {
+            rows.push((offset, decode_body(&kind, &body)?));
+            continue;
+        }
+        let item_id = item_id.ok_or_else(|| damaged(&"an interaction has no item"))?;
+        let kind = InteractionKind::from(kind);
+        let interaction =
+            Interaction { kind, item_id, value, quantity, price, currency, order_id, answer_id, position };
+        let context = match context {
+            Some(json) => serde_json::from_slice(json.data()).map_err(|e| damaged(&e))?,
+            None => Map::new(),
+        };
+        rows.push((
+            offset,
+            Some(Event { event_id, timestamp, person, body: EventBody::Interaction(interaction), context }),
+        ));
+    }
+    Ok(rows)
+}
+
+fn decode_body(kind: &str, body: &ByteArray) -> Result<Option<Event>> {
+    match decode_event(body.data()) {
+        Ok(event) => Ok(Some(event)),
+        Err(_) if kind == UNDECODABLE => Ok(None),
+        Err(error) => Err(damaged(&error)),
+    }
+}
+
+/// The values of one column of one row group, taken row by row.
+struct Column<T> {
+    values: std::vec::IntoIter<T>,
+    /// Per row, whether it has a value; empty if all have.
+    levels: std::vec::IntoIter<i16>,
+    is_optional: bool,
+}
+
+impl<T> Column<T> {
+    fn next(&mut self) -> Option<T> {
+        if !self.is_optional || self.levels.next() == Some(1) { self.values.next() } else { None }
+    }
+
+    fn required(&mut self) -> Result<T> {
+        self.next().ok_or_else(|| damaged(&"a column is too short"))
+    }
+}
+
+impl Column<ByteArray> {
+    fn text(&mut self) -> Result<Option<String>> {
+        self.next().map(text).transpose()
+    }
+
+    fn id<I: std::str::FromStr<Err = waggle_model::IdError>>(&mut self) -> Result<Option<I>> {
+        let Some(bytes) = self.next() else { return Ok(None) };
+        let id = std::str::from_utf8(bytes.data()).map_err(|e| damaged(&e))?;
+        id.parse().map(Some).map_err(|e| damaged(&e))
+    }
+}
+
+fn text(bytes: ByteArray) -> Result<String> {
+    std::str::from_utf8(bytes.data()).map(str::to_owned).map_err(|e| damaged(&e))
+}
+
+fn read_column<T: DataType>(group: &dyn RowGroupReader, column: usize, n: usize) -> Result<Column<T::T>>
+where
+    T::T: Clone,
+{
+    let descriptor = group.metadata().column(column).column_descr_ptr();
+    let is_optional = descriptor.max_def_level() > 0;
+    let mut reader = get_typed_column_reader::<T>(group.get_column_reader(column)?);
+    let (mut values, mut levels) =
+        (Vec::with_capacity(n), Vec::with_capacity(if is_optional { n } else { 0 }));
+    let mut n_read = 0;
+    while n_read < n {
+        let into_levels = is_optional.then_some(&mut levels);
+        let (n_records, _, _) = reader.read_records(n - n_read, into_levels, None, &mut values)?;
+        if n_records == 0 {
+            return Err(damaged(&format!("column {} ends after {n_read} of {n} rows", descriptor.name())));
+        }
+        n_read += n_records;
+    }
+    Ok(Column { values: values.into_iter(), levels: levels.into_iter(), is_optional })
+}
+
+fn damaged(error: &dyn std::fmt::Display) -> ParquetError {
+    ParquetError::General(error.to_string())
+}
