@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use waggle_features::{ItemState, PersonState};
-use waggle_model::{AnsweredItem, ItemId, Placement, SnapshotVersion, Timestamp};
+use waggle_features::{ItemAttributes, ItemState, PersonState};
+use waggle_model::{AnsweredItem, ItemId, ItemKey, Placement, SnapshotVersion, Timestamp};
 
 use crate::{RoleError, retrieval::ProposedItem};
 
@@ -24,6 +24,8 @@ pub struct RankRequest {
     pub candidates: Vec<ProposedItem>,
     /// Counters of the candidates, in the same order.
     pub item_states: Vec<ItemState>,
+    /// Attributes of the items of the person's history and of the page.
+    pub known_items: Vec<(ItemKey, ItemAttributes)>,
     /// The moment of the request.
     pub now: Timestamp,
     pub k: usize,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use waggle_features::PersonState;
-use waggle_model::{CandidateSource, Item, ItemId, ItemKey, SnapshotVersion};
+use waggle_features::{ItemAttributes, PersonState};
+use waggle_model::{CandidateSource, Item, ItemId, ItemKey, SnapshotVersion, SourceScore, Timestamp};
 
 use crate::RoleError;
 
@@ -15,6 +15,9 @@ pub trait Retrieval: Send + Sync + 'static {
 
     /// Candidates for one person on one page.
     async fn candidates(&self, request: &CandidateRequest) -> Result<CandidateResponse, RoleError>;
+
+    /// What stands beside an item on its page, best first.
+    async fn similar(&self, request: &SimilarRequest) -> Result<CandidateResponse, RoleError>;
 
     /// Items that match a text query, best first.
     async fn search(&self, request: &SearchRequest) -> Result<SearchResponse, RoleError>;
@@ -44,12 +47,36 @@ pub struct CandidateRequest {
     pub sources: Vec<CandidateSource>,
     /// At most this many candidates.
     pub limit: usize,
+    /// The moment of the request.
+    pub now: Timestamp,
+}
+
+/// What an item page asks for.
+#[derive(Debug, Clone)]
+pub struct SimilarRequest {
+    /// `None`: by text alone.
+    pub snapshot: Option<SnapshotVersion>,
+    pub item_id: ItemId,
+    pub kind: Likeness,
+    pub limit: usize,
+    pub now: Timestamp,
+}
+
+/// In what way an item is like another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Likeness {
+    /// Could stand in its place: close embeddings, and similar text where there are none.
+    Similar,
+    /// Goes with it: bought by the same people in the same orders.
+    BoughtTogether,
 }
 
 #[derive(Debug, Clone)]
 pub struct CandidateResponse {
     pub snapshot: Option<SnapshotVersion>,
     pub candidates: Vec<ProposedItem>,
+    /// Attributes of the items of the person's history and of the page, as far as the catalogue still has them.
+    pub known_items: Vec<(ItemKey, ItemAttributes)>,
     /// Sources that did not answer in time or failed.
     pub missing: Vec<CandidateSource>,
 }
@@ -58,7 +85,8 @@ pub struct CandidateResponse {
 #[derive(Debug, Clone)]
 pub struct ProposedItem {
     pub item: Arc<Item>,
-    pub sources: Vec<waggle_model::SourceScore>,
+    pub attributes: ItemAttributes,
+    pub sources: Vec<SourceScore>,
 }
 
 #[derive(Debug, Clone)]

@@ -1,1 +1,15 @@
-//! 
+//! The ranking role: scores candidates with the learned ranker and arranges the slate by the placement's policy.
+//!
+//! It gets all it needs in the request (the person, the candidates, their counters and attributes) and reads nothing but
+//! the snapshot's ranker: ranking never asks a database.
+//!
+//! - [`service`]: the role itself, behind [`waggle_contracts::Ranking`]. Start here.
+//! - [`score`]: features and scores of all candidates of a request.
+//! - [`policy`]: what the score alone does not decide: pins, variety, places for new items.
+
+pub mod policy;
+pub mod score;
+pub mod service;
+
+pub use policy::Policy;
+pub use service::RankingService;

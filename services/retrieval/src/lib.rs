@@ -1,1 +1,21 @@
-//! 
+//! The retrieval role: proposes candidates from the snapshot and the live catalogue.
+//!
+//! It keeps two things apart. The *snapshot* is what training published; it changes as a whole. The *live table* follows
+//! the catalogue topic; it changes with every edit of the shop, so a hidden item is gone within a second although the
+//! snapshot still knows it. Candidates come from the snapshot's models and from live counters, and only items that the
+//! live table offers right now leave this role.
+//!
+//! - [`service`]: the role itself, behind [`waggle_contracts::Retrieval`]. Start here.
+//! - [`table`]: the live item table. [`follower`]: keeps it and the text index in step with the catalogue topic.
+//! - [`lexical`]: full-text search over the live catalogue, by tantivy.
+//! - [`lists`]: trending and new items, recomputed from live counters.
+//!
+//! Scoring candidates against each other is ranking's work; it happens elsewhere.
+
+pub mod follower;
+pub mod lexical;
+pub mod lists;
+pub mod service;
+pub mod table;
+
+pub use service::{RetrievalConfig, RetrievalService};

@@ -6,7 +6,8 @@
 //! - [`als`], [`item_item`], [`popularity`]: the single models. [`linalg`]: the kernels they run on.
 //! - [`ann`]: which items have the greatest inner product with a person's vector.
 //! - [`candidates`]: the first stage: what is worth ranking. [`ranker`]: the second: how good each candidate is.
-//! - [`snapshot`]: all that one training run publishes, under one version, with a checksum per part.
+//! - [`snapshot`]: all that one training run publishes, under one version, with a checksum per part. [`slot`]: the ones a
+//!   serving process holds.
 
 pub mod als;
 pub mod ann;
@@ -16,6 +17,7 @@ pub mod linalg;
 pub mod popularity;
 pub mod ranker;
 pub mod recommender;
+pub mod slot;
 pub mod snapshot;
 pub mod vocabulary;
 
@@ -28,5 +30,6 @@ pub use item_item::{ItemItem, ItemItemScoring};
 pub use popularity::{Popularity, PopularityInLastDays, RepeatLastPurchases};
 pub use ranker::{Ranker, RankerError};
 pub use recommender::{HistoryEntry, Query, RecommendError, Recommender, top_k};
+pub use slot::SnapshotSlot;
 pub use snapshot::{Manifest, PartEntry, Snapshot, SnapshotDraft, SnapshotError, SnapshotModels};
 pub use vocabulary::Vocabulary;

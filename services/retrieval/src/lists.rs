@@ -1,0 +1,76 @@
+//! Trending and new items, recomputed from live counters about once a second.
+
+use std::{collections::HashMap, sync::Arc, time::Duration, time::Instant};
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use waggle_features::{ItemState, LiveLists};
+use waggle_model::{ItemKey, Timestamp};
+use waggle_stores::{StateError, StateKind, StateStore};
+
+use crate::table::{ItemTable, is_offered};
+
+/// Shortest time between two refreshes.
+const MIN_PERIOD: Duration = Duration::from_secs(1);
+/// A refresh may use at most one part in this many of one core.
+const MAX_LOAD: u32 = 20;
+
+/// The lists, and what they are made of.
+pub struct Lists {
+    state: Arc<dyn StateStore>,
+    n_partitions: u32,
+    table: Arc<ItemTable>,
+    current: ArcSwap<LiveLists>,
+}
+
+impl Lists {
+    pub fn new(state: Arc<dyn StateStore>, n_partitions: u32, table: Arc<ItemTable>) -> Self {
+        Self { state, n_partitions, table, current: ArcSwap::default() }
+    }
+
+    pub fn load(&self) -> Arc<LiveLists> {
+        self.current.load_full()
+    }
+
+    /// Recomputes the lists as of `now`.
+    ///
+    /// # Errors
+    /// [`StateError`] when the counters cannot be read; the old lists stay.
+    pub async fn refresh(&self, now: Timestamp) -> Result<(), StateError> {
+        let mut totals: HashMap<ItemKey, ItemState> = HashMap::new();
+        for partition in 0..self.n_partitions {
+            for (key, blob) in self.state.scan(partition, StateKind::Item).await? {
+                match ItemState::decode(&blob) {
+                    Ok(partial) => {
+                        let total = totals.entry(ItemKey(key)).or_default();
+                        *total = total.merged(&partial);
+                    }
+                    Err(e) => warn!(key, error = %e, "counters of an item are unreadable"),
+                }
+            }
+        }
+        let table = self.table.load();
+        let nothing = ItemState::default();
+        let offered = table.iter().filter(|(_, entry)| is_offered(entry, None, now));
+        let rows = offered.map(|(key, entry)| (*key, totals.get(key).unwrap_or(&nothing), entry.item.available_from));
+        self.current.store(Arc::new(LiveLists::compute(rows, now)));
+        Ok(())
+    }
+
+    /// Refreshes until cancelled.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+        let mut pause = MIN_PERIOD;
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            let started = Instant::now();
+            if let Err(e) = self.refresh(Timestamp::now()).await {
+                warn!(error = %e, "trending and new items could not be refreshed");
+            }
+            pause = MIN_PERIOD.max(started.elapsed() * MAX_LOAD);
+        }
+    }
+}

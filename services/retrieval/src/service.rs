@@ -1,0 +1,336 @@
+//! The role behind its trait.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use waggle_contracts::{
+    Retrieval, RoleError,
+    retrieval::{
+        CandidateRequest, CandidateResponse, Likeness, ProposedItem, SearchRequest, SearchResponse,
+        SimilarRequest,
+    },
+};
+use waggle_features::{ItemAttributes, PersonState};
+use waggle_model::{
+    CandidateSource, Item, ItemId, ItemKey, Scored, SnapshotVersion, SourceScore, Timestamp,
+};
+use waggle_models::{
+    Snapshot, SnapshotSlot, Vocabulary,
+    candidates::{CandidateModels, CandidateQuery, Proposal, SourceLimits, candidates, similar},
+};
+use waggle_stores::{EventLog, StateStore, Topic};
+
+use crate::{
+    follower::Follower,
+    lexical::{Hit, LexicalIndex},
+    lists::Lists,
+    table::{Entry, ItemTable, find, is_offered},
+};
+
+/// Words of a title that "more like this" searches for.
+const MAX_TITLE_WORDS: usize = 6;
+/// Hits looked at beyond what was asked for, since some may not be on offer.
+const SPARE_HITS: usize = 50;
+
+/// `[retrieval]` of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetrievalConfig {
+    /// How many items each source may propose.
+    pub limits: SourceLimits,
+}
+
+/// Proposes candidates from the current snapshots and the live catalogue.
+pub struct RetrievalService {
+    config: RetrievalConfig,
+    snapshots: Arc<SnapshotSlot>,
+    table: Arc<ItemTable>,
+    lexical: Arc<LexicalIndex>,
+    lists: Arc<Lists>,
+}
+
+impl RetrievalService {
+    /// Reads the whole catalogue, computes the live lists, and starts the tasks that keep both fresh. The role is ready
+    /// when this returns.
+    ///
+    /// # Errors
+    /// [`RoleError::Failed`] when log, state or text index cannot be read.
+    pub async fn start(
+        config: RetrievalConfig,
+        snapshots: Arc<SnapshotSlot>,
+        log: Arc<dyn EventLog>,
+        state: Arc<dyn StateStore>,
+        tasks: &TaskTracker,
+        cancel: &CancellationToken,
+    ) -> Result<Arc<Self>, RoleError> {
+        let table = Arc::new(ItemTable::default());
+        let lexical = Arc::new(LexicalIndex::try_new().map_err(failed)?);
+        let follower = Arc::new(Follower::new(log.clone(), table.clone(), lexical.clone()));
+        let offsets = follower.catch_up().await.map_err(failed)?;
+        for (partition, offset) in (0..).zip(offsets) {
+            tasks.spawn(follower.clone().run(partition, offset, cancel.clone()));
+        }
+        let lists = Arc::new(Lists::new(state, log.n_partitions(Topic::Events), table.clone()));
+        lists.refresh(Timestamp::now()).await.map_err(failed)?;
+        tasks.spawn(lists.clone().run(cancel.clone()));
+        Ok(Arc::new(Self { config, snapshots, table, lexical, lists }))
+    }
+
+    /// Recomputes the live lists now instead of within a second.
+    ///
+    /// # Errors
+    /// [`RoleError::Failed`] when the counters cannot be read.
+    pub async fn refresh_lists(&self, now: Timestamp) -> Result<(), RoleError> {
+        self.lists.refresh(now).await.map_err(failed)
+    }
+
+    fn snapshot(&self, version: Option<&SnapshotVersion>) -> Result<Option<Arc<Snapshot>>, RoleError> {
+        let Some(version) = version else { return Ok(None) };
+        match self.snapshots.get(version) {
+            Some(snapshot) => Ok(Some(snapshot)),
+            None => Err(RoleError::SnapshotNotLoaded {
+                wanted: version.clone(),
+                loaded: self.current_snapshot(),
+            }),
+        }
+    }
+
+    /// The source limits of a request: a source it does not name is off.
+    fn limits(&self, sources: &[CandidateSource]) -> SourceLimits {
+        let mut limits = self.config.limits.clone();
+        if sources.is_empty() {
+            return limits;
+        }
+        let table = [
+            (CandidateSource::Ann, &mut limits.ann),
+            (CandidateSource::ItemItem, &mut limits.item_item),
+            (CandidateSource::Repeat, &mut limits.repeat),
+            (CandidateSource::Session, &mut limits.session),
+            (CandidateSource::Trending, &mut limits.trending),
+            (CandidateSource::New, &mut limits.new),
+        ];
+        for (source, limit) in table {
+            if !sources.contains(&source) {
+                *limit = 0;
+            }
+        }
+        limits
+    }
+
+    /// Items with similar text: the words of the title, most telling first by the index's own weighting.
+    fn more_like_this(
+        &self,
+        entries: &HashMap<ItemKey, Entry>,
+        item: &Item,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<ProposedItem>, RoleError> {
+        let mut found: Vec<Hit> = Vec::new();
+        // Fewer words match more items: drop words from the front, where titles carry colours and sizes.
+        let words: Vec<&str> = item.title.split_whitespace().collect();
+        for from in 0..words.len().min(MAX_TITLE_WORDS) {
+            let (_, hits) =
+                self.lexical.search(&words[from..].join(" "), None, limit + SPARE_HITS, 0).map_err(failed)?;
+            for hit in hits {
+                if hit.item_id != item.item_id && !found.iter().any(|known| known.item_id == hit.item_id) {
+                    found.push(hit);
+                }
+            }
+            if found.len() >= limit {
+                break;
+            }
+        }
+        let offered =
+            found.iter().filter_map(|hit| Some((hit, find(entries, &hit.item_id)?))).filter(|(_, entry)| {
+                is_offered(entry, None, now)
+            });
+        Ok((1..)
+            .zip(offered.take(limit))
+            .map(|(rank, (hit, entry))| ProposedItem {
+                item: entry.item.clone(),
+                attributes: entry.attributes,
+                sources: vec![SourceScore {
+                    source: CandidateSource::Lexical,
+                    score: hit.score,
+                    rank,
+                    because: Some(item.item_id.clone()),
+                }],
+            })
+            .collect())
+    }
+}
+
+#[async_trait]
+impl Retrieval for RetrievalService {
+    fn current_snapshot(&self) -> Option<SnapshotVersion> {
+        self.snapshots.current().map(|snapshot| snapshot.manifest.version.clone())
+    }
+
+    async fn candidates(&self, request: &CandidateRequest) -> Result<CandidateResponse, RoleError> {
+        let snapshot = self.snapshot(request.snapshot.as_ref())?;
+        let (entries, lists) = (self.table.load(), self.lists.load());
+        let context_items: Vec<ItemKey> = request.context_items.iter().map(ItemId::key).collect();
+        let excluded: Vec<ItemKey> = request.exclude.iter().map(ItemId::key).collect();
+        let allow = |item: ItemKey| {
+            !excluded.contains(&item)
+                && entries
+                    .get(&item)
+                    .is_some_and(|entry| is_offered(entry, request.category.as_deref(), request.now))
+        };
+        let limits = self.limits(&request.sources);
+        let query = CandidateQuery {
+            person: &request.person,
+            context_items: &context_items,
+            now: request.now,
+            limits: &limits,
+            allow: Some(&allow),
+            exclude_known: request.exclude_known,
+        };
+        let nothing = Vocabulary::default();
+        let models = match &snapshot {
+            Some(snapshot) => models_of(snapshot),
+            None => CandidateModels { vocabulary: &nothing, als: None, ann: None, item_item: None },
+        };
+        let mut proposals = candidates(&models, &lists, &query).map_err(failed)?;
+        if proposals.len() > request.limit {
+            proposals.sort_by_key(|p| (p.sources.first().map_or(u32::MAX, |opinion| opinion.rank), p.item));
+            proposals.truncate(request.limit);
+        }
+        Ok(CandidateResponse {
+            snapshot: request.snapshot.clone(),
+            candidates: proposals.iter().filter_map(|proposal| proposed(&entries, proposal)).collect(),
+            known_items: known_items(&entries, &request.person, &context_items),
+            missing: Vec::new(),
+        })
+    }
+
+    async fn similar(&self, request: &SimilarRequest) -> Result<CandidateResponse, RoleError> {
+        let snapshot = self.snapshot(request.snapshot.as_ref())?;
+        let entries = self.table.load();
+        let Some(page) = find(&entries, &request.item_id) else {
+            return Err(RoleError::Invalid(format!("item \"{}\" is not in the catalogue", request.item_id)));
+        };
+        let allow = |item: ItemKey| {
+            entries.get(&item).is_some_and(|entry| is_offered(entry, None, request.now))
+        };
+        let mut candidates = match &snapshot {
+            Some(snapshot) => {
+                let key = request.item_id.key();
+                let lists = similar(&models_of(snapshot), key, request.limit, Some(&allow));
+                let (source, list) = match request.kind {
+                    Likeness::Similar => (CandidateSource::Ann, lists.similar),
+                    Likeness::BoughtTogether => (CandidateSource::ItemItem, lists.bought_together),
+                };
+                listed(&entries, snapshot, source, &list, &request.item_id)
+            }
+            None => Vec::new(),
+        };
+        if candidates.len() < request.limit && request.kind == Likeness::Similar {
+            let more = self.more_like_this(&entries, &page.item, request.limit, request.now)?;
+            let known: Vec<ItemId> = candidates.iter().map(|c| c.item.item_id.clone()).collect();
+            candidates.extend(more.into_iter().filter(|c| !known.contains(&c.item.item_id)));
+            candidates.truncate(request.limit);
+        }
+        Ok(CandidateResponse {
+            snapshot: request.snapshot.clone(),
+            candidates,
+            known_items: Vec::new(),
+            missing: Vec::new(),
+        })
+    }
+
+    async fn search(&self, request: &SearchRequest) -> Result<SearchResponse, RoleError> {
+        let now = Timestamp::now();
+        let entries = self.table.load();
+        let (n_matches, hits) = self
+            .lexical
+            .search(&request.query, request.category.as_deref(), request.limit, request.offset)
+            .map_err(failed)?;
+        let items = hits
+            .into_iter()
+            .filter_map(|hit| Some((find(&entries, &hit.item_id)?.item.clone(), hit.score)))
+            .filter(|(item, _)| item.is_available(now))
+            .collect();
+        Ok(SearchResponse { n_matches, items })
+    }
+
+    async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {
+        let entries = self.table.load();
+        let visible = |id| find(&entries, id).map(|entry| entry.item.clone()).filter(|item| !item.hidden);
+        Ok(items.iter().map(visible).collect())
+    }
+
+    async fn items_by_key(&self, items: &[ItemKey]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {
+        let entries = self.table.load();
+        let visible = |key| entries.get(key).map(|entry| entry.item.clone()).filter(|item| !item.hidden);
+        Ok(items.iter().map(visible).collect())
+    }
+}
+
+fn models_of(snapshot: &Snapshot) -> CandidateModels<'_> {
+    CandidateModels {
+        vocabulary: &snapshot.vocabulary,
+        als: Some(&snapshot.als),
+        ann: Some(snapshot.ann.as_ref()),
+        item_item: Some(&snapshot.item_item),
+    }
+}
+
+/// A proposal as the next stage takes it; `None` if the item left the catalogue in between.
+fn proposed(entries: &HashMap<ItemKey, Entry>, proposal: &Proposal) -> Option<ProposedItem> {
+    let entry = entries.get(&proposal.item)?;
+    let because = |key: ItemKey| entries.get(&key).map(|entry| entry.item.item_id.clone());
+    let sources = proposal
+        .sources
+        .iter()
+        .map(|opinion| SourceScore {
+            source: opinion.source,
+            score: opinion.score,
+            rank: opinion.rank,
+            because: opinion.because.and_then(because),
+        })
+        .collect();
+    Some(ProposedItem { item: entry.item.clone(), attributes: entry.attributes, sources })
+}
+
+/// A list of one source beside the item it belongs to.
+fn listed(
+    entries: &HashMap<ItemKey, Entry>,
+    snapshot: &Snapshot,
+    source: CandidateSource,
+    list: &[Scored],
+    because: &ItemId,
+) -> Vec<ProposedItem> {
+    (1..)
+        .zip(list)
+        .filter_map(|(rank, scored)| {
+            let entry = entries.get(&snapshot.vocabulary.id(scored.item).key())?;
+            let opinion = SourceScore { source, score: scored.score, rank, because: Some(because.clone()) };
+            Some(ProposedItem {
+                item: entry.item.clone(),
+                attributes: entry.attributes,
+                sources: vec![opinion],
+            })
+        })
+        .collect()
+}
+
+/// What the ranker must know of the items that the person and the page bring along.
+fn known_items(
+    entries: &HashMap<ItemKey, Entry>,
+    person: &PersonState,
+    context_items: &[ItemKey],
+) -> Vec<(ItemKey, ItemAttributes)> {
+    let history = person.items.iter().map(|entry| entry.item).chain(person.recent.iter().map(|e| e.item));
+    let mut keys: Vec<ItemKey> = history.chain(context_items.iter().copied()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.into_iter().filter_map(|key| Some((key, entries.get(&key)?.attributes))).collect()
+}
+
+fn failed(error: impl std::fmt::Display) -> RoleError {
+    RoleError::Failed { role: "retrieval", detail: error.to_string() }
+}
+
