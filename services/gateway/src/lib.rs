@@ -1,1 +1,23 @@
-//! 
+//! The gateway role: the public API. It asks the other roles, joins their answers, and never lets a page stay empty.
+//!
+//! - [`app`]: what the role is made of. [`routes`]: every route in one table.
+//! - [`recommend`]: one recommendation request from start to end, with its ladder of rungs. Start here.
+//! - [`reasons`]: why an item is in the list, for people. [`answer_cache`]: when an answer may be served again.
+//! - [`answers`]: the record of what was served, on its way to the log. [`projector`]: the catalogue topic into the
+//!   database.
+//!
+//! It scores nothing, stores no state of a person and knows no model.
+
+pub mod answer_cache;
+pub mod answers;
+pub mod app;
+pub mod error;
+pub mod projector;
+pub mod reasons;
+pub mod recommend;
+pub mod routes;
+
+pub use answers::AnswerLog;
+pub use app::{App, GatewayConfig};
+pub use projector::Projector;
+pub use routes::configure;

@@ -1,0 +1,73 @@
+//! When an answer may be served again: to the same person, who did nothing since, asking for the same.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use waggle_contracts::api::RecommendationResponse;
+use waggle_features::PersonState;
+use waggle_model::{Person, SnapshotVersion};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::recommend::Checked;
+
+/// Version of the cached form; a value of another version is not read.
+const VERSION: u8 = 1;
+
+/// What is kept: the response as served, and how many candidates it was chosen from.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CachedAnswer {
+    pub response: RecommendationResponse,
+    pub n_candidates: u32,
+}
+
+/// The key holds everything the answer depends on. The person's part changes with each of their events, so acting is the
+/// invalidation; nobody else's events touch it.
+pub fn key(
+    person: &Person,
+    state: &PersonState,
+    request: &Checked,
+    snapshot: Option<&SnapshotVersion>,
+) -> Vec<u8> {
+    let mut hash = Xxh3::new();
+    let mut text = |field: &str| {
+        hash.update(&(field.len() as u64).to_le_bytes());
+        hash.update(field.as_bytes());
+    };
+    text(person.user_id.as_ref().map_or("", |id| id.as_str()));
+    text(person.session_id.as_ref().map_or("", |id| id.as_str()));
+    text(request.placement.as_str());
+    text(snapshot.map_or("", |version| version.as_str()));
+    text(request.category.as_deref().unwrap_or_default());
+    for (list, name) in [(&request.items, "items"), (&request.exclude, "exclude"), (&request.pin, "pin")] {
+        text(name);
+        list.iter().for_each(|id| text(id.as_str()));
+    }
+    for number in [
+        state.n_events,
+        state.last_seen.as_millis().cast_unsigned(),
+        request.k as u64,
+        u64::from(request.exclude_known),
+        u64::from(request.include_items),
+        request.sources.iter().fold(0, |mask, source| mask | 1 << *source as u64),
+        u64::from(request.diversity.map_or(u32::MAX, f32::to_bits)),
+    ] {
+        hash.update(&number.to_le_bytes());
+    }
+    let mut key = b"answer/".to_vec();
+    key.extend_from_slice(&hash.digest128().to_le_bytes());
+    key
+}
+
+pub fn encode(answer: &CachedAnswer) -> Bytes {
+    let mut bytes = vec![VERSION];
+    serde_json::to_writer(&mut bytes, answer).expect("an answer serialises into memory");
+    bytes.into()
+}
+
+/// `None` for anything that [`encode`] of this version did not write.
+pub fn decode(bytes: &[u8]) -> Option<CachedAnswer> {
+    let (version, body) = bytes.split_first()?;
+    if *version != VERSION {
+        return None;
+    }
+    serde_json::from_slice(body).ok()
+}

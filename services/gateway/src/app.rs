@@ -1,0 +1,58 @@
+//! What the role is made of.
+
+use std::{
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use waggle_contracts::{Features, Ingest, Ranking, Retrieval};
+use waggle_model::Item;
+use waggle_stores::{Cache, Database};
+
+use crate::{AnswerLog, Projector};
+
+/// `[gateway]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayConfig {
+    /// Time that one recommendation may take before it steps down a rung, in milliseconds.
+    pub deadline_ms: u64,
+    /// Candidates that retrieval may propose for one answer.
+    pub n_candidates: usize,
+    /// How long an answer may be served again to a person who did nothing since, in seconds; 0 turns the cache off.
+    pub cache_ttl_s: u64,
+    /// Answers waiting for the log; beyond it they are dropped from the record (and counted), never delayed.
+    pub answer_queue: usize,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self { deadline_ms: 250, n_candidates: 500, cache_ttl_s: 30, answer_queue: 10_000 }
+    }
+}
+
+impl GatewayConfig {
+    pub fn deadline(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms)
+    }
+
+    pub fn cache_ttl(&self) -> Duration {
+        Duration::from_secs(self.cache_ttl_s)
+    }
+}
+
+/// The other roles behind their traits, and what the gateway keeps for itself. Built once, shared by all requests.
+pub struct App {
+    pub config: GatewayConfig,
+    pub ingest: Arc<dyn Ingest>,
+    pub features: Arc<dyn Features>,
+    pub retrieval: Arc<dyn Retrieval>,
+    pub ranking: Arc<dyn Ranking>,
+    pub database: Arc<Database>,
+    pub cache: Arc<dyn Cache>,
+    pub answers: AnswerLog,
+    pub projector: Arc<Projector>,
+    /// The last rung: what was trending when all was well, else the first items of the catalogue.
+    pub last_good: RwLock<Vec<Arc<Item>>>,
+}

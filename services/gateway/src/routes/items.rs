@@ -1,0 +1,178 @@
+//! `/v1/items` and `/v1/categories`: the catalogue. A write is acknowledged when it is in the log *and* in the database,
+//! so a read that follows it sees it.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpResponse,
+    web::{Bytes, Data, Json, Path, Query},
+};
+use serde::Deserialize;
+use waggle_contracts::api::{CategoryCount, CategoryList, ItemBody, ItemPage};
+use waggle_http::{ApiError, Kind, Problem};
+use waggle_model::{CatalogChange, Item, ItemId};
+
+use crate::{
+    App,
+    error::{invalid, not_found, of_database, of_role},
+};
+
+/// Most items of one page of the list.
+const MAX_PAGE: usize = 500;
+/// Most items of one batch.
+const MAX_BATCH: usize = 5_000;
+/// Longest title, in bytes.
+const MAX_TITLE_BYTES: usize = 1_024;
+/// How long a write waits for the database to catch up with the log.
+const PROJECTION: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    category: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn list(app: Data<App>, query: Query<ListQuery>) -> Result<Json<ItemPage>, ApiError> {
+    let ListQuery { category, after, limit } = query.into_inner();
+    let limit = limit.unwrap_or(50);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(invalid(format!("limit is {limit}, it must be between 1 and {MAX_PAGE}")));
+    }
+    let after = after.map(ItemId::try_new).transpose().map_err(invalid)?;
+    // One more than asked for tells whether there is another page.
+    let mut items =
+        app.database.list_items(category.as_deref(), after.as_ref(), limit + 1).await.map_err(of_database)?;
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    let next_after = items.last().filter(|_| has_more).map(|item| item.item_id.clone());
+    Ok(Json(ItemPage { items, next_after }))
+}
+
+pub(super) async fn categories(app: Data<App>) -> Result<Json<CategoryList>, ApiError> {
+    let categories = app.database.categories().await.map_err(of_database)?;
+    let categories =
+        categories.into_iter().map(|(category, n_items)| CategoryCount { category, n_items }).collect();
+    Ok(Json(CategoryList { categories }))
+}
+
+pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<Json<Item>, ApiError> {
+    existing(&app, &item_id(&id)?).await.map(Json)
+}
+
+pub(super) async fn put(
+    app: Data<App>,
+    id: Path<String>,
+    body: Json<ItemBody>,
+) -> Result<Json<Item>, ApiError> {
+    let item_id = item_id(&id)?;
+    let title = body.title.clone().ok_or_else(|| invalid("title is missing"))?;
+    let item = merged(Item::new(item_id, title), body.into_inner())?;
+    write(&app, vec![CatalogChange::Put(item.clone())]).await?;
+    Ok(Json(item))
+}
+
+pub(super) async fn patch(
+    app: Data<App>,
+    id: Path<String>,
+    body: Json<ItemBody>,
+) -> Result<Json<Item>, ApiError> {
+    let item = merged(existing(&app, &item_id(&id)?).await?, body.into_inner())?;
+    write(&app, vec![CatalogChange::Put(item.clone())]).await?;
+    Ok(Json(item))
+}
+
+pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<HttpResponse, ApiError> {
+    let item_id = item_id(&id)?;
+    existing(&app, &item_id).await?;
+    write(&app, vec![CatalogChange::Delete(item_id)]).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `POST /v1/items`: `{"items":[…]}` or NDJSON, one whole item each; all of them or none.
+pub(super) async fn batch(app: Data<App>, body: Bytes) -> Result<HttpResponse, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Batch {
+        items: Vec<Item>,
+    }
+    let items = match serde_json::from_slice::<Batch>(&body) {
+        Ok(batch) => batch.items,
+        Err(as_batch) => serde_json::Deserializer::from_slice(&body)
+            .into_iter::<Item>()
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|as_lines| {
+                invalid(format!("neither {{\"items\":[…]}} ({as_batch}) nor one item per line ({as_lines})"))
+            })?,
+    };
+    if items.is_empty() || items.len() > MAX_BATCH {
+        return Err(Problem::new(if items.is_empty() { Kind::Invalid } else { Kind::PayloadTooLarge })
+            .detail(format!("the batch has {} items, 1 to {MAX_BATCH} are allowed", items.len()))
+            .into());
+    }
+    for item in &items {
+        check(item)?;
+    }
+    let n_items = items.len();
+    write(&app, items.into_iter().map(CatalogChange::Put).collect()).await?;
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "accepted": n_items })))
+}
+
+fn item_id(id: &str) -> Result<ItemId, ApiError> {
+    ItemId::try_new(id).map_err(invalid)
+}
+
+async fn existing(app: &App, item_id: &ItemId) -> Result<Item, ApiError> {
+    let item = app.database.item(item_id).await.map_err(of_database)?;
+    item.ok_or_else(|| not_found(format!("item \"{item_id}\" is not in the catalogue")))
+}
+
+async fn write(app: &App, changes: Vec<CatalogChange>) -> Result<(), ApiError> {
+    app.ingest.change_catalog(changes).await.map_err(of_role)?;
+    app.projector.caught_up(PROJECTION).await.map_err(|e| {
+        // The change is safe in the log; only its arrival in the database is late.
+        Problem::new(Kind::NotReady).retry_after_s(2).detail("the change is accepted, its projection is late").cause(e).into()
+    })
+}
+
+/// What the body names replaces what the item has.
+fn merged(mut item: Item, body: ItemBody) -> Result<Item, ApiError> {
+    let ItemBody {
+        title,
+        category,
+        brand,
+        price,
+        currency,
+        description,
+        image_url,
+        available_from,
+        hidden,
+        in_stock,
+        properties,
+    } = body;
+    item.title = title.unwrap_or(item.title);
+    item.category = category.or(item.category);
+    item.brand = brand.or(item.brand);
+    item.price = price.or(item.price);
+    item.currency = currency.or(item.currency);
+    item.description = description.or(item.description);
+    item.image_url = image_url.or(item.image_url);
+    item.available_from = available_from.or(item.available_from);
+    item.hidden = hidden.unwrap_or(item.hidden);
+    item.in_stock = in_stock.unwrap_or(item.in_stock);
+    item.properties.extend(properties.unwrap_or_default());
+    item.properties.retain(|_, value| !value.is_null());
+    check(&item)?;
+    Ok(item)
+}
+
+fn check(item: &Item) -> Result<(), ApiError> {
+    if item.title.trim().is_empty() || item.title.len() > MAX_TITLE_BYTES {
+        return Err(invalid(format!("title of \"{}\" must have 1 to {MAX_TITLE_BYTES} bytes", item.item_id)));
+    }
+    if item.price.is_some_and(|price| !price.is_finite() || price < 0.0) {
+        return Err(invalid(format!("price of \"{}\" must be 0 or more", item.item_id)));
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! `/v1/profile`: what the system knows of a person now.
+
+use std::{collections::HashMap, sync::Arc};
+
+use actix_web::web::{Data, Json, Query};
+use serde::Deserialize;
+use waggle_contracts::api::{CategoryShare, Profile, ProfileEvent};
+use waggle_features::{PersonState, RecentKind};
+use waggle_http::ApiError;
+use waggle_model::{Item, ItemKey, Person, Rung, SessionId, UserId};
+
+use crate::{
+    App,
+    error::{invalid, of_role},
+};
+
+/// Most events shown.
+const MAX_EVENTS: usize = 20;
+/// Most categories shown.
+const MAX_CATEGORIES: usize = 8;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProfileQuery {
+    user_id: Option<String>,
+    session_id: Option<String>,
+}
+
+pub(super) async fn get(app: Data<App>, query: Query<ProfileQuery>) -> Result<Json<Profile>, ApiError> {
+    let ProfileQuery { user_id, session_id } = query.into_inner();
+    let person = Person {
+        user_id: user_id.as_deref().map(UserId::try_new).transpose().map_err(invalid)?,
+        session_id: session_id.as_deref().map(SessionId::try_new).transpose().map_err(invalid)?,
+    };
+    if person.is_nobody() {
+        return Err(invalid("neither user_id nor session_id is given"));
+    }
+    let view = app.features.person(&person).await.map_err(of_role)?;
+    let state = view.state;
+    let items = known_items(&app, &state).await?;
+    let is_known = state.n_events > 0;
+    Ok(Json(Profile {
+        user_id,
+        session_id,
+        watermark: view.watermark,
+        n_events: state.n_events,
+        n_orders: state.n_orders,
+        first_seen: is_known.then_some(state.first_seen),
+        last_seen: is_known.then_some(state.last_seen),
+        typical_price: (state.n_priced > 0).then(|| (state.log_price_sum / state.n_priced as f64).exp()),
+        recent: recent_events(&state, &items),
+        categories: category_shares(&state, &items),
+        n_distinct_items: state.items.len(),
+        rung: if is_known { Rung::Personal } else { Rung::Trending },
+        snapshot: app.retrieval.current_snapshot(),
+    }))
+}
+
+async fn known_items(app: &App, state: &PersonState) -> Result<HashMap<ItemKey, Arc<Item>>, ApiError> {
+    let history = state.items.iter().map(|entry| entry.item);
+    let keys: Vec<ItemKey> = history.chain(state.recent.iter().map(|event| event.item)).collect();
+    let items = app.retrieval.items_by_key(&keys).await.map_err(of_role)?;
+    Ok(keys.into_iter().zip(items).filter_map(|(key, item)| Some((key, item?))).collect())
+}
+
+fn recent_events(state: &PersonState, items: &HashMap<ItemKey, Arc<Item>>) -> Vec<ProfileEvent> {
+    let newest_first = state.recent.iter().rev().take(MAX_EVENTS);
+    newest_first
+        .map(|event| {
+            let item = items.get(&event.item);
+            ProfileEvent {
+                kind: kind_name(event.kind).to_owned(),
+                time: event.time,
+                item_id: item.map(|item| item.item_id.clone()),
+                title: item.map(|item| item.title.clone()),
+            }
+        })
+        .collect()
+}
+
+fn category_shares(state: &PersonState, items: &HashMap<ItemKey, Arc<Item>>) -> Vec<CategoryShare> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let categories = state.items.iter().filter_map(|entry| items.get(&entry.item)?.category.as_deref());
+    for category in categories {
+        *counts.entry(category).or_default() += 1;
+    }
+    let total = counts.values().sum::<usize>().max(1) as f64;
+    let mut shares: Vec<CategoryShare> = counts
+        .into_iter()
+        .map(|(category, n)| CategoryShare { category: category.to_owned(), share: n as f64 / total })
+        .collect();
+    shares.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.category.cmp(&b.category)));
+    shares.truncate(MAX_CATEGORIES);
+    shares
+}
+
+fn kind_name(kind: RecentKind) -> &'static str {
+    match kind {
+        RecentKind::View => "view",
+        RecentKind::Click => "click",
+        RecentKind::Cart => "cart",
+        RecentKind::Purchase => "purchase",
+        RecentKind::Rating => "rating",
+        RecentKind::Like => "like",
+        RecentKind::Dislike => "dislike",
+        RecentKind::Dismiss => "dismiss",
+        RecentKind::PurchaseCancelled => "purchase_cancelled",
+        RecentKind::Custom => "custom",
+    }
+}

@@ -1,0 +1,145 @@
+//! `/v1/recommendations`, `/v1/trending`, `/v1/items/{id}/similar`.
+
+use actix_web::web::{Data, Json, Path, Query};
+use serde::Deserialize;
+use waggle_contracts::{
+    api::{RecommendationRequest, RecommendationResponse},
+    retrieval::Likeness,
+};
+use waggle_http::ApiError;
+use waggle_model::{CandidateSource, ItemId, Person, Placement, SessionId, UserId};
+
+use crate::{
+    App,
+    error::{invalid, not_found, of_role},
+    recommend::{self, Checked, checked_k},
+};
+
+/// The query form of a request: everything but the lists, which may be given comma-separated.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RecommendationQuery {
+    user_id: Option<String>,
+    session_id: Option<String>,
+    placement: Option<String>,
+    k: Option<i64>,
+    items: Option<String>,
+    category: Option<String>,
+    #[serde(default)]
+    exclude_known: bool,
+    diversity: Option<f32>,
+    #[serde(default)]
+    include_items: bool,
+}
+
+pub(super) async fn get(
+    app: Data<App>,
+    query: Query<RecommendationQuery>,
+) -> Result<Json<RecommendationResponse>, ApiError> {
+    let query = query.into_inner();
+    answer(
+        &app,
+        RecommendationRequest {
+            user_id: query.user_id,
+            session_id: query.session_id,
+            placement: query.placement,
+            k: query.k,
+            items: query.items.map(|ids| ids.split(',').map(ToOwned::to_owned).collect()).unwrap_or_default(),
+            category: query.category,
+            exclude_known: query.exclude_known,
+            diversity: query.diversity,
+            include_items: query.include_items,
+            ..RecommendationRequest::default()
+        },
+    )
+    .await
+}
+
+pub(super) async fn post(
+    app: Data<App>,
+    body: Json<RecommendationRequest>,
+) -> Result<Json<RecommendationResponse>, ApiError> {
+    answer(&app, body.into_inner()).await
+}
+
+async fn answer(app: &App, request: RecommendationRequest) -> Result<Json<RecommendationResponse>, ApiError> {
+    let checked = Checked::try_new(request).map_err(invalid)?;
+    Ok(Json(recommend::recommend(app, &checked).await))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    k: Option<i64>,
+    category: Option<String>,
+    /// `trending` (default) or `new`.
+    source: Option<String>,
+    #[serde(default)]
+    include_items: bool,
+}
+
+/// The same for everybody.
+pub(super) async fn trending(
+    app: Data<App>,
+    query: Query<ListQuery>,
+) -> Result<Json<RecommendationResponse>, ApiError> {
+    let query = query.into_inner();
+    let source = match query.source.as_deref() {
+        None | Some("trending") => CandidateSource::Trending,
+        Some("new") => CandidateSource::New,
+        Some(other) => return Err(invalid(format!("source is \"{other}\", it must be trending or new"))),
+    };
+    let request = RecommendationRequest {
+        k: query.k,
+        category: query.category,
+        include_items: query.include_items,
+        placement: Some(source.as_str().to_owned()),
+        ..RecommendationRequest::default()
+    };
+    let mut checked = Checked::try_new(request).map_err(invalid)?;
+    checked.sources = vec![source];
+    Ok(Json(recommend::recommend(&app, &checked).await))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SimilarQuery {
+    k: Option<i64>,
+    /// `similar` (default) or `bought_together`.
+    kind: Option<String>,
+    user_id: Option<String>,
+    session_id: Option<String>,
+    #[serde(default)]
+    include_items: bool,
+}
+
+pub(super) async fn similar(
+    app: Data<App>,
+    id: Path<String>,
+    query: Query<SimilarQuery>,
+) -> Result<Json<RecommendationResponse>, ApiError> {
+    let query = query.into_inner();
+    let item_id = ItemId::try_new(id.as_str()).map_err(invalid)?;
+    let kind = match query.kind.as_deref() {
+        None | Some("similar") => Likeness::Similar,
+        Some("bought_together") => Likeness::BoughtTogether,
+        Some(other) => {
+            return Err(invalid(format!("kind is \"{other}\", it must be similar or bought_together")));
+        }
+    };
+    let request = Checked {
+        person: Person {
+            user_id: query.user_id.map(UserId::try_new).transpose().map_err(invalid)?,
+            session_id: query.session_id.map(SessionId::try_new).transpose().map_err(invalid)?,
+        },
+        placement: Placement::ItemPage,
+        k: checked_k(query.k).map_err(invalid)?,
+        include_items: query.include_items,
+        ..Checked::default()
+    };
+    let known = app.retrieval.items(std::slice::from_ref(&item_id)).await.map_err(of_role)?;
+    if known.into_iter().flatten().next().is_none() {
+        return Err(not_found(format!("item \"{item_id}\" is not in the catalogue")));
+    }
+    recommend::similar(&app, &request, item_id, kind).await.map(Json).map_err(of_role)
+}

@@ -1,0 +1,58 @@
+//! `/v1/search`.
+
+use std::time::Instant;
+
+use actix_web::web::{Data, Json, Query};
+use serde::Deserialize;
+use waggle_contracts::{
+    api::{FoundItem, SearchAnswer},
+    retrieval::SearchRequest,
+};
+use waggle_http::ApiError;
+use waggle_model::Item;
+
+use crate::{
+    App,
+    error::{invalid, of_role},
+    recommend::checked_k,
+};
+
+/// Longest query, in bytes.
+const MAX_QUERY_BYTES: usize = 512;
+/// Deepest page, in items.
+const MAX_OFFSET: usize = 10_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SearchQuery {
+    q: String,
+    k: Option<i64>,
+    #[serde(default)]
+    offset: usize,
+    category: Option<String>,
+}
+
+pub(super) async fn search(app: Data<App>, query: Query<SearchQuery>) -> Result<Json<SearchAnswer>, ApiError> {
+    let started = Instant::now();
+    let SearchQuery { q, k, offset, category } = query.into_inner();
+    if q.len() > MAX_QUERY_BYTES {
+        return Err(invalid(format!("q has {} bytes, at most {MAX_QUERY_BYTES} are allowed", q.len())));
+    }
+    if offset > MAX_OFFSET {
+        return Err(invalid(format!("offset is {offset}, at most {MAX_OFFSET} is allowed")));
+    }
+    let request =
+        SearchRequest { query: q.clone(), category, limit: checked_k(k).map_err(invalid)?, offset };
+    let found = app.retrieval.search(&request).await.map_err(of_role)?;
+    let first_rank = u32::try_from(offset).unwrap_or(0) + 1;
+    let items = (first_rank..)
+        .zip(found.items)
+        .map(|(rank, (item, score))| FoundItem { rank, score, item: Item::clone(&item) })
+        .collect();
+    Ok(Json(SearchAnswer {
+        query: q,
+        n_matches: found.n_matches,
+        items,
+        took_ms: started.elapsed().as_secs_f64() * 1e3,
+    }))
+}

@@ -1,0 +1,111 @@
+//! `/v1/users`: what the shop tells about people, and their right to be forgotten.
+
+use actix_web::{
+    HttpResponse,
+    web::{Data, Json, Path, Query},
+};
+use serde::Deserialize;
+use waggle_contracts::{
+    api::{User, UserBody, UserList},
+    ingest::Origin,
+};
+use waggle_http::ApiError;
+use waggle_model::{Event, EventBody, Person, SessionId, Timestamp, UserChange, UserId};
+use waggle_stores::database::UserRecord;
+
+use crate::{
+    App,
+    error::{invalid, not_found, of_database, of_role},
+};
+
+/// Most users of one list.
+const MAX_LIST: usize = 200;
+/// Users looked at to find the most active ones.
+const SAMPLE: usize = 400;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    limit: Option<usize>,
+}
+
+/// A sample of users, the most active first: for choosing somebody to look at, not for walking through all.
+pub(super) async fn list(app: Data<App>, query: Query<ListQuery>) -> Result<Json<UserList>, ApiError> {
+    let limit = query.limit.unwrap_or(20);
+    if !(1..=MAX_LIST).contains(&limit) {
+        return Err(invalid(format!("limit is {limit}, it must be between 1 and {MAX_LIST}")));
+    }
+    let sample = app.database.sample_users(SAMPLE).await.map_err(of_database)?;
+    let mut by_activity = Vec::with_capacity(sample.len());
+    for record in sample {
+        let view = app.features.person(&Person::user(record.user_id.clone())).await.map_err(of_role)?;
+        by_activity.push((view.state.n_orders, view.state.n_events, record));
+    }
+    by_activity.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then(a.2.user_id.cmp(&b.2.user_id)));
+    let users = by_activity.into_iter().take(limit).map(|(_, _, record)| public(record)).collect();
+    Ok(Json(UserList { users }))
+}
+
+pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<Json<User>, ApiError> {
+    let user_id = user_id(&id)?;
+    let record = app.database.user(&user_id).await.map_err(of_database)?;
+    record
+        .filter(|record| record.erased_at.is_none())
+        .map(|record| Json(public(record)))
+        .ok_or_else(|| not_found(format!("nothing was told about user \"{user_id}\"")))
+}
+
+/// Sets the user's properties; re-opens an erased id.
+pub(super) async fn put(
+    app: Data<App>,
+    id: Path<String>,
+    body: Json<UserBody>,
+) -> Result<Json<User>, ApiError> {
+    let user_id = user_id(&id)?;
+    let properties = body.into_inner().properties;
+    let change = EventBody::UserChange(UserChange { properties: properties.clone() });
+    append(&app, Person::user(user_id.clone()), change).await?;
+    app.database.put_user(&user_id, &properties, Timestamp::now()).await.map_err(of_database)?;
+    Ok(Json(User { user_id, properties }))
+}
+
+/// Forgets everything personal.
+pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<HttpResponse, ApiError> {
+    let user_id = user_id(&id)?;
+    append(&app, Person::user(user_id.clone()), EventBody::Erasure).await?;
+    app.database.erase_user(&user_id, Timestamp::now()).await.map_err(of_database)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MergeBody {
+    session_id: String,
+}
+
+/// The session turned out to be this user.
+pub(super) async fn merge(
+    app: Data<App>,
+    id: Path<String>,
+    body: Json<MergeBody>,
+) -> Result<HttpResponse, ApiError> {
+    let session_id = SessionId::try_new(&body.session_id).map_err(invalid)?;
+    let person = Person { user_id: Some(user_id(&id)?), session_id: Some(session_id) };
+    append(&app, person, EventBody::Merge).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn user_id(id: &str) -> Result<UserId, ApiError> {
+    UserId::try_new(id).map_err(invalid)
+}
+
+fn public(record: UserRecord) -> User {
+    User { user_id: record.user_id, properties: record.properties }
+}
+
+async fn append(app: &App, person: Person, body: EventBody) -> Result<(), ApiError> {
+    let event =
+        Event { event_id: None, timestamp: Timestamp::now(), person, body, context: serde_json::Map::new() };
+    app.ingest.accept(vec![event], Origin::System).await.map_err(of_role)?;
+    Ok(())
+}
