@@ -1,6 +1,8 @@
 //! Every port against its contract, and what is particular to each embedded implementation.
 
 #[cfg(test)]
+mod archive;
+#[cfg(test)]
 mod artifacts;
 #[cfg(test)]
 mod contract;

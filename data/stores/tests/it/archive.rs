@@ -1,0 +1,388 @@
+//! The archive: events out are events in, in order, whatever happens to the files.
+
+use std::{ops::Range, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use waggle_model::{
+    Answer, AnswerId, AnsweredItem, CatalogChange, Event, EventBody, EventId, Impression, Interaction,
+    InteractionKind, Item, ItemId, Person, Placement, Rung, SessionId, Timestamp, UserChange, UserId,
+    encode_event, event::SeenItem,
+};
+use waggle_stores::{
+    ArchiveError, ArchiveReader, ArchiveWriter, ArtifactError, Artifacts, Database, LogRecord, Position,
+    Topic,
+};
+
+const ALL_TIMES: Range<Timestamp> = Timestamp::from_millis(i64::MIN)..Timestamp::from_millis(i64::MAX);
+const DAY_MS: i64 = 86_400_000;
+
+struct Archive {
+    folder: tempfile::TempDir,
+    database: Arc<Database>,
+    writer: ArchiveWriter,
+    reader: ArchiveReader,
+}
+
+impl Archive {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Arc::new(Database::open(folder.path().join("db")).await.unwrap());
+        let artifacts = Artifacts::open_local(folder.path().join("artifacts"), 1 << 30).await.unwrap();
+        let writer = ArchiveWriter::new(artifacts.clone(), Topic::Events);
+        let reader = ArchiveReader::new(artifacts, Arc::clone(&database), Topic::Events);
+        Self { folder, database, writer, reader }
+    }
+
+    /// Archives the records as one batch and gives the number of files.
+    async fn add(&self, partition: u32, records: &[LogRecord]) -> usize {
+        let files = self.writer.write(partition, records).await.unwrap();
+        self.database.commit_archive_files(&files).await.unwrap();
+        files.len()
+    }
+
+    async fn read(&self, range: Range<Timestamp>) -> Vec<(Position, Event)> {
+        self.reader.events(range).await.unwrap().collect().await.unwrap()
+    }
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn record(partition: u32, offset: u64, event: &Event) -> LogRecord {
+    let value = Bytes::from(encode_event(event));
+    LogRecord { partition, offset, key: Bytes::new(), value, timestamp: event.timestamp }
+}
+
+fn view(user: &str, item: &str, millis: i64) -> Event {
+    Event {
+        event_id: None,
+        timestamp: at(millis),
+        person: Person::user(UserId::try_new(user).unwrap()),
+        body: EventBody::Interaction(Interaction::new(InteractionKind::View, ItemId::try_new(item).unwrap())),
+        context: Map::new(),
+    }
+}
+
+/// What reading must give: sorted by (time, partition, offset).
+fn expected(mut events: Vec<(Position, Event)>) -> Vec<(Position, Event)> {
+    events.sort_by_key(|(at, event)| (event.timestamp, at.partition, at.offset));
+    events
+}
+
+fn any_id() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z0-9]{1,8}", "[ -~äß🐝]{1,40}", Just("x".repeat(256))]
+}
+
+fn any_number() -> impl Strategy<Value = f64> {
+    prop_oneof![any::<f64>().prop_filter("comparable", |x| !x.is_nan()), 0.0..1_000.0, Just(-0.0)]
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map(".{0,6}", inner, 0..4)
+                .prop_map(|m| m.into_iter().collect::<Value>()),
+        ]
+    })
+}
+
+fn any_context() -> impl Strategy<Value = Map<String, Value>> {
+    let some = proptest::collection::btree_map(".{0,6}", any_json(), 1..4);
+    prop_oneof![2 => Just(Map::new()), 1 => some.prop_map(|m| m.into_iter().collect())]
+}
+
+fn any_interaction() -> impl Strategy<Value = EventBody> {
+    let kind = prop_oneof![
+        4 => proptest::sample::select(InteractionKind::NAMED.to_vec()),
+        1 => prop_oneof!["[a-z]{1,12}", Just("undecodable".to_owned())].prop_map(InteractionKind::from),
+    ];
+    let number = || proptest::option::of(any_number());
+    let numbers = (number(), number(), number());
+    let texts =
+        (proptest::option::of(".{0,8}"), proptest::option::of(".{0,8}"), proptest::option::of(any_id()));
+    (kind, any_id(), numbers, texts, proptest::option::of(any::<u32>())).prop_map(
+        |(kind, item_id, (value, quantity, price), (currency, order_id, answer_id), position)| {
+            EventBody::Interaction(Interaction {
+                kind,
+                item_id: ItemId::try_new(item_id).unwrap(),
+                value,
+                quantity,
+                price,
+                currency,
+                order_id,
+                answer_id: answer_id.map(|id| AnswerId::try_new(id).unwrap()),
+                position,
+            })
+        },
+    )
+}
+
+fn other_bodies() -> Vec<EventBody> {
+    let item_id = ItemId::try_new("i").unwrap();
+    let answer_id = AnswerId::try_new("a").unwrap();
+    let answered = AnsweredItem {
+        item_id: item_id.clone(),
+        position: 1,
+        score: 0.1,
+        propensity: 0.3,
+        sources: Vec::new(),
+        features: vec![1.5, -0.0],
+    };
+    vec![
+        EventBody::Answer(Box::new(Answer {
+            answer_id: answer_id.clone(),
+            placement: Placement::Custom("footer".to_owned()),
+            rung: Rung::Personal,
+            snapshot: None,
+            watermark: None,
+            computed_by: None,
+            items: vec![answered],
+            feature_names: vec!["a".to_owned(), "b".to_owned()],
+            n_candidates: 5,
+            took_ms: 0.1 + 0.2,
+        })),
+        EventBody::Impression(Impression {
+            answer_id,
+            items: vec![SeenItem { item_id: item_id.clone(), position: 3 }],
+        }),
+        EventBody::CatalogChange(Box::new(CatalogChange::Put(Item {
+            price: Some(0.1),
+            ..Item::new(item_id.clone(), "T")
+        }))),
+        EventBody::CatalogChange(Box::new(CatalogChange::Delete(item_id))),
+        EventBody::UserChange(UserChange { properties: json!({"a": 1.1}).as_object().unwrap().clone() }),
+        EventBody::Merge,
+        EventBody::Erasure,
+    ]
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let id = || proptest::option::of(any_id());
+    let body = prop_oneof![5 => any_interaction(), 1 => proptest::sample::select(other_bodies())];
+    let time = prop_oneof![any::<i64>(), 1_700_000_000_000_i64..1_700_500_000_000];
+    // The end of time itself is outside every half-open range.
+    let time = time.prop_map(|t| t.min(i64::MAX - 1));
+    (id(), time, id(), id(), body, any_context()).prop_map(
+        |(event_id, time, user_id, session_id, body, context)| Event {
+            event_id: event_id.map(|id| EventId::try_new(id).unwrap()),
+            timestamp: at(time),
+            person: Person {
+                user_id: user_id.map(|id| UserId::try_new(id).unwrap()),
+                session_id: session_id.map(|id| SessionId::try_new(id).unwrap()),
+            },
+            body,
+            context,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_event_survives_the_archive_bit_for_bit(events in proptest::collection::vec(any_event(), 1..60)) {
+        // What the log holds is the truth, so an event is compared with its decoded record.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let archive = Archive::open().await;
+            let records = (5..).zip(&events).map(|(offset, event)| record(2, offset, event)).collect::<Vec<_>>();
+            let files = archive.writer.write(2, &records).await.unwrap();
+            // The batch starts at 5, so the archive is brought there first.
+            let before = (0..5).map(|o| record(2, o, &view("u", "i", 0))).collect::<Vec<_>>();
+            archive.add(2, &before).await;
+            archive.database.commit_archive_files(&files).await.unwrap();
+            let all = before.iter().chain(&records);
+            let all = all.map(|r| {
+                (Position { partition: 2, offset: r.offset }, waggle_model::decode_event(&r.value).unwrap())
+            });
+            let (read, expected) = (archive.read(ALL_TIMES).await, expected(all.collect()));
+            assert_eq!(read, expected);
+            // `==` takes 0.0 for -0.0; the encoded bytes do not.
+            for ((_, read), (_, expected)) in read.iter().zip(&expected) {
+                assert_eq!(encode_event(read), encode_event(expected));
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn files_of_many_partitions_and_days_merge_by_time() {
+    let archive = Archive::open().await;
+    let mut all = Vec::new();
+    for partition in 0..3 {
+        for batch in 0..4 {
+            let records = (batch * 500..(batch + 1) * 500)
+                .map(|offset| {
+                    // Late and equal times, and every batch overlaps all others.
+                    let millis = i64::try_from((offset * 7_919 + u64::from(partition) * 13) % 1_000).unwrap();
+                    record(partition, offset, &view("u", &format!("i{offset}"), millis * DAY_MS / 100))
+                })
+                .collect::<Vec<_>>();
+            archive.add(partition, &records).await;
+            all.extend(records);
+        }
+    }
+    let all = all.iter().map(|r| {
+        (Position { partition: r.partition, offset: r.offset }, waggle_model::decode_event(&r.value).unwrap())
+    });
+    let all = expected(all.collect());
+    assert_eq!(archive.read(ALL_TIMES).await, all);
+    for (from, to) in [(0, 1), (0, DAY_MS), (DAY_MS, 3 * DAY_MS), (5, 5), (9 * DAY_MS, 100 * DAY_MS), (-5, 0)]
+    {
+        let inside = all
+            .iter()
+            .filter(|(_, e)| (at(from)..at(to)).contains(&e.timestamp))
+            .cloned()
+            .collect::<Vec<_>>();
+        assert_eq!(archive.read(at(from)..at(to)).await, inside, "{from}..{to}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_an_event_is_kept_and_passed_over() {
+    let archive = Archive::open().await;
+    let mut records = (0..4).map(|o| record(0, o, &view("u", "i", 10))).collect::<Vec<_>>();
+    records[1].value = Bytes::from_static(b"\x09 from another time");
+    records[2].value = Bytes::new();
+    archive.add(0, &records).await;
+    let mut events = archive.reader.events(ALL_TIMES).await.unwrap();
+    let batch = events.next_batch().await.unwrap().unwrap();
+    assert_eq!(batch.iter().map(|(at, _)| at.offset).collect::<Vec<_>>(), [0, 3]);
+    assert!(events.next_batch().await.unwrap().is_none());
+    assert_eq!(events.n_skipped(), 2);
+    assert_eq!(archive.database.archive_offset(Topic::Events, 0).await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_gap_within_a_batch_is_refused_and_a_retry_gives_the_same_files() {
+    let archive = Archive::open().await;
+    let mut records = (0..10).map(|o| record(0, o, &view("u", "i", 10))).collect::<Vec<_>>();
+    let first = archive.writer.write(0, &records).await.unwrap();
+    assert_eq!(archive.read(ALL_TIMES).await, [], "not committed, not there");
+    let again = archive.writer.write(0, &records).await.unwrap();
+    assert_eq!(first, again);
+    archive.database.commit_archive_files(&again).await.unwrap();
+    assert!(archive.database.commit_archive_files(&first).await.is_err(), "committed once");
+    assert_eq!(archive.read(ALL_TIMES).await.len(), 10);
+    records.remove(4);
+    let refused = archive.writer.write(0, &records).await;
+    assert!(matches!(refused, Err(ArchiveError::NotConsecutive { expected: 4, got: 5, .. })), "{refused:?}");
+    assert_eq!(archive.writer.write(0, &[]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn damaged_and_missing_files_are_named() {
+    let archive = Archive::open().await;
+    let records = (0..2_000).map(|o| record(0, o, &view("u", &format!("i{o}"), 10))).collect::<Vec<_>>();
+    let files = archive.writer.write(0, &records).await.unwrap();
+    archive.database.commit_archive_files(&files).await.unwrap();
+    let path = archive.folder.path().join("artifacts").join(&files[0].path);
+    let whole = std::fs::read(&path).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for bytes in [flipped, whole[..100].to_vec(), Vec::new()] {
+        std::fs::write(&path, bytes).unwrap();
+        let read = archive.reader.events(ALL_TIMES).await.unwrap().collect().await;
+        let Err(ArchiveError::Artifact(ArtifactError::Checksum { path, .. })) = read else {
+            panic!("{read:?}")
+        };
+        assert_eq!(path, files[0].path);
+    }
+    std::fs::remove_file(&path).unwrap();
+    let read = archive.reader.events(ALL_TIMES).await.unwrap().collect().await;
+    assert!(matches!(read, Err(ArchiveError::Artifact(ArtifactError::NotFound(_)))), "{read:?}");
+}
+
+/// Damage that the manifest's checksum vouches for: what a faulty writer would leave.
+#[tokio::test]
+async fn files_that_were_written_wrongly_are_errors_and_never_panics() {
+    let archive = Archive::open().await;
+    let records = (0..300).map(|o| record(0, o, &view("u", &format!("i{o}"), 10))).collect::<Vec<_>>();
+    let files = archive.writer.write(0, &records).await.unwrap();
+    let path = archive.folder.path().join("artifacts").join(&files[0].path);
+    let whole = std::fs::read(&path).unwrap();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut n_refused = 0;
+    for round in 0..150_u64 {
+        let mut bytes = whole.clone();
+        for _ in 0..4 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let at = usize::try_from(state % bytes.len() as u64).unwrap();
+            bytes[at] ^= (state >> 33) as u8;
+        }
+        let artifacts = Artifacts::open_local(archive.folder.path().join("damaged"), 1 << 30).await.unwrap();
+        let sha256 = artifacts.put_with_sha256(&files[0].path, Bytes::from(bytes)).await.unwrap();
+        let database =
+            Arc::new(Database::open(archive.folder.path().join(format!("db-{round}"))).await.unwrap());
+        let file = waggle_stores::ArchiveFile { sha256, ..files[0].clone() };
+        database.commit_archive_files(&[file]).await.unwrap();
+        let reader = ArchiveReader::new(artifacts, database, Topic::Events);
+        match reader.events(ALL_TIMES).await.unwrap().collect().await {
+            Ok(events) => assert!(events.len() <= 300),
+            Err(error) => {
+                assert!(error.to_string().contains(&files[0].path), "{error}");
+                n_refused += 1;
+            }
+        }
+    }
+    assert!(n_refused > 50, "only {n_refused} of 150 noticed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn two_years_of_history_give_few_files_that_read_fast() {
+    const N: u64 = 800_000;
+    const BATCH: usize = 50_000;
+    let archive = Archive::open().await;
+    let (mut n_files, mut encode_s) = (0, 0.0);
+    let mut offsets = [0_u64; 4];
+    let mut batches = [const { Vec::new() }; 4];
+    for i in 0..N {
+        let mut event = view(&format!("user-{}", i * 31 % 20_000), &format!("item-{}", i * i % 5_000), 0);
+        event.timestamp = at(1_600_000_000_000 + i64::try_from(i).unwrap() * 730 * DAY_MS / 800_000);
+        if let EventBody::Interaction(interaction) = &mut event.body {
+            interaction.kind = InteractionKind::Purchase;
+            interaction.price = Some((i % 1_000) as f64 / 100.0);
+            interaction.quantity = Some(1.0);
+            interaction.order_id = Some(format!("o{}", i / 8));
+        }
+        let partition = (i * 31 % 20_000 % 4) as usize;
+        batches[partition].push(record(partition as u32, offsets[partition], &event));
+        offsets[partition] += 1;
+        if batches[partition].len() == BATCH || i + 4 >= N {
+            let start = Instant::now();
+            n_files += archive.add(partition as u32, &batches[partition]).await;
+            encode_s += start.elapsed().as_secs_f64();
+            batches[partition].clear();
+        }
+    }
+    let start = Instant::now();
+    let mut events = archive.reader.events(ALL_TIMES).await.unwrap();
+    let (mut n_read, mut last) = (0, at(i64::MIN));
+    while let Some(batch) = events.next_batch().await.unwrap() {
+        for (_, event) in batch {
+            assert!(last <= event.timestamp);
+            last = event.timestamp;
+            n_read += 1;
+        }
+    }
+    let took = start.elapsed();
+    println!("{N} rows: {n_files} files, written in {encode_s:.2} s, read in {took:?}");
+    assert_eq!(n_read, N);
+    assert!(n_files <= 120, "{n_files} files");
+    // The aim is 2 s on a core of one's own.
+    assert!(took.as_secs() < 12, "{took:?}");
+}
