@@ -56,9 +56,9 @@ impl SqliteLog {
     /// Opens the log at `path`, creating it if there is none. Must run inside a tokio runtime, which then also runs
     /// the writer task.
     ///
-    /// What is checked: the schema version, the partition count, the length of the file, that each partition's
-    /// blocks leave no gap, the checksum of each partition's last block, and for files up to 64 MiB SQLite's own
-    /// `quick_check`. [`verify`](Self::verify) reads everything.
+    /// What is checked: the schema version, the partition count, the length of the file, and that each partition
+    /// starts at 0 and ends with a whole block; for files up to 64 MiB also SQLite's own `quick_check` and that no
+    /// block is missing. Every block is checked when it is read; [`verify`](Self::verify) reads them all.
     ///
     /// # Errors
     /// [`LogError::PartitionCount`] if the log was created with another number; [`LogError::Storage`], naming the

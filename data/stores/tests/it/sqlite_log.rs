@@ -128,6 +128,40 @@ async fn a_full_log_takes_nothing_in_part_and_recovers_with_room() {
     assert_eq!(log.verify().await.unwrap(), kept + 40_000);
 }
 
+/// `mount -t tmpfs -o size=24m tmpfs DIR`, then run with this variable set to `DIR`.
+const SMALL_DISK: &str = "WAGGLE_TEST_SMALL_DISK";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_takes_nothing_in_part_and_is_forgotten_with_room() {
+    #[expect(clippy::disallowed_methods, reason = "a disk that may be filled is for the caller to name")]
+    let Ok(disk) = std::env::var(SMALL_DISK) else {
+        eprintln!("skipped: {SMALL_DISK} does not name a folder on a disk that may be filled");
+        return;
+    };
+    let folder = tempfile::tempdir_in(disk).unwrap();
+    let path = folder.path().join("events.log");
+    let log = open(&path, 2).await.unwrap();
+    let balloon = folder.path().join("balloon");
+    std::fs::write(&balloon, vec![0; 6 << 20]).unwrap();
+    let batch = || (0..400).map(|i| record(&format!("{i}"), vec![7; 250], 1)).collect::<Vec<_>>();
+    let mut kept = 0_u64;
+    let refused = loop {
+        match log.append(Topic::Events, batch()).await {
+            Ok(positions) => kept += positions.len() as u64,
+            Err(error) => break error,
+        }
+        assert!(kept < 1_000_000, "{} does not fill up", folder.path().display());
+    };
+    assert!(matches!(refused, LogError::Full(_)), "{refused:?}");
+    assert!(matches!(log.append(Topic::Events, batch()).await, Err(LogError::Full(_))));
+    assert_eq!(log.verify().await.unwrap(), kept, "what was acknowledged can still be read");
+    std::fs::remove_file(&balloon).unwrap();
+    log.append(Topic::Events, batch()).await.unwrap();
+    assert_eq!(log.verify().await.unwrap(), kept + 400);
+    log.close().await;
+    assert_eq!(open(&path, 2).await.unwrap().verify().await.unwrap(), kept + 400);
+}
+
 #[tokio::test]
 async fn damaged_files_are_named_and_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -165,6 +199,27 @@ async fn damaged_files_are_named_and_refused() {
     };
     assert!(damaged.to_string().contains("flipped.log"), "{damaged}");
     assert!(damaged.to_string().contains("damaged"), "{damaged}");
+}
+
+#[tokio::test]
+async fn a_missing_block_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, missing) in [("first.log", 0), ("middle.log", 7)] {
+        let path = folder.path().join(name);
+        let log = open(&path, 1).await.unwrap();
+        for i in 0..20 {
+            log.append(Topic::Events, vec![record("k", "v", i)]).await.unwrap();
+        }
+        // Behind the log's back, while it is open, as a faulty disk or a meddling person would.
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        sqlx::query("DELETE FROM block WHERE first_offset = $1").bind(missing).execute(&pool).await.unwrap();
+        pool.close().await;
+        assert!(log.verify().await.is_err());
+        assert_eq!(log.read(Topic::Events, 0, 12, 10).await.unwrap().len(), 8, "the rest can still be read");
+        log.close().await;
+        check_refused(open(&path, 1).await, &path, "missing");
+    }
 }
 
 #[tokio::test]

@@ -161,13 +161,16 @@ async fn prepare(
     } else if version != SCHEMA_VERSION {
         return Err(damaged(format!("the log has version {version}, this build reads {SCHEMA_VERSION}")));
     }
-    check_length(connection, path).await?;
+    let is_small = check_length(connection, path).await? <= QUICK_CHECK_BYTES;
+    if is_small {
+        quick_check(connection, path).await?;
+    }
     let stored = sqlx::query_scalar::<_, i64>("SELECT n_partitions FROM log").fetch_one(&mut *connection);
     let stored = u32::try_from(stored.await.map_err(fail)?).unwrap_or(0);
     if stored != options.n_partitions {
         return Err(LogError::PartitionCount { stored, configured: options.n_partitions });
     }
-    check_blocks(connection, path).await?;
+    check_blocks(connection, path, stored, is_small).await?;
     set_max_bytes(connection, options.max_bytes).await.map_err(fail)?;
     ends(connection, stored).await.map_err(fail)
 }
@@ -175,7 +178,6 @@ async fn prepare(
 async fn create(connection: &mut SqliteConnection, n_partitions: u32) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     for statement in [
-        // The index holds all but checksum and body, so looking for gaps reads no body.
         "CREATE TABLE block (
              topic INTEGER NOT NULL, partition INTEGER NOT NULL, first_offset INTEGER NOT NULL,
              n_records INTEGER NOT NULL CHECK (n_records > 0), checksum INTEGER NOT NULL, body BLOB NOT NULL)"
@@ -191,63 +193,87 @@ async fn create(connection: &mut SqliteConnection, n_partitions: u32) -> Result<
     transaction.commit().await
 }
 
-/// Folds the write-ahead log into the file and compares the file's length with what its header promises.
-async fn check_length(connection: &mut SqliteConnection, path: &Path) -> Result<(), LogError> {
+/// Folds the write-ahead log into the file, compares the file's length with what its header promises, and gives it.
+async fn check_length(connection: &mut SqliteConnection, path: &Path) -> Result<u64, LogError> {
     let fail = |e: sqlx::Error| failure(path, &e);
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await.map_err(fail)?;
     let pages = pragma(connection, "page_count").await.map_err(fail)?.unsigned_abs();
     let page_bytes = pragma(connection, "page_size").await.map_err(fail)?.unsigned_abs();
     let length =
         std::fs::metadata(path).map_err(|e| LogError::Storage(format!("{}: {e}", path.display())))?.len();
-    if length < pages.saturating_mul(page_bytes) {
-        let promised = pages.saturating_mul(page_bytes);
+    let promised = pages.saturating_mul(page_bytes);
+    if length < promised {
         let path = path.display();
         return Err(LogError::Storage(format!(
             "{path}: the file has {length} bytes of {promised}, it was cut off"
         )));
     }
-    if length <= QUICK_CHECK_BYTES {
-        let verdict = sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(connection).await;
-        let verdict = verdict.map_err(fail)?;
-        if verdict != "ok" {
-            return Err(LogError::Storage(format!("{}: the file is damaged: {verdict}", path.display())));
+    Ok(length)
+}
+
+/// SQLite's own check of its structure; reads the whole file.
+async fn quick_check(connection: &mut SqliteConnection, path: &Path) -> Result<(), LogError> {
+    let verdict = sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(connection).await;
+    let verdict = verdict.map_err(|e| failure(path, &e))?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    Err(LogError::Storage(format!("{}: the file is damaged: {verdict}", path.display())))
+}
+
+/// Each partition starts at 0 and its last block is whole. With `is_thorough` there must be no gap in between either;
+/// that reads a page per block, and otherwise a gap shows when it is read.
+async fn check_blocks(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    n_partitions: u32,
+    is_thorough: bool,
+) -> Result<(), LogError> {
+    let fail = |e: sqlx::Error| failure(path, &e);
+    for topic in Topic::ALL {
+        for partition in 0..n_partitions {
+            let damaged = |what: String| {
+                LogError::Storage(format!(
+                    "{}: {} partition {partition}: {what}",
+                    path.display(),
+                    topic.as_str()
+                ))
+            };
+            let last = sqlx::query(
+                "SELECT first_offset, n_records, checksum, body,
+                        (SELECT MIN(first_offset) FROM block WHERE topic = $1 AND partition = $2)
+                 FROM block WHERE topic = $1 AND partition = $2 ORDER BY first_offset DESC LIMIT 1",
+            )
+            .bind(topic_code(topic))
+            .bind(i64::from(partition))
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(fail)?;
+            let Some(last) = last else { continue };
+            let lowest = last.try_get::<i64, _>(4).map_err(fail)?;
+            let last = block::Stored::from_row(&last).map_err(fail)?;
+            let end =
+                last.decode(partition, last.first_offset, usize::MAX, &mut Vec::new()).map_err(damaged)?;
+            if lowest != 0 {
+                return Err(damaged(format!("offsets 0 to {lowest} are missing")));
+            }
+            if is_thorough && count_records(connection, topic, partition).await.map_err(fail)? != end {
+                return Err(damaged("blocks are missing".to_owned()));
+            }
         }
     }
     Ok(())
 }
 
-/// Each partition starts at 0 and has no gap, and its last block is whole.
-async fn check_blocks(connection: &mut SqliteConnection, path: &Path) -> Result<(), LogError> {
-    let fail = |e: sqlx::Error| failure(path, &e);
-    let damaged = |topic: i64, partition: i64, what: String| {
-        LogError::Storage(format!("{}: topic {topic}, partition {partition}: {what}", path.display()))
-    };
-    let rows = sqlx::query(
-        "SELECT last.first_offset, last.n_records, last.checksum, last.body, last.topic, last.partition,
-                span.lowest, span.n_records
-         FROM (SELECT topic, partition, MIN(first_offset) AS lowest, MAX(first_offset) AS highest,
-                      SUM(n_records) AS n_records FROM block GROUP BY topic, partition) AS span
-         JOIN block AS last ON last.topic = span.topic AND last.partition = span.partition
-                           AND last.first_offset = span.highest",
-    )
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(fail)?;
-    for row in rows {
-        let (topic, partition) = (row.try_get(4).map_err(fail)?, row.try_get(5).map_err(fail)?);
-        let (lowest, n_records) = (
-            row.try_get::<i64, _>(6).map_err(fail)?,
-            row.try_get::<i64, _>(7).map_err(fail)?.cast_unsigned(),
-        );
-        let stored = block::Stored::from_row(&row).map_err(fail)?;
-        if lowest != 0 || stored.first_offset.checked_add(stored.n_records) != Some(n_records) {
-            return Err(damaged(topic, partition, "blocks are missing".to_owned()));
-        }
-        stored
-            .decode(0, stored.first_offset, usize::MAX, &mut Vec::new())
-            .map_err(|what| damaged(topic, partition, what))?;
-    }
-    Ok(())
+async fn count_records(
+    connection: &mut SqliteConnection,
+    topic: Topic,
+    partition: u32,
+) -> Result<u64, sqlx::Error> {
+    let n =
+        sqlx::query_scalar::<_, i64>("SELECT SUM(n_records) FROM block WHERE topic = $1 AND partition = $2");
+    let n = n.bind(topic_code(topic)).bind(i64::from(partition)).fetch_one(connection).await?;
+    Ok(n.cast_unsigned())
 }
 
 async fn pragma(connection: &mut SqliteConnection, name: &'static str) -> Result<i64, sqlx::Error> {
