@@ -317,7 +317,9 @@ fn unzip(download: &Download, archive: &Path, unpacked: &Path) -> Result<(), Dat
     let bad = |detail: String| DatasetError::Archive { path: archive.to_owned(), detail };
     let file = File::open(archive).map_err(DatasetError::io(archive))?;
     let mut zip = zip::ZipArchive::new(file).map_err(|e| bad(e.to_string()))?;
-    let member = zip.by_name(download.member).map_err(|e| bad(format!("{}: {e}", download.member)))?;
+    let name =
+        member_name(&zip, download.member).ok_or_else(|| bad(format!("it holds no {}", download.member)))?;
+    let member = zip.by_name(&name).map_err(|e| bad(format!("{name}: {e}")))?;
     let mut out = File::create(unpacked).map_err(DatasetError::io(unpacked))?;
     // The limit holds for what comes out, whatever the archive states. The reader checks the CRC-32 at the end.
     let copied = io::copy(&mut member.take(download.max_member_bytes + 1), &mut out)
@@ -326,6 +328,17 @@ fn unzip(download: &Download, archive: &Path, unpacked: &Path) -> Result<(), Dat
         return Err(bad(format!("{} has more than {} bytes", download.member, download.max_member_bytes)));
     }
     out.sync_all().map_err(DatasetError::io(unpacked))
+}
+
+/// The member of that name, or else the only one of its kind: publishers rename files, and the content is checked anyway.
+fn member_name(zip: &zip::ZipArchive<File>, wanted: &str) -> Option<String> {
+    if zip.index_for_name(wanted).is_some() {
+        return Some(wanted.to_owned());
+    }
+    let kind = Path::new(wanted).extension()?;
+    let mut alike = zip.file_names().filter(|name| Path::new(name).extension() == Some(kind));
+    let only = alike.next()?;
+    alike.next().is_none().then(|| only.to_owned())
 }
 
 /// `(digest, file)` of each line; empty where there is no list.

@@ -157,6 +157,17 @@ async fn a_download_is_unpacked_checked_and_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_renamed_data_file_is_taken_if_it_is_the_only_one_of_its_kind() {
+    let place = tempfile::tempdir().unwrap();
+    let server = serve(archive(&text()), Manner::Proper);
+    let renamed = Download { member: "other.csv", ..download() };
+    assert_eq!(get(&renamed, &server.url, place.path()).await.unwrap(), place.path().join("other.csv"));
+    let place = tempfile::tempdir().unwrap();
+    let absent = Download { member: "other.xlsx", ..download() };
+    assert!(matches!(get(&absent, &server.url, place.path()).await, Err(DatasetError::Archive { .. })));
+}
+
+#[tokio::test]
 async fn a_connection_that_breaks_is_taken_up_where_it_broke() {
     let place = tempfile::tempdir().unwrap();
     let body = archive(&text());
