@@ -1,0 +1,234 @@
+// A person shops: home, a product, the basket, search, checkout, another shopper, a phone.
+//
+//   node shop.mjs --url http://127.0.0.1:8080 --chromium /usr/bin/chromium --screenshots DIR
+//
+// Elements are found by `data-testid` only. Every step prints what it expects; the first that fails ends the run with
+// exit code 1 and a picture of the page as it was.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const { values: args } = parseArgs({
+  options: {
+    url: { type: 'string' },
+    chromium: { type: 'string' },
+    screenshots: { type: 'string' },
+  },
+});
+
+const DESKTOP = { width: 1280, height: 900 };
+const PHONE = { width: 390, height: 844 };
+
+/** Flags for a sandbox without a display, without a network, and with root as the only user. */
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--disable-dev-shm-usage',
+];
+
+const profile = mkdtempSync(join(tmpdir(), 'waggle-browser-'));
+const browser = await chromium.launchPersistentContext(profile, {
+  executablePath: args.chromium,
+  headless: true,
+  args: FLAGS,
+  viewport: DESKTOP,
+});
+browser.setDefaultTimeout(10_000);
+const page = browser.pages()[0] ?? (await browser.newPage());
+
+const troubles = [];
+page.on('console', (message) => {
+  if (message.type() === 'error') troubles.push(`console: ${message.text()}`);
+});
+page.on('pageerror', (error) => troubles.push(`script: ${error.message}`));
+page.on('requestfailed', (request) => {
+  // A page that is left aborts what it was still loading; that is the visitor's doing.
+  const reason = request.failure()?.errorText ?? '';
+  if (reason !== 'net::ERR_ABORTED') troubles.push(`request: ${request.method()} ${request.url()} ${reason}`);
+});
+page.on('response', (response) => {
+  if (response.status() >= 400) troubles.push(`response: ${response.status()} ${response.url()}`);
+});
+
+const byId = (id) => page.getByTestId(id);
+
+function expect(what, holds, got) {
+  if (!holds) throw new Error(`expected ${what}, got ${JSON.stringify(got)}`);
+}
+
+async function step(sentence, action) {
+  const started = Date.now();
+  await action();
+  expect(`no trouble while: ${sentence}`, troubles.length === 0, troubles);
+  console.log(`     ${sentence} (${Date.now() - started} ms)`);
+}
+
+async function picture(name) {
+  await page.screenshot({ path: join(args.screenshots, `${name}.png`), fullPage: true });
+}
+
+/** Waits until `read()` satisfies `holds`; what it was at last is in the error. */
+async function until(what, read, holds) {
+  const deadline = Date.now() + 10_000;
+  let got;
+  do {
+    got = await read();
+    if (holds(got)) return got;
+    await page.waitForTimeout(20);
+  } while (Date.now() < deadline);
+  throw new Error(`expected ${what}, got ${JSON.stringify(got)}`);
+}
+
+const basketCount = async () => Number((await byId('basket-count').first().innerText()).replace(/\D/g, '') || 0);
+
+const productIds = () =>
+  byId('product-card').evaluateAll((cards) => cards.map((card) => card.querySelector('a')?.getAttribute('href')));
+
+async function noOverflow(where) {
+  const [content, window] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    document.documentElement.clientWidth,
+  ]);
+  expect(`no horizontal overflow on ${where}`, content <= window, { content, window });
+}
+
+async function openPanel() {
+  if (!(await byId('panel').first().isVisible())) await byId('panel-toggle').first().click();
+  await byId('panel').first().waitFor({ state: 'visible' });
+}
+
+const profileEvents = () => byId('profile-event').allInnerTexts();
+
+async function shop() {
+  await step('the home page shows rows of products', async () => {
+    await page.goto(args.url, { waitUntil: 'networkidle' });
+    const [nRows, nCards] = [await byId('row').count(), await byId('product-card').count()];
+    expect('at least two rows with eight products in all', nRows >= 2 && nCards >= 8, { nRows, nCards });
+    const title = await page.title();
+    expect('a page title', title.length > 0, title);
+    await noOverflow('the home page');
+    await picture('01-home');
+  });
+
+  await step('a click on a product opens its page with two rows', async () => {
+    await byId('product-card').first().locator('a').first().click();
+    await byId('add-to-basket').first().waitFor();
+    const nRows = await until('two rows', () => byId('row').count(), (n) => n >= 2);
+    const nCards = await byId('product-card').count();
+    expect('products in the rows', nRows >= 2 && nCards >= 4, { nRows, nCards });
+    await page.waitForLoadState('networkidle');
+    await noOverflow('the product page');
+    await picture('02-product');
+  });
+
+  await step('adding to the basket counts one', async () => {
+    const before = await basketCount();
+    await byId('add-to-basket').first().click();
+    await until('one more in the basket', basketCount, (n) => n === before + 1);
+  });
+
+  await step('the panel shows what just happened', async () => {
+    await openPanel();
+    const events = await until('events in the panel', profileEvents, (list) =>
+      list.some((text) => /cart|basket/i.test(text)),
+    );
+    expect('an event', events.length > 0, events);
+    const rung = (await byId('rung').first().innerText()).toLowerCase();
+    expect('a rung of the ladder', /personal|segment|trending|static/.test(rung), rung);
+    const snapshot = await byId('snapshot').first().innerText();
+    expect('a snapshot version', snapshot.trim().length > 0, snapshot);
+    await picture('03-panel');
+  });
+
+  await step('search finds products by a word of a title', async () => {
+    await page.goto(args.url, { waitUntil: 'networkidle' });
+    const text = await byId('product-card').first().innerText();
+    const word = text.match(/[A-Za-z]{4,}/)?.[0];
+    expect('a word in a product card', Boolean(word), text);
+    await byId('search-box').first().fill(word);
+    await byId('search-box').first().press('Enter');
+    await byId('search-result').first().waitFor();
+    const found = await byId('search-result').allInnerTexts();
+    const stem = word.slice(0, 4).toLowerCase();
+    expect(`results with ${stem}…`, found.some((t) => t.toLowerCase().includes(stem)), found.slice(0, 5));
+    await noOverflow('the search page');
+    await picture('04-search');
+  });
+
+  await step('a search for nonsense finds nothing and says so', async () => {
+    await byId('search-box').first().fill('qqzzxxyyvv');
+    await byId('search-box').first().press('Enter');
+    await page.waitForLoadState('networkidle');
+    await until('no results', () => byId('search-result').count(), (n) => n === 0);
+  });
+
+  await step('checkout says thanks and empties the basket', async () => {
+    await page.goto(new URL('/basket', args.url).href, { waitUntil: 'networkidle' });
+    await noOverflow('the basket');
+    await picture('05-basket');
+    await byId('checkout-button').first().click();
+    await byId('thanks').first().waitFor();
+    await until('an empty basket', basketCount, (n) => n === 0);
+    await picture('06-thanks');
+  });
+
+  await step('shopping as somebody else changes the page', async () => {
+    await page.goto(args.url, { waitUntil: 'networkidle' });
+    const before = await productIds();
+    await shopAsAnother();
+    await page.waitForLoadState('networkidle');
+    await until('other products', productIds, (ids) => ids.length > 0 && ids.join() !== before.join());
+    await openPanel();
+    const rung = (await byId('rung').first().innerText()).toLowerCase();
+    expect('a personal page', /personal/.test(rung), rung);
+    await until('their history', profileEvents, (list) => list.length > 0);
+    await picture('07-shop-as');
+  });
+
+  await step('everything fits a phone', async () => {
+    await page.setViewportSize(PHONE);
+    await page.goto(args.url, { waitUntil: 'networkidle' });
+    await noOverflow('the home page on a phone');
+    await picture('08-phone-home');
+    await byId('product-card').first().locator('a').first().click();
+    await byId('add-to-basket').first().waitFor();
+    await page.waitForLoadState('networkidle');
+    await noOverflow('the product page on a phone');
+    await picture('09-phone-product');
+    await page.goto(new URL('/basket', args.url).href, { waitUntil: 'networkidle' });
+    await noOverflow('the basket on a phone');
+  });
+}
+
+/** Picks another shopper, whether the control is a list, a form or links. */
+async function shopAsAnother() {
+  const control = byId('shop-as').first();
+  const select = (await control.evaluate((e) => e.tagName)) === 'SELECT' ? control : control.locator('select').first();
+  const options = await select.locator('option').evaluateAll((all) => all.map((o) => o.value));
+  const current = await select.inputValue();
+  const other = options.find((value) => value && value !== current);
+  expect('another shopper in the list', Boolean(other), options);
+  await Promise.all([page.waitForEvent('load'), select.selectOption(other)]);
+}
+
+let failure;
+try {
+  await shop();
+} catch (error) {
+  failure = error;
+  console.log(`     failed at ${page.url()}: ${error.message}`);
+  if (troubles.length > 0) console.log(`     troubles: ${JSON.stringify(troubles, null, 2)}`);
+  await picture('failure').catch(() => {});
+} finally {
+  await browser.close();
+  rmSync(profile, { recursive: true, force: true });
+}
+process.exitCode = failure ? 1 : 0;

@@ -1,0 +1,107 @@
+//! Tools that the steps need, installed where that is possible and named where it is not.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Result, bail};
+
+use crate::workspace;
+
+/// The folders of `$PATH` that hold a program of this name.
+pub(crate) fn is_on_path(program: &str) -> bool {
+    find_on_path(program).is_some()
+}
+
+fn find_on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+/// Makes sure that `cargo fmt` or `cargo clippy` can run.
+///
+/// # Errors
+/// A sentence with the line that installs it.
+pub(crate) fn rustup_component(component: &str) -> Result<(), String> {
+    let subcommand = if component == "rustfmt" { "fmt" } else { component };
+    let works = || {
+        Command::new("cargo")
+            .args([subcommand, "--version"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    if works() {
+        return Ok(());
+    }
+    let line = format!("rustup component add {component}");
+    if is_on_path("rustup") {
+        println!("   {component} is missing, trying: {line}");
+        // Whether it helped is asked of the tool itself.
+        let _ = Command::new("rustup").args(["component", "add", component]).status();
+        if works() {
+            return Ok(());
+        }
+    }
+    Err(format!("{component} is not installed: {line}"))
+}
+
+/// Node.js with npm, installed from the distribution's packages where we may.
+pub(crate) fn node() -> Result<()> {
+    if !(is_on_path("node") && is_on_path("npm")) {
+        apt_install("Node.js with npm", &["nodejs", "npm"])?;
+    }
+    Ok(())
+}
+
+/// A Chromium that is on the machine already, or one from the distribution's packages.
+pub(crate) fn chromium() -> Result<PathBuf> {
+    const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    let find = || NAMES.into_iter().find_map(find_on_path);
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    apt_install("Chromium", &["chromium"])?;
+    match find() {
+        Some(found) => Ok(found),
+        None => bail!("the package chromium was installed, but no program of that name is on the path"),
+    }
+}
+
+/// Installs packages on Debian and its kin when we are root.
+fn apt_install(what: &str, packages: &[&str]) -> Result<()> {
+    let line = format!("apt-get update && apt-get install -y {}", packages.join(" "));
+    if !is_root() || !is_on_path("apt-get") {
+        bail!("{what} is missing; install it, on Debian or Ubuntu as root: {line}");
+    }
+    println!("   {what} is missing, trying: {line}");
+    let apt = |args: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(args);
+        workspace::run(&mut command)
+    };
+    apt(&["update", "-qq"])?;
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat())
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// Copies a folder with everything in it; `to` is created and must not exist.
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
