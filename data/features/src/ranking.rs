@@ -41,6 +41,8 @@ pub struct Opinion {
     pub score: f32,
     /// 1-based place in the source's list.
     pub rank: u32,
+    /// The item of the history or the page that led here, if there is one ("because you bought …").
+    pub because: Option<ItemKey>,
 }
 
 /// All that is known of one candidate.
@@ -138,7 +140,12 @@ impl ItemAttributes {
 
 impl From<&SourceScore> for Opinion {
     fn from(score: &SourceScore) -> Self {
-        Self { source: score.source, score: score.score, rank: score.rank }
+        Self {
+            source: score.source,
+            score: score.score,
+            rank: score.rank,
+            because: score.because.as_ref().map(waggle_model::ItemId::key),
+        }
     }
 }
 
@@ -230,8 +237,13 @@ features! { f,
     "share_x_recency", "share of orders × recency by the person's own gap" =>
         f.bought_share * f.bought * half(f.bought_days, f.order_gap);
     "share_x_demand", "share of orders × demand of the week" => f.bought_share * f.demand[1].ln_1p();
-    "unbought_x_demand_7d_x_few_orders", "demand of the week for who has fewer than three orders, if not bought" =>
-        (1.0 - f.bought) * flag(f.n_orders < 3.0) * f.demand[1].ln_1p();
+    "newcomer_x_demand_1d", "demand of the day for who never ordered" => f.newcomer * f.demand[0].ln_1p();
+    "newcomer_x_demand_7d", "demand of the week for who never ordered" => f.newcomer * f.demand[1].ln_1p();
+    "newcomer_x_demand_30d", "demand of the month for who never ordered" => f.newcomer * f.demand[2].ln_1p();
+    "newcomer_x_trending_rank", "place among the trending items for who never ordered" =>
+        f.newcomer * f.rank(CandidateSource::Trending);
+    "newcomer_x_rebuy_rate", "share of the item's orders that were re-buys for who never ordered" =>
+        f.newcomer * f.rebuy_rate;
     // The session in progress: all 0 without one.
     "session", "weight of the session's strongest act" => f.session;
     "session_in_basket", "1 if the item lies in the basket already" => f.in_basket;
@@ -280,6 +292,8 @@ struct Facts {
     session: f32,
     in_basket: f32,
     session_category: f32,
+    /// 1 if the person never ordered.
+    newcomer: f32,
     n_orders: f32,
     order_size: f32,
     order_days: f32,
@@ -334,6 +348,7 @@ impl Facts {
             in_basket: flag(context.session.iter().any(|s| s.item == candidate.item && s.is_in_basket)),
             session_category: context.session_strength
                 * share_of(&context.session_categories, attributes.category),
+            newcomer: flag(!has_ordered),
             n_orders: context.n_orders as f32,
             order_size: (person.n_purchases as f64 / context.n_orders.max(1.0)) as f32,
             order_days: if has_ordered { now.days_since(person.last_order_at).max(0.0) as f32 } else { 0.0 },

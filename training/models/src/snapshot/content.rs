@@ -86,7 +86,7 @@ impl Snapshot {
             return Err(damaged(SAMPLE_QUERIES, "a value is not finite"));
         }
         if let Some(ranker) = &ranker {
-            ranker.validate().map_err(|detail| damaged(RANKER, detail))?;
+            ranker.validate().map_err(|detail| damaged(RANKER, detail.to_string()))?;
         }
         let (ann, ann_report) = index(als.item_factors(), sample_queries.view())?;
         Ok(Self { manifest, vocabulary, popularity, item_item, als, sample_queries, ann, ann_report, ranker })

@@ -1,0 +1,69 @@
+//! Trains on Online Retail II and prints what the run reached: `cargo run --release -p waggle-jobs --example train`.
+//!
+//! Finds the data in `$WAGGLE_DATA_DIR/online-retail`. With a number as argument, the last so many days are left out:
+//! settings are compared on such an earlier window, never on the last one.
+
+use std::{path::PathBuf, time::Instant};
+
+use anyhow::{Context as _, Result};
+use waggle_jobs::{Progress, TrainParams, TrainingInput, train};
+use waggle_model::Timestamp;
+
+#[expect(clippy::print_stdout, reason = "an example prints")]
+fn main() -> Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "an example has no configuration")]
+    let dir = std::env::var("WAGGLE_DATA_DIR").context("WAGGLE_DATA_DIR is not set")?;
+    let dataset =
+        waggle_datasets::online_retail::read(&PathBuf::from(dir).join("online-retail"), &|_, _| {})?;
+    let days_off: i64 = std::env::args().nth(1).map_or(Ok(0), |days| days.parse())?;
+    let mut input = TrainingInput { events: dataset.events, items: dataset.items };
+    if let Some(newest) = input.events.last().map(|event| event.timestamp) {
+        let until = newest.shifted_by_millis(-days_off * 86_400_000);
+        input.events.retain(|event| event.timestamp <= until);
+    }
+
+    let steps = Steps { started: Instant::now() };
+    let trained = train(&input, &TrainParams::default(), Timestamp::now(), &steps)?;
+    println!("trained in {:.1} s", steps.started.elapsed().as_secs_f64());
+    println!("gate: {} ({})", if trained.gate.is_passed { "passed" } else { "failed" }, trained.gate.reason);
+    for note in &trained.notes {
+        println!("note: {note}");
+    }
+    if let Some(report) = &trained.evaluation {
+        let metrics = ["ndcg@10", "recall@10", "hit_rate@10", "ndcg@20", "recall@20", "hit_rate@20"];
+        println!("\n{}\n{}", report.all_items.to_table(&metrics), report.new_to_person.to_table(&metrics));
+        if let Some(cold) = &report.cold {
+            println!("{}", cold.to_table(&metrics));
+        }
+        println!(
+            "two-stage − {}: {:?}\ntwo-stage − {} (new to the person): {:?}",
+            report.best_other,
+            report.two_stage_vs_best_other,
+            report.best_other_new_to_person,
+            report.two_stage_vs_best_other_new_to_person
+        );
+        println!("L2 {}\n{:#?}", report.ranker_l2, report.clicks);
+    }
+    if let Some(ranker) = &trained.snapshot.ranker {
+        let mut weights: Vec<_> = ranker.feature_names.iter().zip(&ranker.weights).collect();
+        weights.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+        for (name, weight) in weights {
+            println!("{weight:+.3}  {name}");
+        }
+    }
+    Ok(())
+}
+
+/// Prints each step once, when it is finished.
+struct Steps {
+    started: Instant,
+}
+
+impl Progress for Steps {
+    #[expect(clippy::print_stdout, reason = "an example prints")]
+    fn report(&self, name: &'static str, done: usize, total: usize) {
+        if done == total {
+            println!("{:6.1} s  {name}", self.started.elapsed().as_secs_f64());
+        }
+    }
+}
