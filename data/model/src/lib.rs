@@ -2,7 +2,8 @@
 //!
 //! Everything that two parts of Waggle must agree on by name lives here: identities ([`ids`]), time ([`time`]), what
 //! is in the log ([`event`], [`answer`], [`catalog`]), what a request-time answer is made of ([`candidate`]), the
-//! public JSON form of an event ([`wire`]) and the versioned binary form of a log record ([`codec`]).
+//! public JSON form of an event ([`wire`]) and the versioned binary form of a log record ([`codec`], and
+//! [`dead_letter`] for what is not one).
 //!
 //! No I/O and no clock beyond [`Timestamp::now`]. Start reading at [`event::Event`].
 
@@ -10,6 +11,7 @@ pub mod answer;
 pub mod candidate;
 pub mod catalog;
 pub mod codec;
+pub mod dead_letter;
 pub mod event;
 pub mod ids;
 pub mod time;
@@ -19,6 +21,7 @@ pub use answer::{Answer, AnsweredItem, Placement, Rung, Watermark};
 pub use candidate::{Candidate, CandidateSource, Scored, SourceScore};
 pub use catalog::{CatalogChange, Item};
 pub use codec::{CodecError, SCHEMA_VERSION, decode_event, encode_event};
+pub use dead_letter::{DeadLetter, DeadLetterOrigin};
 pub use event::{Event, EventBody, Impression, Interaction, InteractionKind, Person, UserChange};
 pub use ids::{
     AnswerId, EventId, IdError, ItemId, ItemIdx, ItemKey, PersonKey, SessionId, SnapshotVersion, UserId,

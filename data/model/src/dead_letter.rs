@@ -1,0 +1,71 @@
+//! What could not be understood, kept with the reason so that nobody has to guess and it can be sent again.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{CodecError, Timestamp};
+
+/// Version byte written today.
+const VERSION: u8 = 1;
+
+/// Most bytes of the original that are kept.
+pub const MAX_DEAD_LETTER_BYTES: usize = 256 * 1024;
+
+/// A record of the dead-letter topic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// One sentence.
+    pub reason: String,
+    pub origin: DeadLetterOrigin,
+    /// When it was set aside.
+    pub at: Timestamp,
+    /// The bytes as they came, at most [`MAX_DEAD_LETTER_BYTES`] of them.
+    pub payload: Bytes,
+    /// The original was longer than `payload`.
+    pub is_truncated: bool,
+}
+
+/// Where it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLetterOrigin {
+    /// An element of a client's request, 0-based.
+    Request { index: usize },
+    /// A record of the log.
+    Log { topic: String, partition: u32, offset: u64 },
+}
+
+impl DeadLetter {
+    pub fn new(reason: impl Into<String>, origin: DeadLetterOrigin, at: Timestamp, original: &Bytes) -> Self {
+        let kept = original.len().min(MAX_DEAD_LETTER_BYTES);
+        Self {
+            reason: reason.into(),
+            origin,
+            at,
+            // A copy: a slice would keep the whole request alive for as long as the letter.
+            payload: Bytes::copy_from_slice(&original[..kept]),
+            is_truncated: kept < original.len(),
+        }
+    }
+
+    /// One version byte, then MessagePack with field names, like an event.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.payload.len() + self.reason.len() + 128);
+        bytes.push(VERSION);
+        rmp_serde::encode::write_named(&mut bytes, self).expect("a dead letter serialises into memory");
+        bytes
+    }
+
+    /// # Errors
+    /// [`CodecError`] for anything that [`encode`](Self::encode) of a known version did not write.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        match bytes.split_first() {
+            None => Err(CodecError::Empty),
+            Some((&VERSION, body)) => Ok(rmp_serde::from_slice(body)?),
+            Some((&got, _)) => Err(CodecError::Version { got }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

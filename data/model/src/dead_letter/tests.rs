@@ -1,0 +1,19 @@
+use super::*;
+
+#[test]
+fn a_letter_survives_the_log_byte_for_byte() {
+    let original = Bytes::from_static(b"\xff\x00{\"type\":");
+    let origin = DeadLetterOrigin::Log { topic: "events".to_owned(), partition: 3, offset: 17 };
+    let letter = DeadLetter::new("does not decode", origin, Timestamp::from_millis(5), &original);
+    assert!(!letter.is_truncated);
+    assert_eq!(DeadLetter::decode(&letter.encode()).unwrap(), letter);
+}
+
+#[test]
+fn a_long_original_is_cut_and_said_to_be() {
+    let original = Bytes::from(vec![7; MAX_DEAD_LETTER_BYTES + 1]);
+    let origin = DeadLetterOrigin::Request { index: 0 };
+    let letter = DeadLetter::new("too long", origin, Timestamp::from_millis(5), &original);
+    assert!(letter.is_truncated);
+    assert_eq!(letter.payload.len(), MAX_DEAD_LETTER_BYTES);
+}
