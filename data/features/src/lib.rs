@@ -8,11 +8,13 @@
 //! - [`item`]: decayed counters of one item ([`ItemState`]). Exponential decay is linear, so the counter of a category
 //!   *is* the sum of its items' counters and needs no state of its own.
 //! - [`fold`]: which states an event touches, and how.
+//! - [`dedup`]: which events are repetitions, decided alike by every consumer of the log.
 //! - [`live`]: what is trending and what is new, from the items' counters.
 //! - [`session`]: what the person is busy with right now.
 //! - [`ranking`]: the feature vector of one candidate for one person.
 
 pub mod decay;
+pub mod dedup;
 pub mod fold;
 pub mod item;
 pub mod live;
@@ -21,6 +23,7 @@ pub mod ranking;
 pub mod session;
 
 pub use decay::Decayed;
+pub use dedup::DedupWindow;
 pub use fold::{StateRef, fold, touched};
 pub use item::ItemState;
 pub use live::LiveLists;
