@@ -1,0 +1,110 @@
+//! `POST /v1/events`.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    web::{self, Bytes, Data, PayloadConfig, ServiceConfig},
+};
+use waggle_contracts::{Ingest, RoleError, api::Rejection, ingest::Origin};
+use waggle_http::{ApiError, Kind, Problem};
+use waggle_model::Timestamp;
+
+use crate::{
+    IngestService,
+    body::{BodyError, Format, take_apart},
+};
+
+/// Most events of one request.
+pub const MAX_EVENTS: usize = 5_000;
+/// Largest body of one request, in bytes.
+pub const MAX_BODY_BYTES: usize = 4 << 20;
+
+/// Larger bodies are parsed off the worker, which has other requests to answer.
+const PARSED_IN_PLACE_BYTES: usize = 64 << 10;
+
+/// Mounts `POST /v1/events`: `{"events":[…]}` or `application/x-ndjson`, at most [`MAX_EVENTS`] events and
+/// [`MAX_BODY_BYTES`] bytes, → 202 with one verdict per event that was not accepted. What is refused also goes to the
+/// dead letters, with the reason and the bytes as they came. Of a body that is not whole, nothing is accepted (400).
+pub fn configure(ingest: Arc<IngestService>) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static {
+    move |config| {
+        config.service(
+            web::resource("/v1/events")
+                .app_data(Data::from(ingest))
+                .app_data(PayloadConfig::new(MAX_BODY_BYTES))
+                .route(web::post().to(post_events)),
+        );
+    }
+}
+
+async fn post_events(
+    request: HttpRequest,
+    body: Bytes,
+    ingest: Data<IngestService>,
+) -> Result<HttpResponse, ApiError> {
+    let now = Timestamp::now();
+    let format = format_of(&request)?;
+    let elements = if body.len() <= PARSED_IN_PLACE_BYTES {
+        take_apart(&body, format, MAX_EVENTS, now)
+    } else {
+        let parse = move || take_apart(&body, format, MAX_EVENTS, now);
+        web::block(parse).await.map_err(|e| ApiError::from(Problem::new(Kind::Internal).cause(e)))?
+    };
+    let elements = elements.map_err(body_problem)?;
+    let mut refused = elements.refused;
+    let mut report = ingest.accept(elements.events, Origin::Client).await.map_err(|e| problem(&e))?;
+    for rejection in report.rejected.drain(..) {
+        // The service counts among what was an event at all; the client counts what it sent.
+        let index = elements.indices[rejection.index];
+        let original = elements.originals[rejection.index].clone();
+        refused.push((Rejection { index, detail: rejection.detail }, original));
+    }
+    refused.sort_by_key(|(rejection, _)| rejection.index);
+    ingest.set_aside(&refused, now).await;
+    report.rejected = refused.into_iter().map(|(rejection, _)| rejection).collect();
+    Ok(HttpResponse::Accepted().json(report))
+}
+
+fn format_of(request: &HttpRequest) -> Result<Format, ApiError> {
+    let given =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    match essence.to_ascii_lowercase().as_str() {
+        "application/json" => Ok(Format::Json),
+        "application/x-ndjson" => Ok(Format::Ndjson),
+        _ => Err(Problem::new(Kind::UnsupportedMediaType)
+            .detail(format_args!(
+                "content-type is \"{given}\", send application/json or application/x-ndjson"
+            ))
+            .into()),
+    }
+}
+
+fn body_problem(error: BodyError) -> ApiError {
+    match error {
+        BodyError::Malformed(detail) => Problem::new(Kind::Invalid).detail(format_args!(
+            "the body is not {{\"events\":[…]}} in JSON: {detail}; nothing of it was accepted"
+        )),
+        BodyError::TooMany(max) => Problem::new(Kind::PayloadTooLarge)
+            .detail(format_args!("the body has more than {max} events; nothing of it was accepted")),
+    }
+    .into()
+}
+
+fn problem(error: &RoleError) -> ApiError {
+    let seconds = |d: &Duration| d.as_secs().max(1);
+    match error {
+        RoleError::NotReady { detail, retry_after } => {
+            Problem::new(Kind::NotReady).detail(detail).retry_after_s(seconds(retry_after))
+        }
+        RoleError::Overloaded { retry_after } => Problem::new(Kind::Overloaded)
+            .detail("too many events are on their way; nothing of the request was accepted")
+            .retry_after_s(seconds(retry_after)),
+        RoleError::Invalid(detail) => Problem::new(Kind::Invalid).detail(detail),
+        RoleError::SnapshotNotLoaded { .. } => Problem::new(Kind::Conflict).detail(error),
+        RoleError::Deadline { .. } => Problem::new(Kind::Deadline).cause(error),
+        RoleError::Failed { .. } => Problem::new(Kind::Internal).cause(error),
+    }
+    .into()
+}

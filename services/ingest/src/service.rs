@@ -1,0 +1,280 @@
+//! The rules, and the way to the log.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use waggle_contracts::{
+    Ingest, RoleError,
+    api::{IngestReport, Rejection},
+    ingest::Origin,
+};
+use waggle_model::{
+    CatalogChange, DeadLetter, DeadLetterOrigin, Event, EventBody, Person, Timestamp,
+    codec::MAX_RECORD_BYTES, encode_event,
+};
+use waggle_stores::{EventLog, LogError, NewRecord, Topic};
+
+use crate::{
+    IngestConfig,
+    recent::{RecentIds, fingerprint},
+};
+
+const ROLE: &str = "ingest";
+/// When to ask again after a queue was full.
+const RETRY_OVERLOAD: Duration = Duration::from_secs(1);
+/// When to ask again while the log takes nothing.
+const RETRY_LOG: Duration = Duration::from_secs(30);
+/// Key of the dead letters written here: they stay in the order in which they were set aside.
+const DEAD_LETTER_KEY: &[u8] = b"ingest";
+
+/// Takes events to the log.
+///
+/// An event is acknowledged when the log has it on stable storage. An `event_id` that this process has acknowledged
+/// lately is counted as a duplicate and not appended again; an append whose outcome is unknown is not remembered, so a
+/// retry after a failure always reaches the log. That spares the log a client's retries and is no more than advice:
+/// after a restart, or with several processes, the same id may be appended twice, and the log's consumers decide.
+pub struct IngestService {
+    config: IngestConfig,
+    in_flight_events: Semaphore,
+    in_flight_bytes: Semaphore,
+    recent: Mutex<RecentIds>,
+    log: Arc<dyn EventLog>,
+}
+
+impl IngestService {
+    pub fn new(log: Arc<dyn EventLog>, config: IngestConfig) -> Self {
+        Self {
+            in_flight_events: Semaphore::new(config.max_in_flight_events as usize),
+            in_flight_bytes: Semaphore::new(config.max_in_flight_bytes as usize),
+            recent: Mutex::new(RecentIds::new(config.n_recent_ids)),
+            config,
+            log,
+        }
+    }
+
+    /// Sets aside elements of a request that were refused, with the reason. What a client sends is worth a bounded
+    /// effort only: if the log does not take them, that is logged and the client has its answer anyway.
+    pub async fn set_aside(&self, refused: &[(Rejection, Bytes)], now: Timestamp) {
+        if refused.is_empty() {
+            return;
+        }
+        let records = refused.iter().map(|(rejection, original)| {
+            let origin = DeadLetterOrigin::Request { index: rejection.index };
+            let letter = DeadLetter::new(rejection.detail.as_str(), origin, now, original);
+            NewRecord {
+                key: Bytes::from_static(DEAD_LETTER_KEY),
+                value: letter.encode().into(),
+                timestamp: now,
+            }
+        });
+        let n = refused.len();
+        if let Err(error) = self.log.append(Topic::DeadLetters, records.collect()).await {
+            tracing::error!(n, %error, "refused events could not be set aside");
+        }
+    }
+
+    /// Checks and encodes the events; touches nothing.
+    fn prepare(&self, events: &[Event], origin: Origin) -> Prepared {
+        let now = Timestamp::now();
+        let mut prepared = Prepared::default();
+        let mut in_this_batch = HashSet::new();
+        for (index, event) in events.iter().enumerate() {
+            let refused =
+                check_time(event.timestamp, now, origin, &self.config).and_then(|()| check_person(event));
+            if let Err(detail) = refused {
+                prepared.rejected.push(Rejection { index, detail });
+                continue;
+            }
+            let id = event.event_id.as_ref().map(fingerprint);
+            if id.is_some_and(|id| self.recent().contains(id) || !in_this_batch.insert(id)) {
+                prepared.n_duplicates += 1;
+                continue;
+            }
+            let value = encode_event(event);
+            if value.len() > MAX_RECORD_BYTES {
+                let detail =
+                    format!("event has {} bytes, at most {MAX_RECORD_BYTES} are allowed", value.len());
+                prepared.rejected.push(Rejection { index, detail });
+                continue;
+            }
+            let topic = topic_of(&event.body);
+            let key = Bytes::copy_from_slice(key_of(event).as_bytes());
+            prepared.size_bytes += key.len() + value.len();
+            let batch = prepared.batch_mut(topic);
+            batch.ids.extend(id);
+            batch.records.push(NewRecord { key, value: value.into(), timestamp: event.timestamp });
+        }
+        prepared
+    }
+
+    /// Held for one look only: requests of all workers share it.
+    fn recent(&self) -> MutexGuard<'_, RecentIds> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for `n` on the way to the log, or a refusal. A request larger than all the room takes all of it.
+    fn room<'a>(
+        &self,
+        semaphore: &'a Semaphore,
+        n: usize,
+        all: u32,
+    ) -> Result<SemaphorePermit<'a>, RoleError> {
+        let share = u32::try_from(n).unwrap_or(all).min(all);
+        semaphore.try_acquire_many(share).map_err(|_| {
+            metrics::counter!("waggle_ingest_overloaded_total").increment(1);
+            RoleError::Overloaded { retry_after: RETRY_OVERLOAD }
+        })
+    }
+}
+
+#[async_trait]
+impl Ingest for IngestService {
+    /// A batch that spans topics (events and answers) is appended topic by topic; if a later topic fails, the earlier
+    /// one stays, and a retry finds those `event_id`s known.
+    async fn accept(&self, events: Vec<Event>, origin: Origin) -> Result<IngestReport, RoleError> {
+        let _events = self.room(&self.in_flight_events, events.len(), self.config.max_in_flight_events)?;
+        let prepared = self.prepare(&events, origin);
+        drop(events);
+        let _bytes =
+            self.room(&self.in_flight_bytes, prepared.size_bytes, self.config.max_in_flight_bytes)?;
+        let mut accepted = 0;
+        for batch in prepared.batches {
+            let n = batch.records.len();
+            let started = Instant::now();
+            self.log.append(batch.topic, batch.records).await.map_err(|error| refusal(&error))?;
+            metrics::histogram!("waggle_ingest_append_duration_seconds")
+                .record(started.elapsed().as_secs_f64());
+            self.recent().extend(batch.ids);
+            accepted += n;
+        }
+        count("accepted", accepted);
+        count("duplicate", prepared.n_duplicates);
+        count("rejected", prepared.rejected.len());
+        Ok(IngestReport { accepted, duplicates: prepared.n_duplicates, rejected: prepared.rejected })
+    }
+
+    async fn change_catalog(&self, changes: Vec<CatalogChange>) -> Result<(), RoleError> {
+        let timestamp = Timestamp::now();
+        let events = changes.into_iter().map(|change| Event {
+            event_id: None,
+            timestamp,
+            person: Person::default(),
+            body: EventBody::CatalogChange(Box::new(change)),
+            context: serde_json::Map::new(),
+        });
+        let report = self.accept(events.collect(), Origin::System).await?;
+        match report.rejected.first() {
+            None => Ok(()),
+            Some(rejection) => {
+                Err(RoleError::Invalid(format!("change {}: {}", rejection.index, rejection.detail)))
+            }
+        }
+    }
+}
+
+/// A batch on its way to the log.
+#[derive(Default)]
+struct Prepared {
+    batches: Vec<Batch>,
+    size_bytes: usize,
+    n_duplicates: usize,
+    rejected: Vec<Rejection>,
+}
+
+struct Batch {
+    topic: Topic,
+    records: Vec<NewRecord>,
+    /// Of the records that carry an event id.
+    ids: Vec<u128>,
+}
+
+impl Prepared {
+    fn batch_mut(&mut self, topic: Topic) -> &mut Batch {
+        let place = self.batches.iter().position(|batch| batch.topic == topic).unwrap_or_else(|| {
+            self.batches.push(Batch { topic, records: Vec::new(), ids: Vec::new() });
+            self.batches.len() - 1
+        });
+        &mut self.batches[place]
+    }
+}
+
+fn topic_of(body: &EventBody) -> Topic {
+    match body {
+        EventBody::Answer(_) => Topic::Answers,
+        EventBody::CatalogChange(_) => Topic::Catalog,
+        EventBody::Interaction(_)
+        | EventBody::Impression(_)
+        | EventBody::UserChange(_)
+        | EventBody::Merge
+        | EventBody::Erasure => Topic::Events,
+    }
+}
+
+/// What chooses the record's partition: the item for the catalogue, the person for everything else.
+fn key_of(event: &Event) -> &str {
+    match &event.body {
+        EventBody::CatalogChange(change) => change.item_id().as_str(),
+        _ => event.person.partition_key().unwrap_or_default(),
+    }
+}
+
+fn check_time(time: Timestamp, now: Timestamp, origin: Origin, config: &IngestConfig) -> Result<(), String> {
+    if origin != Origin::Client {
+        return Ok(());
+    }
+    if time.since(now) > config.max_future() {
+        return Err(format!(
+            "timestamp {time} is in the future: clocks may be {} s ahead, and it is {now}",
+            config.max_future_s
+        ));
+    }
+    if now.since(time) > config.max_past() {
+        return Err(format!(
+            "timestamp {time} is more than {} days ago; import older events instead",
+            config.max_past_s / 86_400
+        ));
+    }
+    Ok(())
+}
+
+fn check_person(event: &Event) -> Result<(), String> {
+    let Person { user_id, session_id } = &event.person;
+    let missing = match &event.body {
+        EventBody::CatalogChange(_) => None,
+        EventBody::Merge if user_id.is_none() || session_id.is_none() => {
+            Some("a merge needs both user_id and session_id")
+        }
+        EventBody::UserChange(_) if user_id.is_none() => Some("user_id is missing"),
+        _ if event.person.is_nobody() => Some("neither user_id nor session_id is given"),
+        _ => None,
+    };
+    missing.map_or(Ok(()), |sentence| Err(sentence.to_owned()))
+}
+
+fn refusal(error: &LogError) -> RoleError {
+    match error {
+        LogError::Full(_) | LogError::Closed => {
+            tracing::error!(%error, "the log takes no events");
+            RoleError::NotReady {
+                detail: "the log takes no events at the moment".to_owned(),
+                retry_after: RETRY_LOG,
+            }
+        }
+        other => RoleError::Failed { role: ROLE, detail: other.to_string() },
+    }
+}
+
+fn count(outcome: &'static str, n: usize) {
+    if n > 0 {
+        metrics::counter!("waggle_ingest_events_total", "outcome" => outcome).increment(n as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+//! `POST /v1/events` of a real server over a real log.
+#![cfg(test)]
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use reqwest::{Client, Response};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use waggle_contracts::{Ingest, RoleError, ingest::Origin};
+use waggle_http::{ServerOptions, bind, serve};
+use waggle_ingest_role::{IngestConfig, IngestService, MAX_BODY_BYTES, MAX_EVENTS, configure};
+use waggle_model::{
+    CatalogChange, DeadLetter, DeadLetterOrigin, Event, EventBody, Item, ItemId, Timestamp, decode_event,
+    wire::WireEvent,
+};
+use waggle_stores::{
+    EventLog, LogError, LogRecord, NewRecord, Position, SqliteLog, SqliteLogOptions, Topic, log::partition_of,
+};
+
+const N_PARTITIONS: u32 = 3;
+
+struct Server {
+    url: String,
+    client: Client,
+    log: Arc<SqliteLog>,
+    shutdown: CancellationToken,
+    served: JoinHandle<std::io::Result<()>>,
+    _dir: TempDir,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let (log, dir) = open_log().await;
+        let ingest = Arc::new(IngestService::new(log.clone(), IngestConfig::default()));
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let url = format!("http://{}/v1/events", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let options = ServerOptions { workers: 1, ..ServerOptions::default() };
+        let served = tokio::spawn(serve(listener, options, configure(ingest), shutdown.clone()));
+        Self { url, client: Client::new(), log, shutdown, served, _dir: dir }
+    }
+
+    async fn post(&self, content_type: &str, body: impl Into<reqwest::Body>) -> Response {
+        self.client.post(&self.url).header("content-type", content_type).body(body).send().await.unwrap()
+    }
+
+    async fn post_events(&self, events: Value) -> Value {
+        let response = self.post("application/json", json!({ "events": events }).to_string()).await;
+        assert_eq!(response.status(), 202);
+        response.json().await.unwrap()
+    }
+
+    async fn check_refused(&self, content_type: &str, body: String, status: u16, detail: &str) {
+        let response = self.post(content_type, body).await;
+        assert_eq!(response.status(), status);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let problem: Value = response.json().await.unwrap();
+        assert!(problem["detail"].as_str().unwrap().contains(detail), "{problem}");
+        assert_eq!(all_records(&*self.log, Topic::Events).await, [], "nothing of the body was accepted");
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.served.await.unwrap().unwrap();
+    }
+}
+
+async fn open_log() -> (Arc<SqliteLog>, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let options = SqliteLogOptions { n_partitions: N_PARTITIONS, max_bytes: None };
+    (Arc::new(SqliteLog::open(dir.path().join("log.db"), options).await.unwrap()), dir)
+}
+
+async fn all_records(log: &dyn EventLog, topic: Topic) -> Vec<LogRecord> {
+    let mut all = Vec::new();
+    for partition in 0..log.n_partitions(topic) {
+        all.extend(log.read(topic, partition, 0, 1_000_000).await.unwrap());
+    }
+    all
+}
+
+fn view(user: &str, item: &str) -> Value {
+    json!({ "type": "view", "user_id": user, "item_id": item })
+}
+
+fn event(id: &str, user: &str) -> Event {
+    WireEvent {
+        event_id: Some(id.to_owned()),
+        r#type: "view".to_owned(),
+        user_id: Some(user.to_owned()),
+        item_id: Some("lamp".to_owned()),
+        ..WireEvent::default()
+    }
+    .into_event(Timestamp::now())
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accepted_events_are_in_the_log_under_their_persons_partition() {
+    let server = Server::start().await;
+    let users = ["anna", "bert", "cora", "dirk", "elsa", "fips"];
+    let report = server.post_events(users.iter().map(|user| view(user, "lamp")).collect()).await;
+    assert_eq!(report, json!({ "accepted": 6, "duplicates": 0, "rejected": [] }));
+    let records = all_records(&*server.log, Topic::Events).await;
+    assert_eq!(records.len(), 6);
+    for record in records {
+        let user = decode_event(&record.value).unwrap().person.user_id.unwrap();
+        assert_eq!(record.key, user.as_str());
+        assert_eq!(record.partition, partition_of(user.as_str().as_bytes(), N_PARTITIONS));
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_bad_event_gets_its_verdict_and_its_dead_letter() {
+    let server = Server::start().await;
+    let old = json!({ "type": "view", "user_id": "u", "item_id": "i", "timestamp": "2001-01-01T00:00:00Z" });
+    let report = server
+        .post_events(json!([view("anna", "lamp"), old, { "type": "view" }, view("bert", "sofa"), 17]))
+        .await;
+    assert_eq!(report["accepted"], 2);
+    let indices: Vec<_> = report["rejected"].as_array().unwrap().iter().map(|r| r["index"].clone()).collect();
+    assert_eq!(indices, [1, 2, 4]);
+    assert!(report["rejected"][0]["detail"].as_str().unwrap().contains("30 days"), "{report}");
+
+    let letters = all_records(&*server.log, Topic::DeadLetters).await;
+    let letters: Vec<_> = letters.iter().map(|r| DeadLetter::decode(&r.value).unwrap()).collect();
+    assert_eq!(letters.len(), 3);
+    assert_eq!(letters[2].origin, DeadLetterOrigin::Request { index: 4 });
+    assert_eq!(&letters[2].payload[..], b"17");
+    assert_eq!(letters[1].reason, report["rejected"][1]["detail"].as_str().unwrap());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_taken_like_a_list() {
+    let server = Server::start().await;
+    let lines = format!("{}\nnot json\n{}\n", view("anna", "lamp"), view("bert", "lamp"));
+    let response = server.post("application/x-ndjson; charset=utf-8", lines).await;
+    let report: Value = response.json().await.unwrap();
+    assert_eq!(report["accepted"], 2);
+    assert_eq!(report["rejected"][0]["index"], 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_is_reported_and_not_appended_again() {
+    let server = Server::start().await;
+    let with_id = |id: &str| json!({ "event_id": id, "type": "view", "user_id": "anna", "item_id": "lamp" });
+    let first = server.post_events(json!([with_id("a"), with_id("b"), with_id("a")])).await;
+    assert_eq!((&first["accepted"], &first["duplicates"]), (&json!(2), &json!(1)));
+    let retry = server.post_events(json!([with_id("a"), with_id("b"), with_id("c")])).await;
+    assert_eq!((&retry["accepted"], &retry["duplicates"]), (&json!(1), &json!(2)));
+    assert_eq!(all_records(&*server.log, Topic::Events).await.len(), 3);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_not_whole_or_too_large_leaves_nothing_behind() {
+    let server = Server::start().await;
+    let json = "application/json";
+    let event = view("anna", "lamp").to_string();
+    server.check_refused(json, format!(r#"{{"events":[{event},"#), 400, "nothing of it was accepted").await;
+    server.check_refused("text/plain", format!(r#"{{"events":[{event}]}}"#), 415, "text/plain").await;
+    let many = vec![event.as_str(); MAX_EVENTS + 1].join(",");
+    server.check_refused(json, format!(r#"{{"events":[{many}]}}"#), 413, "more than 5000 events").await;
+    let padded = format!(r#"{{"events":[{event}{}]}}"#, " ".repeat(MAX_BODY_BYTES));
+    server.check_refused(json, padded, 413, "more bytes than are allowed").await;
+    assert_eq!(all_records(&*server.log, Topic::DeadLetters).await, []);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_allowed_batch_is_accepted() {
+    let server = Server::start().await;
+    let events = (0..MAX_EVENTS).map(|n| view(&format!("user-{n}"), "lamp")).collect();
+    assert_eq!(server.post_events(events).await["accepted"], MAX_EVENTS);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn catalogue_changes_go_to_their_own_topic_by_item() {
+    let (log, _dir) = open_log().await;
+    let ingest = IngestService::new(log.clone(), IngestConfig::default());
+    let item = Item::new(ItemId::try_new("lamp").unwrap(), "A lamp");
+    ingest.change_catalog(vec![CatalogChange::Put(item.clone())]).await.unwrap();
+    let records = all_records(&*log, Topic::Catalog).await;
+    assert_eq!(records[0].key, "lamp");
+    assert_eq!(
+        decode_event(&records[0].value).unwrap().body,
+        EventBody::CatalogChange(Box::new(CatalogChange::Put(item)))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_its_bounds_ingest_refuses_whole_requests() {
+    let (log, _dir) = open_log().await;
+    let held = Arc::new(HeldLog { log, entered: Notify::new(), open: Semaphore::new(0), fails: false });
+    let config = IngestConfig { max_in_flight_events: 3, ..IngestConfig::default() };
+    let ingest = Arc::new(IngestService::new(held.clone(), config));
+    let accept = |events: Vec<Event>| {
+        let ingest = Arc::clone(&ingest);
+        tokio::spawn(async move { ingest.accept(events, Origin::Client).await })
+    };
+    let first = accept(vec![event("a", "anna"), event("b", "bert")]);
+    held.entered.notified().await;
+    let refused = accept(vec![event("c", "cora"), event("d", "dirk")]).await.unwrap();
+    assert!(matches!(refused, Err(RoleError::Overloaded { .. })), "{refused:?}");
+    held.open.add_permits(10);
+    assert_eq!(first.await.unwrap().unwrap().accepted, 2);
+    assert_eq!(accept(vec![event("c", "cora"), event("d", "dirk")]).await.unwrap().unwrap().accepted, 2);
+    assert_eq!(all_records(&*held.log, Topic::Events).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_append_failed_is_not_taken_for_a_duplicate() {
+    let (log, _dir) = open_log().await;
+    let failing =
+        Arc::new(HeldLog { log: log.clone(), entered: Notify::new(), open: Semaphore::new(10), fails: true });
+    let ingest = IngestService::new(failing, IngestConfig::default());
+    for _ in 0..2 {
+        let refused = ingest.accept(vec![event("a", "anna")], Origin::Client).await;
+        assert!(matches!(refused, Err(RoleError::NotReady { .. })), "{refused:?}");
+    }
+    assert_eq!(all_records(&*log, Topic::Events).await, []);
+}
+
+/// The real log behind a gate.
+struct HeldLog {
+    log: Arc<SqliteLog>,
+    entered: Notify,
+    open: Semaphore,
+    fails: bool,
+}
+
+#[async_trait]
+impl EventLog for HeldLog {
+    fn n_partitions(&self, topic: Topic) -> u32 {
+        self.log.n_partitions(topic)
+    }
+
+    async fn append(&self, topic: Topic, records: Vec<NewRecord>) -> Result<Vec<Position>, LogError> {
+        self.entered.notify_one();
+        self.open.acquire().await.unwrap().forget();
+        if self.fails {
+            return Err(LogError::Full("no space left on device".to_owned()));
+        }
+        self.log.append(topic, records).await
+    }
+
+    async fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        offset: u64,
+        max: usize,
+    ) -> Result<Vec<LogRecord>, LogError> {
+        self.log.read(topic, partition, offset, max).await
+    }
+
+    async fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        self.log.end(topic, partition).await
+    }
+
+    async fn wait(
+        &self,
+        topic: Topic,
+        partition: u32,
+        offset: u64,
+        timeout: Duration,
+    ) -> Result<(), LogError> {
+        self.log.wait(topic, partition, offset, timeout).await
+    }
+}
