@@ -1,1 +1,26 @@
-//! 
+//! Features: folds the log into online state and reads it back; keeps the archive.
+//!
+//! - [`service`]: [`FeaturesService`], reads a person and items; implements `waggle_contracts::Features`.
+//! - [`consumer`]: [`FeaturesConsumer`], one task per partition of the log: read, fold, commit. What a batch does to the
+//!   state is in [`batch`], which is pure; how far it has come is watched through [`Progress`].
+//! - [`archiver`]: [`Archiver`], the log's records into Parquet files, for training.
+//!
+//! What an event does to a state is not decided here: that is `waggle_features::fold`, shared with training.
+//!
+//! # Erasure
+//!
+//! An erasure removes the person's state and leaves a tombstone, a [`StateKind::Fold`](waggle_stores::StateKind) blob
+//! of the person's partition. While it stands, events of that id are read and dropped: they change no state, neither
+//! the person's nor an item's. An explicit `UserChange` of the id removes it. What the person did before stays in the
+//! items' anonymous counters.
+
+pub mod archiver;
+pub mod batch;
+pub mod consumer;
+pub mod progress;
+pub mod service;
+
+pub use archiver::{Archiver, ArchiverConfig};
+pub use consumer::{ConsumerConfig, FeaturesConsumer, FoldError};
+pub use progress::Progress;
+pub use service::FeaturesService;

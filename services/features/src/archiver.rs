@@ -1,0 +1,150 @@
+//! Keeps the archive: the log's records as files, for training.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tokio::{sync::Mutex, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use waggle_stores::{ArchiveError, ArchiveWriter, Artifacts, Database, EventLog, LogError, Topic};
+
+/// What is archived: what people did and what they were shown.
+const TOPICS: [Topic; 2] = [Topic::Events, Topic::Answers];
+/// Pause after a failure.
+const BACKOFF: Duration = Duration::from_secs(5);
+
+/// Section `[archive]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArchiverConfig {
+    /// Records of one partition that are written together.
+    pub batch_records: usize,
+    /// Seconds after which fewer are written too.
+    pub max_age_s: u32,
+}
+
+impl Default for ArchiverConfig {
+    fn default() -> Self {
+        Self { batch_records: 100_000, max_age_s: 60 }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiverError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Database(#[from] waggle_stores::DatabaseError),
+}
+
+/// Follows the log's events and answers at its own pace.
+///
+/// The rows of the manifest are the commit: they name the files and move the partition's offset in one transaction, and
+/// every batch starts from the offset that is stored there. Files without a row are not part of the archive, and are
+/// written over by the retry. Records are archived as they are, repetitions and what does not decode included.
+pub struct Archiver {
+    log: Arc<dyn EventLog>,
+    database: Arc<Database>,
+    config: ArchiverConfig,
+    partitions: Vec<Partition>,
+}
+
+struct Partition {
+    topic: Topic,
+    partition: u32,
+    /// Locked while a batch is written, so that [`Archiver::flush`] and [`Archiver::run`] take turns.
+    writer: Mutex<ArchiveWriter>,
+}
+
+impl Archiver {
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        artifacts: &Artifacts,
+        database: Arc<Database>,
+        config: ArchiverConfig,
+    ) -> Arc<Self> {
+        let partitions = TOPICS
+            .into_iter()
+            .flat_map(|topic| (0..log.n_partitions(topic)).map(move |partition| (topic, partition)))
+            .map(|(topic, partition)| {
+                let writer = Mutex::new(ArchiveWriter::new(artifacts.clone(), topic));
+                Partition { topic, partition, writer }
+            })
+            .collect();
+        Arc::new(Self { log, database, config, partitions })
+    }
+
+    /// Archives batches by size or age until `shutdown` is cancelled; the batch in hand is finished. What is left is in
+    /// the log, and the next start goes on from there.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        for place in 0..self.partitions.len() {
+            let (archiver, shutdown) = (Arc::clone(&self), shutdown.clone());
+            tasks.spawn(async move { archiver.follow(&archiver.partitions[place], shutdown).await });
+        }
+        tasks.join_all().await;
+    }
+
+    /// Archives everything that the log holds now, so that training sees it. Gives the number of records written.
+    ///
+    /// # Errors
+    /// [`ArchiverError`]; what was archived before the failure stays.
+    pub async fn flush(&self) -> Result<u64, ArchiverError> {
+        let mut n_records = 0;
+        for partition in &self.partitions {
+            let end = self.log.end(partition.topic, partition.partition).await?;
+            while self.offset(partition).await? < end {
+                n_records += self.archive_batch(partition).await?;
+            }
+        }
+        Ok(n_records)
+    }
+
+    async fn follow(&self, partition: &Partition, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            match shutdown.run_until_cancelled(self.wait_for_batch(partition)).await {
+                None => break,
+                Some(Err(ArchiverError::Log(LogError::Closed))) => break,
+                Some(waited) => {
+                    // Not raced against the shutdown: a batch in hand is finished.
+                    let archived = match waited {
+                        Ok(()) => self.archive_batch(partition).await,
+                        Err(error) => Err(error),
+                    };
+                    if let Err(error) = archived {
+                        let (topic, partition) = (partition.topic.as_str(), partition.partition);
+                        tracing::error!(topic, partition, %error, "archiving failed and is tried again");
+                        shutdown.run_until_cancelled(tokio::time::sleep(BACKOFF)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns when a whole batch is there, or when what is there has waited long enough.
+    async fn wait_for_batch(&self, partition: &Partition) -> Result<(), ArchiverError> {
+        let last_of_batch = self.offset(partition).await? + self.config.batch_records.max(1) as u64 - 1;
+        let max_age = Duration::from_secs(self.config.max_age_s.max(1).into());
+        Ok(self.log.wait(partition.topic, partition.partition, last_of_batch, max_age).await?)
+    }
+
+    async fn offset(&self, partition: &Partition) -> Result<u64, ArchiverError> {
+        Ok(self.database.archive_offset(partition.topic, partition.partition).await?)
+    }
+
+    /// One batch from where the archive ends; gives the number of its records.
+    async fn archive_batch(&self, partition: &Partition) -> Result<u64, ArchiverError> {
+        let writer = partition.writer.lock().await;
+        let offset = self.offset(partition).await?;
+        let (topic, max) = (partition.topic, self.config.batch_records.max(1));
+        let records = self.log.read(topic, partition.partition, offset, max).await?;
+        if records.is_empty() {
+            return Ok(0);
+        }
+        let files = writer.write(partition.partition, &records).await?;
+        self.database.commit_archive_files(&files).await?;
+        metrics::counter!("waggle_archive_records_total").increment(records.len() as u64);
+        Ok(records.len() as u64)
+    }
+}
