@@ -5,7 +5,8 @@ use waggle_model::ItemIdx;
 
 use super::AlsError;
 use crate::linalg::{
-    NotPositiveDefinite, add_gram, cholesky, cholesky_solve, dot_rows, padded, symmetric_eigen,
+    NotPositiveDefinite, add_gram, add_row_gram, add_weighted_rows, cholesky, cholesky_solve, dot_rows,
+    padded, symmetric_eigen,
 };
 
 /// Rows whose Gram matrix is added up in one piece; pieces are summed in order, so threads never change the result.
@@ -31,6 +32,7 @@ pub struct HalfStep {
 /// Working memory of [`HalfStep::solve`]; grows to what the largest row needs.
 #[derive(Debug, Clone, Default)]
 pub struct SolveBuffers {
+    /// The observed rows, scaled.
     gathered: Vec<f32>,
     system: Vec<f32>,
     diagonal: Vec<f32>,
@@ -139,68 +141,72 @@ impl HalfStep {
     ) -> Result<(), NotPositiveDefinite> {
         let f = self.n_factors;
         let stride = padded(f);
-        let SolveBuffers { gathered, system, diagonal, observed, .. } = buffers;
+        let SolveBuffers { gathered, system, diagonal, right, observed } = buffers;
         gathered.clear();
         gathered.resize(observed.len() * stride, 0.0);
-        out.fill(0.0);
         for (place, &(item, weight)) in gathered.chunks_exact_mut(stride).zip(observed.iter()) {
             let root = weight.sqrt();
-            for ((place, out), value) in place.iter_mut().zip(out.iter_mut()).zip(self.row(item)) {
+            for (place, value) in place.iter_mut().zip(self.row(item)) {
                 *place = root * value;
-                *out += weight * value;
             }
         }
-        system.clear();
-        system.resize(stride * stride, 0.0);
+        reset(system, stride * stride);
         add_gram(gathered, stride, system);
         for (j, d) in diagonal.iter().enumerate() {
             system[j * stride + j] += d;
         }
+        diagonal.clear();
+        diagonal.extend(observed.iter().map(|(_, weight)| weight.sqrt()));
+        reset(right, stride);
+        add_weighted_rows(gathered, diagonal, right);
         cholesky(system, f, stride)?;
-        cholesky_solve(system, stride, out);
+        cholesky_solve(system, f, stride, right);
+        out.copy_from_slice(&right[..f]);
         Ok(())
     }
 
-    /// With `W = V D^-½`: `x = D^-½ Wᵀ (I + W Wᵀ)⁻¹ c^½`, the same solution by the Woodbury identity.
+    /// With `W = C^½ F_S D^-½`: `x = D^-½ Wᵀ (I + W Wᵀ)⁻¹ c^½`, the same solution by the Woodbury identity.
     fn solve_by_observations(
         &self,
         buffers: &mut SolveBuffers,
         out: &mut [f32],
     ) -> Result<(), NotPositiveDefinite> {
-        let n = buffers.observed.len();
+        let (n, f) = (buffers.observed.len(), self.n_factors);
         let stride = padded(n);
         let SolveBuffers { gathered, system, diagonal, right, observed } = buffers;
         for d in diagonal.iter_mut() {
             *d = 1.0 / d.sqrt();
         }
-        // `Wᵀ`, one row per factor, so that its Gram matrix is `W Wᵀ`.
-        gathered.clear();
-        gathered.resize(self.n_factors * stride, 0.0);
-        right.clear();
-        right.resize(stride, 0.0);
-        for (column, &(item, weight)) in observed.iter().enumerate() {
-            let root = weight.sqrt();
-            right[column] = root;
-            let places = gathered[column..].iter_mut().step_by(stride);
-            for ((place, value), d) in places.zip(self.row(item)).zip(diagonal.iter()) {
-                *place = root * d * value;
+        reset(right, stride);
+        reset(gathered, n.next_multiple_of(4) * f);
+        for ((place, root), &(item, weight)) in
+            gathered.chunks_exact_mut(f).zip(right.iter_mut()).zip(observed.iter())
+        {
+            *root = weight.sqrt();
+            for ((place, value), d) in place.iter_mut().zip(self.row(item)).zip(diagonal.iter()) {
+                *place = *root * d * value;
             }
         }
-        system.clear();
-        system.resize(stride * stride, 0.0);
-        add_gram(gathered, stride, system);
+        reset(system, stride * stride);
+        add_row_gram(gathered, f, stride, system);
         for j in 0..n {
             system[j * stride + j] += 1.0;
         }
         cholesky(system, n, stride)?;
-        cholesky_solve(system, stride, &mut right[..n]);
-        // The padding of `right` is zero, so whole rows can be multiplied.
-        dot_rows(gathered, right, out);
+        cholesky_solve(system, n, stride, right);
+        out.fill(0.0);
+        add_weighted_rows(&gathered[..n * f], &right[..n], out);
         for (o, d) in out.iter_mut().zip(diagonal.iter()) {
             *o *= d;
         }
         Ok(())
     }
+}
+
+/// Zeros, in the memory that is there.
+fn reset(buffer: &mut Vec<f32>, len: usize) {
+    buffer.clear();
+    buffer.resize(len, 0.0);
 }
 
 /// `factorsᵀ·factors`, `[f, f]`, both triangles; `f32` within a block of rows, `f64` over the blocks.

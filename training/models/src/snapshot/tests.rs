@@ -1,1 +1,208 @@
+use ndarray::Array2;
+use waggle_model::{ItemId, ItemIdx, SnapshotVersion};
 
+use super::*;
+use crate::{Als, AlsParams, ItemItem, Popularity, Vocabulary};
+
+fn models() -> SnapshotModels {
+    let n_items = 7;
+    let factors = Array2::from_shape_fn((n_items, 3), |(i, j)| ((i * 5 + j * 3) as f32).sin());
+    let params = AlsParams { n_factors: 3, ..AlsParams::default() };
+    let ids = (0..n_items).map(|row| ItemId::try_new(format!("item-{row}")).unwrap());
+    let neighbours = vec![ItemIdx(1), ItemIdx(6), ItemIdx(0)];
+    SnapshotModels {
+        vocabulary: Vocabulary::try_new(ids).unwrap(),
+        popularity: Popularity::try_new((0..n_items).map(|row| row as f32).collect()).unwrap(),
+        item_item: ItemItem::try_new(
+            vec![0, 2, 3, 3, 3, 3, 3, 3],
+            neighbours,
+            vec![0.5, 0.25, 1.0],
+            Default::default(),
+        )
+        .unwrap(),
+        als: Als::try_new(factors, params).unwrap(),
+        sample_queries: Array2::from_shape_fn((4, 3), |(i, j)| ((i + 2 * j) as f32).cos()),
+        ranker: None,
+    }
+}
+
+fn manifest() -> Manifest {
+    Manifest {
+        format_version: FORMAT_VERSION,
+        version: SnapshotVersion::try_new("2026-01-01").unwrap(),
+        created_at: Timestamp::from_millis(1),
+        trained_until: Timestamp::from_millis(0),
+        n_items: 7,
+        n_users: 2,
+        n_interactions: 3,
+        seed: 1,
+        settings: serde_json::json!({}),
+        evaluation: serde_json::json!({}),
+        parts: BTreeMap::new(),
+    }
+}
+
+fn draft() -> SnapshotDraft {
+    Snapshot::try_new(manifest(), models()).unwrap().draft()
+}
+
+fn decode(draft: &SnapshotDraft) -> Result<Snapshot, SnapshotError> {
+    let manifest = Manifest::decode(&draft.manifest.encode())?;
+    Snapshot::decode(manifest, &mut |entry| {
+        let found = draft.files.iter().find(|(file, _)| *file == entry.file);
+        found.map(|(_, bytes)| bytes.clone()).ok_or_else(|| "no such file".to_owned())
+    })
+}
+
+/// `draft()` with the bytes of one part changed and its checksum made to fit: the work of a faulty writer.
+fn forged(part: &str, change: impl FnOnce(&mut Vec<u8>)) -> Result<Snapshot, SnapshotError> {
+    let mut draft = draft();
+    let file = draft.manifest.parts[part].file.clone();
+    let bytes = &mut draft.files.iter_mut().find(|(name, _)| *name == file).unwrap().1;
+    change(bytes);
+    draft.manifest.parts.insert(part.to_owned(), PartEntry::of(file, bytes));
+    decode(&draft)
+}
+
+#[track_caller]
+fn refused(got: Result<Snapshot, SnapshotError>, expected: &str) {
+    let error = got.err().expect("the snapshot must be refused").to_string();
+    assert!(error.contains(expected), "\"{error}\" does not say \"{expected}\"");
+}
+
+#[test]
+fn a_snapshot_reads_back_as_it_was_written() {
+    let written = Snapshot::try_new(manifest(), models()).unwrap();
+    let read = decode(&written.draft()).unwrap();
+    assert_eq!(read.encode_parts(), written.encode_parts());
+    assert_eq!(read.vocabulary.ids(), written.vocabulary.ids());
+    assert_eq!(read.als.params(), written.als.params());
+    assert_eq!(read.ann.name(), "exact");
+    assert_eq!(read.ann.search(&[1.0, 0.5, 0.0], 7, None), written.ann.search(&[1.0, 0.5, 0.0], 7, None));
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_noticed() {
+    let draft = draft();
+    for (at, (_, bytes)) in draft.files.iter().enumerate() {
+        for position in (0..bytes.len()).step_by(7).chain([bytes.len() - 1]) {
+            let mut damaged = draft.clone();
+            damaged.files[at].1[position] ^= 0x10;
+            assert!(matches!(decode(&damaged), Err(SnapshotError::Checksum { .. })));
+        }
+    }
+}
+
+#[test]
+fn a_part_cut_short_or_missing_is_noticed() {
+    for at in 0..draft().files.len() {
+        let mut short = draft();
+        short.files[at].1.pop();
+        assert!(matches!(decode(&short), Err(SnapshotError::Size { .. })));
+        let mut missing = draft();
+        missing.files.remove(at);
+        refused(decode(&missing), "no such file");
+    }
+    let mut unnamed = draft();
+    unnamed.manifest.parts.remove("als");
+    refused(decode(&unnamed), "no part \"als\"");
+}
+
+#[test]
+fn no_part_decodes_when_cut_anywhere_or_lengthened() {
+    for part in draft().manifest.parts.keys() {
+        let length = draft().manifest.parts[part].size_bytes as usize;
+        for end in 0..length {
+            assert!(forged(part, |bytes| bytes.truncate(end)).is_err(), "{part} cut at {end}");
+        }
+        refused(forged(part, |bytes| bytes.push(0)), "1 bytes follow");
+    }
+}
+
+#[test]
+fn a_forged_header_never_allocates_or_panics() {
+    for part in draft().manifest.parts.keys() {
+        refused(forged(part, |bytes| bytes[0] = b'W'), "does not begin like a part");
+        refused(forged(part, |bytes| bytes[8] = b'?'), "a part of kind");
+        refused(forged(part, |bytes| bytes[12] = 9), "version 9");
+        // Every size and length in turn becomes enormous.
+        for position in 16..draft().manifest.parts[part].size_bytes as usize {
+            let outcome = forged(part, |bytes| {
+                let end = bytes.len().min(position + 8);
+                bytes[position..end].fill(0xff);
+            });
+            if let Ok(snapshot) = outcome {
+                assert!(snapshot.als.item_factors().iter().all(|x| x.is_finite()));
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused() {
+    let nan = f32::NAN.to_le_bytes();
+    for part in ["popularity", "als", "item_item", "sample_queries"] {
+        let outcome = forged(part, |bytes| {
+            let at = bytes.len() - 4;
+            bytes[at..].copy_from_slice(&nan);
+        });
+        refused(outcome, part);
+    }
+}
+
+#[test]
+fn a_row_out_of_range_and_falling_pointers_are_refused() {
+    // Neighbours lie before the three similarities; pointers before the neighbours.
+    refused(
+        forged("item_item", |bytes| {
+            let at = bytes.len() - 24;
+            bytes[at] = 7
+        }),
+        "outside the 7 items",
+    );
+    refused(
+        forged("item_item", |bytes| {
+            let at = bytes.len() - 24 - 16;
+            bytes[at] = 1
+        }),
+        "row pointers",
+    );
+}
+
+#[test]
+fn parts_of_different_sizes_do_not_make_a_snapshot() {
+    let refused = |change: fn(&mut SnapshotModels), part: &str| {
+        let mut models = models();
+        change(&mut models);
+        let error = Snapshot::try_new(manifest(), models).err().unwrap();
+        assert!(matches!(&error, SnapshotError::Part { part: got, .. } if got == part), "{error}");
+    };
+    refused(|m| m.popularity = Popularity::try_new(vec![1.0]).unwrap(), "popularity");
+    refused(|m| m.vocabulary = Vocabulary::default(), "vocabulary");
+    refused(|m| m.sample_queries = Array2::zeros((2, 5)), "sample_queries");
+    refused(|m| m.sample_queries[[0, 0]] = f32::NAN, "sample_queries");
+    refused(
+        |m| m.item_item = ItemItem::try_new(vec![0], vec![], vec![], Default::default()).unwrap(),
+        "item_item",
+    );
+}
+
+#[test]
+fn a_manifest_may_name_plain_files_only() {
+    for file in ["../als.bin", "/etc/passwd", "", ".hidden", "a/b", "a\\b"] {
+        let mut forged = draft();
+        forged.manifest.parts.get_mut("als").unwrap().file = file.to_owned();
+        refused(decode(&forged), "not a plain file name");
+    }
+    let mut large = draft();
+    large.manifest.parts.get_mut("als").unwrap().size_bytes = MAX_PART_BYTES + 1;
+    refused(decode(&large), "at most");
+}
+
+#[test]
+fn another_format_version_is_refused() {
+    let mut newer = draft();
+    newer.manifest.format_version = FORMAT_VERSION + 1;
+    assert!(matches!(decode(&newer), Err(SnapshotError::FormatVersion { .. })));
+    assert!(matches!(Manifest::decode(b"{"), Err(SnapshotError::Manifest(_))));
+}
