@@ -1,0 +1,10 @@
+//! The fold over a real log and real state, the archive over real files.
+
+#[cfg(test)]
+mod archive;
+#[cfg(test)]
+mod fold;
+#[cfg(test)]
+mod speed;
+#[cfg(test)]
+mod support;
