@@ -87,13 +87,21 @@ pub enum Reason {
     /// Close to the person's taste as a whole.
     YourTaste,
     /// Goes with an item of the person's history, or of the page.
-    BecauseOf { item_id: ItemId, title: Option<String> },
+    BecauseOf {
+        item_id: ItemId,
+        title: Option<String>,
+    },
     /// Bought before, and due again.
-    BuyAgain { times: u32, last: Timestamp },
+    BuyAgain {
+        times: u32,
+        last: Timestamp,
+    },
     Trending,
     New,
     /// Popular in the category at hand.
-    PopularHere { category: Option<String> },
+    PopularHere {
+        category: Option<String>,
+    },
     /// The shop put it first.
     Pinned,
     /// A list fixed in advance.

@@ -103,7 +103,12 @@ impl Projector {
     }
 
     /// One transaction per change, so that the change nobody can apply is left out alone.
-    async fn apply_singly(&self, partition: u32, from: u64, records: &[LogRecord]) -> Result<(), DatabaseError> {
+    async fn apply_singly(
+        &self,
+        partition: u32,
+        from: u64,
+        records: &[LogRecord],
+    ) -> Result<(), DatabaseError> {
         let mut at = from;
         for record in records {
             let next = record.offset + 1;

@@ -23,7 +23,8 @@ pub fn reason_of(
         return Reason::Pinned;
     }
     let bought = person.item(place.item_id.key()).filter(|entry| entry.n_purchases > 0);
-    if let Some(entry) = bought.filter(|_| place.sources.iter().any(|s| s.source == CandidateSource::Repeat)) {
+    if let Some(entry) = bought.filter(|_| place.sources.iter().any(|s| s.source == CandidateSource::Repeat))
+    {
         return Reason::BuyAgain { times: u32::from(entry.n_purchases), last: entry.last_purchase };
     }
     let Some(strongest) = place.sources.iter().min_by_key(|s| (s.rank, s.because.is_none())) else {

@@ -64,7 +64,10 @@ impl Checked {
             ids.iter().map(|id| ItemId::try_new(id).map_err(|e| format!("{name}: {e}"))).collect()
         };
         if request.diversity.is_some_and(|d| !(0.0..=1.0).contains(&d)) {
-            return Err(format!("diversity is {}, it must be between 0 and 1", request.diversity.unwrap_or(0.0)));
+            return Err(format!(
+                "diversity is {}, it must be between 0 and 1",
+                request.diversity.unwrap_or(0.0)
+            ));
         }
         for (name, value) in [("placement", &request.placement), ("category", &request.category)] {
             if value.as_ref().is_some_and(|v| v.is_empty() || v.len() > waggle_model::ids::MAX_ID_BYTES) {
@@ -106,9 +109,10 @@ pub async fn recommend(app: &App, request: &Checked) -> RecommendationResponse {
     let started = Instant::now();
     let view = person_view(app, &request.person).await;
     let snapshot = app.retrieval.current_snapshot();
-    let cached_under = view.as_ref().filter(|_| app.config.cache_ttl_s > 0).map(|view| {
-        answer_cache::key(&request.person, &view.state, request, snapshot.as_ref())
-    });
+    let cached_under = view
+        .as_ref()
+        .filter(|_| app.config.cache_ttl_s > 0)
+        .map(|view| answer_cache::key(&request.person, &view.state, request, snapshot.as_ref()));
     if let Some(key) = &cached_under
         && let Some(cached) = from_cache(app, key).await
     {
@@ -116,7 +120,8 @@ pub async fn recommend(app: &App, request: &Checked) -> RecommendationResponse {
     }
     let view = view.unwrap_or_else(|| PersonView { state: PersonState::default(), watermark: NO_WATERMARK });
     let remaining = app.config.deadline().saturating_sub(started.elapsed());
-    let composed = match tokio::time::timeout(remaining, compose(app, request, &view, snapshot.clone())).await {
+    let composed = match tokio::time::timeout(remaining, compose(app, request, &view, snapshot.clone())).await
+    {
         Ok(Ok(composed)) => composed,
         Ok(Err(e)) => step_down(app, request, "failed", &e),
         Err(_) => step_down(app, request, "late", &RoleError::Deadline { role: "gateway" }),
@@ -333,7 +338,9 @@ fn remember(app: &App, items: &[Arc<Item>], slate: &[AnsweredItem]) {
         .iter()
         .filter_map(|place| items.iter().find(|item| item.item_id == place.item_id).cloned())
         .collect();
-    list.extend(last_good.iter().filter(|old| !slate.iter().any(|place| place.item_id == old.item_id)).cloned());
+    list.extend(
+        last_good.iter().filter(|old| !slate.iter().any(|place| place.item_id == old.item_id)).cloned(),
+    );
     list.truncate(MAX_LAST_GOOD);
     *last_good = list;
 }

@@ -27,7 +27,9 @@ pub fn configure(app: Arc<App>) -> impl FnOnce(&mut ServiceConfig) + Clone {
             .service(web::resource("/v1/search").route(web::get().to(search::search)))
             .service(web::resource("/v1/categories").route(web::get().to(items::categories)))
             .service(
-                web::resource("/v1/items").route(web::get().to(items::list)).route(web::post().to(items::batch)),
+                web::resource("/v1/items")
+                    .route(web::get().to(items::list))
+                    .route(web::post().to(items::batch)),
             )
             .service(
                 web::resource("/v1/items/{id}")

@@ -30,7 +30,8 @@ pub fn arrange(request: &RankRequest, scores: &[f32], policy: &Policy) -> Vec<us
     let mut slate: Vec<usize> = Vec::with_capacity(request.k);
     let mut is_placed = vec![false; candidates.len()];
     for pin in &request.pin {
-        if let Some(place) = candidates.iter().position(|c| c.item.item_id == *pin).filter(|p| !is_placed[*p]) {
+        if let Some(place) = candidates.iter().position(|c| c.item.item_id == *pin).filter(|p| !is_placed[*p])
+        {
             is_placed[place] = true;
             slate.push(place);
         }

@@ -50,10 +50,12 @@ impl Ranking for RankingService {
         }
         let snapshot = match &request.snapshot {
             None => None,
-            Some(version) => Some(self.snapshots.get(version).ok_or_else(|| RoleError::SnapshotNotLoaded {
-                wanted: version.clone(),
-                loaded: self.snapshots.current().map(|s| s.manifest.version.clone()),
-            })?),
+            Some(version) => {
+                Some(self.snapshots.get(version).ok_or_else(|| RoleError::SnapshotNotLoaded {
+                    wanted: version.clone(),
+                    loaded: self.snapshots.current().map(|s| s.manifest.version.clone()),
+                })?)
+            }
         };
         let ranker = snapshot.as_ref().and_then(|s| s.ranker.as_ref());
         let scored = score_all(ranker, &request);

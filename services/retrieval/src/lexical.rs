@@ -8,7 +8,9 @@ use tantivy::{
     doc,
     query::{BooleanQuery, BoostQuery, FuzzyTermQuery, Occur, Query, TermQuery},
     schema::{Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions, Value},
-    tokenizer::{AsciiFoldingFilter, Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, TextAnalyzer},
+    tokenizer::{
+        AsciiFoldingFilter, Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, TextAnalyzer,
+    },
 };
 use waggle_model::{CatalogChange, Item, ItemId};
 
@@ -135,7 +137,8 @@ impl LexicalIndex {
     fn document(&self, item: &Item) -> TantivyDocument {
         let f = self.fields;
         let mut document = doc!(f.id => item.item_id.as_str(), f.title => item.title.as_str());
-        let optional = [(f.brand, &item.brand), (f.category, &item.category), (f.description, &item.description)];
+        let optional =
+            [(f.brand, &item.brand), (f.category, &item.category), (f.description, &item.description)];
         for (field, value) in optional {
             if let Some(value) = value {
                 document.add_text(field, value);

@@ -53,7 +53,8 @@ impl Lists {
         let table = self.table.load();
         let nothing = ItemState::default();
         let offered = table.iter().filter(|(_, entry)| is_offered(entry, None, now));
-        let rows = offered.map(|(key, entry)| (*key, totals.get(key).unwrap_or(&nothing), entry.item.available_from));
+        let rows = offered
+            .map(|(key, entry)| (*key, totals.get(key).unwrap_or(&nothing), entry.item.available_from));
         self.current.store(Arc::new(LiveLists::compute(rows, now)));
         Ok(())
     }

@@ -13,9 +13,7 @@ use waggle_contracts::{
     },
 };
 use waggle_features::{ItemAttributes, PersonState};
-use waggle_model::{
-    CandidateSource, Item, ItemId, ItemKey, Scored, SnapshotVersion, SourceScore, Timestamp,
-};
+use waggle_model::{CandidateSource, Item, ItemId, ItemKey, Scored, SnapshotVersion, SourceScore, Timestamp};
 use waggle_models::{
     Snapshot, SnapshotSlot, Vocabulary,
     candidates::{CandidateModels, CandidateQuery, Proposal, SourceLimits, candidates, similar},
@@ -90,10 +88,9 @@ impl RetrievalService {
         let Some(version) = version else { return Ok(None) };
         match self.snapshots.get(version) {
             Some(snapshot) => Ok(Some(snapshot)),
-            None => Err(RoleError::SnapshotNotLoaded {
-                wanted: version.clone(),
-                loaded: self.current_snapshot(),
-            }),
+            None => {
+                Err(RoleError::SnapshotNotLoaded { wanted: version.clone(), loaded: self.current_snapshot() })
+            }
         }
     }
 
@@ -142,10 +139,10 @@ impl RetrievalService {
                 break;
             }
         }
-        let offered =
-            found.iter().filter_map(|hit| Some((hit, find(entries, &hit.item_id)?))).filter(|(_, entry)| {
-                is_offered(entry, None, now)
-            });
+        let offered = found
+            .iter()
+            .filter_map(|hit| Some((hit, find(entries, &hit.item_id)?)))
+            .filter(|(_, entry)| is_offered(entry, None, now));
         Ok((1..)
             .zip(offered.take(limit))
             .map(|(rank, (hit, entry))| ProposedItem {
@@ -212,9 +209,8 @@ impl Retrieval for RetrievalService {
         let Some(page) = find(&entries, &request.item_id) else {
             return Err(RoleError::Invalid(format!("item \"{}\" is not in the catalogue", request.item_id)));
         };
-        let allow = |item: ItemKey| {
-            entries.get(&item).is_some_and(|entry| is_offered(entry, None, request.now))
-        };
+        let allow =
+            |item: ItemKey| entries.get(&item).is_some_and(|entry| is_offered(entry, None, request.now));
         let mut candidates = match &snapshot {
             Some(snapshot) => {
                 let key = request.item_id.key();
@@ -333,4 +329,3 @@ fn known_items(
 fn failed(error: impl std::fmt::Display) -> RoleError {
     RoleError::Failed { role: "retrieval", detail: error.to_string() }
 }
-

@@ -132,7 +132,11 @@ async fn write(app: &App, changes: Vec<CatalogChange>) -> Result<(), ApiError> {
     app.ingest.change_catalog(changes).await.map_err(of_role)?;
     app.projector.caught_up(PROJECTION).await.map_err(|e| {
         // The change is safe in the log; only its arrival in the database is late.
-        Problem::new(Kind::NotReady).retry_after_s(2).detail("the change is accepted, its projection is late").cause(e).into()
+        Problem::new(Kind::NotReady)
+            .retry_after_s(2)
+            .detail("the change is accepted, its projection is late")
+            .cause(e)
+            .into()
     })
 }
 

@@ -32,7 +32,10 @@ pub(super) struct SearchQuery {
     category: Option<String>,
 }
 
-pub(super) async fn search(app: Data<App>, query: Query<SearchQuery>) -> Result<Json<SearchAnswer>, ApiError> {
+pub(super) async fn search(
+    app: Data<App>,
+    query: Query<SearchQuery>,
+) -> Result<Json<SearchAnswer>, ApiError> {
     let started = Instant::now();
     let SearchQuery { q, k, offset, category } = query.into_inner();
     if q.len() > MAX_QUERY_BYTES {
@@ -41,8 +44,7 @@ pub(super) async fn search(app: Data<App>, query: Query<SearchQuery>) -> Result<
     if offset > MAX_OFFSET {
         return Err(invalid(format!("offset is {offset}, at most {MAX_OFFSET} is allowed")));
     }
-    let request =
-        SearchRequest { query: q.clone(), category, limit: checked_k(k).map_err(invalid)?, offset };
+    let request = SearchRequest { query: q.clone(), category, limit: checked_k(k).map_err(invalid)?, offset };
     let found = app.retrieval.search(&request).await.map_err(of_role)?;
     let first_rank = u32::try_from(offset).unwrap_or(0) + 1;
     let items = (first_rank..)

@@ -1,0 +1,62 @@
+//! One file per command.
+
+mod data;
+mod demo;
+mod evaluate;
+mod models;
+mod serve;
+mod source;
+mod train;
+
+use anyhow::Result;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    cli::{Cli, Command, UsageError},
+    config::Config,
+    progress::print,
+};
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// [`UsageError`] for exit code 2, anything else for exit code 1.
+pub(crate) async fn run(cli: Cli) -> Result<()> {
+    log_to_stderr(&cli.global.log)?;
+    let config = Config::load(&cli.global)?;
+    match cli.command {
+        Command::Demo(args) => demo::run(config, &cli.global, &args).await,
+        Command::Serve(args) => serve::run(config, &args).await,
+        Command::Train(args) => train::run(config, &args).await,
+        Command::Evaluate(args) => evaluate::run(config, &cli.global, &args).await,
+        Command::Models(command) => models::run(&config, command).await,
+        Command::Data(command) => data::run(&config, &cli.global, command).await,
+        Command::Config => {
+            print(toml::to_string_pretty(&config)?.trim_end());
+            Ok(())
+        }
+    }
+}
+
+fn log_to_stderr(filter: &str) -> Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|e| UsageError(format!("--log \"{filter}\" is not a filter: {e}")))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+/// Completes when the process is asked to stop: Ctrl-C, or SIGTERM from a supervisor.
+async fn stop_requested() -> Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            outcome = tokio::signal::ctrl_c() => outcome?,
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! `waggle demo`: the whole system on real data, in one process.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use waggle_model::Timestamp;
+
+use super::{
+    source::{Source, Wanted, is_absent},
+    stop_requested,
+};
+use crate::{
+    cli::{DataName, DemoArgs, Global},
+    config::Config,
+    dir::DataDir,
+    import::import,
+    progress::{Steps, say},
+    system::System,
+    training::{indented, train_and_publish},
+};
+
+/// Key of the database's note that an import began, and at which moment: all times are relative to it.
+const IMPORT_BEGAN: &str = "demo.import_began";
+/// Key of the note that it is complete, and of which data.
+const IMPORTED: &str = "demo.imported";
+
+pub(super) async fn run(config: Config, global: &Global, args: &DemoArgs) -> Result<()> {
+    waggle_http::telemetry::metrics_handle();
+    // The port first: nobody wants to wait for an import to hear that it is taken.
+    let listener = waggle_http::bind(System::address(&config, args.port))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let dir_path = config.dir.clone();
+    let dir = DataDir::open(&dir_path)?;
+    let wanted = Wanted {
+        data: args.data,
+        from: args.from.as_deref(),
+        simulator: &args.simulator,
+        global,
+        dir: &dir_path,
+    };
+    say(&format!("waggle demo, everything in {}", dir_path.display()));
+    let steps = Arc::new(Steps::new());
+    steps.begin("open", 0);
+    let system = System::start(dir, config).await?;
+    let server = system.serve(listener)?;
+    steps.finish(&format!("serving on {url} from now on"));
+
+    let outcome = tokio::select! {
+        prepared = prepare(&system, &steps, &wanted) => prepared.map(|()| true),
+        stop = stop_requested() => stop.map(|()| false),
+    };
+    if let Ok(true) = outcome {
+        welcome(&system, &steps, &url).await?;
+        stop_requested().await?;
+        say("stopping");
+    }
+    let stopped = system.stop(Some(server)).await;
+    outcome.and(stopped)
+}
+
+/// Imports and trains what this folder does not have yet.
+async fn prepare(system: &System, steps: &Arc<Steps>, wanted: &Wanted<'_>) -> Result<()> {
+    let name = match wanted.data {
+        DataName::OnlineRetail => "online-retail",
+        DataName::Sim => "sim",
+    };
+    if system.database.meta(IMPORTED).await?.is_none() {
+        let now = Timestamp::now();
+        let source = load(steps, wanted).await?;
+        let began = system.database.set_meta_if_absent(IMPORT_BEGAN, &now.as_millis().to_string()).await?;
+        let began = began.parse().map(Timestamp::from_millis).context("the note of the import is damaged")?;
+        let is_resumed = began != now;
+        import(system, steps, source.into_parts(began), is_resumed).await?;
+        system.database.set_meta(IMPORTED, name).await?;
+    }
+    if system.snapshots.current().is_none() {
+        train_and_publish(system, steps, wanted.simulator.seed, true).await?;
+    }
+    system.report_readiness().await
+}
+
+/// Reads the data, or falls back to the simulator when the default data cannot be had.
+async fn load(steps: &Arc<Steps>, wanted: &Wanted<'_>) -> Result<Source> {
+    match wanted.load(steps).await {
+        Ok(source) => {
+            if let Some(report) = source.report() {
+                say(&indented(&report.to_string()));
+            }
+            Ok(source)
+        }
+        // Who named a path wants that path.
+        Err(e) if is_absent(&e) && wanted.from.is_none() => {
+            say("  ! Online Retail is not on this machine, so the shop opens with a simulated market; \
+                 `waggle data fetch online-retail` downloads the real one.");
+            wanted.simulate(steps).await
+        }
+        Err(e) => Err(e).context("the data cannot be imported"),
+    }
+}
+
+/// The URL, and what to try next.
+async fn welcome(system: &System, steps: &Steps, url: &str) -> Result<()> {
+    let user = system.database.sample_users(1).await?.pop().map(|user| user.user_id);
+    let user = user.map_or_else(|| "somebody".to_owned(), |id| id.to_string());
+    let snapshot = system.snapshots.current();
+    let version = snapshot.map_or_else(|| "none".to_owned(), |s| s.manifest.version.to_string());
+    say(&format!(
+        "
+  The shop is open: {url}   (ready after {:.1} s, snapshot {version})
+
+  Try next
+    open {url} and switch \"shop as\" to a customer
+    curl '{url}/v1/recommendations?user_id={user}&k=10'
+    curl -X POST {url}/v1/events -H 'content-type: application/json' \\
+         -d '{{\"events\":[{{\"type\":\"click\",\"user_id\":\"{user}\",\"item_id\":\"…\"}}]}}'
+  Stop with Ctrl-C; the next start on the same --dir takes seconds.",
+        steps.elapsed_s()
+    ));
+    Ok(())
+}

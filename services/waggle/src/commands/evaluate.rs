@@ -1,0 +1,122 @@
+//! `waggle evaluate`: quality on held-out data, of the models and of the system as it is served.
+
+use std::{fs, net::Ipv4Addr, path::Path, sync::Arc};
+
+use anyhow::{Context, Result};
+use tokio::{runtime::Handle, task::JoinHandle};
+use waggle_jobs::{
+    TimeSplitReport, TrainParams, TrainingInput, evaluate_time_split, time_split::SplitContext,
+};
+use waggle_model::Timestamp;
+use waggle_models::{Recommender, Snapshot};
+
+use super::source::Wanted;
+use crate::{
+    cli::{EvaluateArgs, Global, Protocol},
+    config::Config,
+    dir::DataDir,
+    evaluation::{Served, report_text},
+    import::{Import, import},
+    progress::{Steps, print, say},
+    system::System,
+};
+
+pub(super) async fn run(config: Config, global: &Global, args: &EvaluateArgs) -> Result<()> {
+    let Protocol::Time = args.protocol;
+    waggle_http::telemetry::metrics_handle();
+    let steps = Arc::new(Steps::new());
+    let dir = config.dir.clone();
+    let wanted =
+        Wanted { data: args.data, from: args.from.as_deref(), simulator: &args.simulator, global, dir: &dir };
+    let params = TrainParams { seed: args.simulator.seed, ..TrainParams::default() };
+    // The served system lives now, so the split has to be now: the test window lies in the future.
+    let newest_at = Timestamp::now() + params.window;
+    let parts = wanted.load(&steps).await?.into_parts(newest_at.shifted_by_millis(60_000));
+    let users = parts.users;
+    let input = TrainingInput { items: parts.items, events: parts.events.collect() };
+
+    let job = {
+        let (steps, runtime) = (steps.clone(), Handle::current());
+        move || -> Result<TimeSplitReport> {
+            let mut serving: Option<Serving> = None;
+            let report = evaluate_time_split(
+                &input,
+                &params,
+                &mut |split| {
+                    let started = runtime.block_on(Serving::start(&config, split, &users, &steps))?;
+                    let served: Box<dyn Recommender> = Box::new(started.recommender(&runtime, split));
+                    serving = Some(started);
+                    Ok(vec![served])
+                },
+                &*steps,
+            );
+            if let Some(serving) = serving {
+                runtime.block_on(serving.stop())?;
+            }
+            Ok(report?)
+        }
+    };
+    let report = tokio::task::spawn_blocking(job).await.context("the evaluation panicked")??;
+    steps.finish("");
+    print(report_text(&report).trim_end());
+    if let Some(path) = &args.json {
+        write_json(path, &report)?;
+    }
+    Ok(())
+}
+
+/// A system of its own in a folder of its own, which has seen the past of a split and serves its snapshot over HTTP.
+struct Serving {
+    system: System,
+    server: JoinHandle<std::io::Result<()>>,
+    url: String,
+    // Removed when the system is gone.
+    _folder: tempfile::TempDir,
+}
+
+impl Serving {
+    async fn start(
+        config: &Config,
+        split: &SplitContext<'_>,
+        users: &[(waggle_model::UserId, serde_json::Map<String, serde_json::Value>)],
+        steps: &Steps,
+    ) -> Result<Self> {
+        let folder = tempfile::tempdir().context("there is no place for a temporary folder")?;
+        let listener = waggle_http::bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let system = System::start(DataDir::open(folder.path())?, config.clone()).await?;
+        let past = Import {
+            items: split.items.to_vec(),
+            users: users.to_vec(),
+            n_events: split.events.len() as u64,
+            events: Box::new(split.events.to_vec().into_iter()),
+        };
+        import(&system, steps, past, false).await?;
+        system.snapshots.install(Arc::new(Snapshot::clone(&split.snapshot)));
+        let server = system.serve(listener)?;
+        say(&format!("      the past of the split is served on {url}"));
+        Ok(Self { system, server, url, _folder: folder })
+    }
+
+    fn recommender(&self, runtime: &Handle, split: &SplitContext<'_>) -> Served {
+        Served {
+            url: self.url.clone(),
+            client: reqwest::Client::new(),
+            runtime: runtime.clone(),
+            vocabulary: Arc::new(split.vocabulary.clone()),
+        }
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.system.stop(Some(self.server)).await
+    }
+}
+
+fn write_json(path: &Path, report: &TimeSplitReport) -> Result<()> {
+    let json = serde_json::to_string_pretty(report)?;
+    if path == Path::new("-") {
+        print(&json);
+        return Ok(());
+    }
+    fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))
+}

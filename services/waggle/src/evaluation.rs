@@ -1,0 +1,106 @@
+//! The running system as one more recommender: what is measured is what a client gets, over HTTP.
+
+use tokio::runtime::Handle;
+use waggle_contracts::api::{RecommendationRequest, RecommendationResponse};
+use waggle_evaluation::Difference;
+use waggle_jobs::TimeSplitReport;
+use waggle_model::{ItemId, Scored};
+use waggle_models::{Query, RecommendError, Recommender, Vocabulary};
+
+/// Asked for beyond `k` where known items are excluded: the system's memory of a person is bounded, the evaluation's is
+/// not, so a few of what it believes new may have to be left out.
+const SPARE: usize = 20;
+
+/// Asks a running gateway. Calls block, so it is for threads outside the async runtime.
+pub(crate) struct Served {
+    pub(crate) url: String,
+    pub(crate) client: reqwest::Client,
+    pub(crate) runtime: Handle,
+    /// Rows that the evaluation knows items by.
+    pub(crate) vocabulary: std::sync::Arc<Vocabulary>,
+}
+
+impl Recommender for Served {
+    fn name(&self) -> &str {
+        "two-stage over HTTP"
+    }
+
+    fn recommend(&self, query: &Query<'_>, k: usize) -> Result<Vec<Scored>, RecommendError> {
+        let person =
+            query.person.ok_or_else(|| RecommendError::Failed("the query names nobody".to_owned()))?;
+        let spare = if query.exclude.is_empty() { 0 } else { SPARE };
+        let request = RecommendationRequest {
+            user_id: person.user_id.as_ref().map(ToString::to_string),
+            session_id: person.session_id.as_ref().map(ToString::to_string),
+            k: i64::try_from(k + spare).ok(),
+            exclude_known: !query.exclude.is_empty(),
+            ..RecommendationRequest::default()
+        };
+        let response = self.runtime.block_on(self.ask(&request)).map_err(RecommendError::Failed)?;
+        let row = |id: &ItemId| self.vocabulary.idx(id);
+        let scored = response
+            .items
+            .iter()
+            .filter_map(|item| Some(Scored { item: row(&item.item_id)?, score: item.score }));
+        Ok(scored.filter(|scored| !query.is_excluded(scored.item)).take(k).collect())
+    }
+}
+
+impl Served {
+    async fn ask(&self, request: &RecommendationRequest) -> Result<RecommendationResponse, String> {
+        let url = format!("{}/v1/recommendations", self.url);
+        let response = self.client.post(url).json(request).send().await.map_err(|e| e.to_string())?;
+        if !response.status().is_success() {
+            return Err(format!("the gateway answered {}", response.status()));
+        }
+        response.json().await.map_err(|e| e.to_string())
+    }
+}
+
+/// The metrics of the terminal tables.
+const SHOWN: [&str; 6] = ["recall@10", "ndcg@10", "hit_rate@10", "recall@20", "ndcg@20", "hit_rate@20"];
+
+/// The whole evaluation for people: two tables with intervals, and what a single event is worth.
+pub(crate) fn report_text(report: &TimeSplitReport) -> String {
+    let mut text = String::new();
+    for table in
+        [Some(&report.all_items), Some(&report.new_to_person), report.cold.as_ref()].into_iter().flatten()
+    {
+        text += &table.to_table(&SHOWN);
+        text.push('\n');
+    }
+    let sentences = [
+        ("all items", &report.best_other, &report.two_stage_vs_best_other),
+        (
+            "new to the person",
+            &report.best_other_new_to_person,
+            &report.two_stage_vs_best_other_new_to_person,
+        ),
+    ];
+    for (table, other, difference) in sentences {
+        text += &format!(
+            "{table}: two-stage minus {other}, NDCG@10, paired by person: {}\n",
+            difference_text(difference)
+        );
+    }
+    if let Some(clicks) = &report.clicks {
+        let effects = [
+            ("the last line of the history", &clicks.last_purchase),
+            ("the first line of the next basket", &clicks.first_line),
+        ];
+        for (event, effect) in effects {
+            text += &format!(
+                "one event counts ({event}, {} people): NDCG@10 of the next basket {:.4} with it, {:.4} without, {}\n",
+                clicks.n_people,
+                effect.with_event.value,
+                effect.without_event.value,
+                difference_text(&effect.difference)
+            );
+        }
+    }
+    text
+}
+
+fn difference_text(difference: &Difference) -> String {
+    format!("{:+.4} [{:+.4}, {:+.4}]", difference.value, difference.low, difference.high)
+}

@@ -1,0 +1,128 @@
+//! Publishing snapshots and loading them.
+//!
+//! A snapshot is published in three steps: its parts and then its manifest into the artifacts, its row into the
+//! registry, and (if it passed the gate) its promotion. Whoever serves follows the registry and loads what is promoted.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use waggle_model::SnapshotVersion;
+use waggle_models::{Manifest, Snapshot, SnapshotSlot};
+use waggle_stores::{Artifacts, Database, NewSnapshot, database::SnapshotState};
+
+/// How often the registry is asked for another promoted snapshot.
+const FOLLOW: Duration = Duration::from_secs(2);
+
+/// Where a snapshot's files lie.
+fn folder(version: &SnapshotVersion) -> String {
+    format!("snapshots/{version}")
+}
+
+/// Writes and registers a snapshot; it does not serve yet unless promoted. Gives the manifest as written.
+///
+/// # Errors
+/// If artifacts or database fail; a folder without a manifest may stay behind, which no reader takes for a snapshot.
+pub(crate) async fn publish(
+    artifacts: &Artifacts,
+    database: &Database,
+    snapshot: &Snapshot,
+    is_refused: bool,
+) -> Result<Manifest> {
+    let draft = snapshot.draft();
+    let folder = folder(&draft.manifest.version);
+    for (file, bytes) in draft.files {
+        artifacts.put(&format!("{folder}/{file}"), bytes.into()).await?;
+    }
+    artifacts.put(&format!("{folder}/manifest.json"), draft.manifest.encode().into()).await?;
+    let new = NewSnapshot {
+        version: draft.manifest.version.clone(),
+        created_at: draft.manifest.created_at,
+        is_refused,
+        manifest: serde_json::to_value(&draft.manifest)?,
+        metrics: draft.manifest.evaluation.clone(),
+    };
+    database.register_snapshot(&new).await?;
+    Ok(draft.manifest)
+}
+
+/// Reads a published snapshot, verifying every part.
+///
+/// # Errors
+/// Names what is missing or damaged.
+pub(crate) async fn load(artifacts: &Artifacts, version: &SnapshotVersion) -> Result<Snapshot> {
+    let folder = folder(version);
+    let manifest = Manifest::decode(&artifacts.get(&format!("{folder}/manifest.json")).await?)?;
+    if manifest.version != *version {
+        bail!("the manifest in {folder} is of snapshot {}", manifest.version);
+    }
+    let mut files: HashMap<String, Bytes> = HashMap::new();
+    for part in manifest.parts.values() {
+        files.insert(part.file.clone(), artifacts.get(&format!("{folder}/{}", part.file)).await?);
+    }
+    let decode = move || {
+        Snapshot::decode(manifest, &mut |part| {
+            files.get(&part.file).map(|bytes| bytes.to_vec()).ok_or_else(|| "the file is missing".to_owned())
+        })
+    };
+    Ok(tokio::task::spawn_blocking(decode).await.context("decoding the snapshot panicked")??)
+}
+
+/// Loads the promoted snapshot; if it is damaged, the newest older one that is whole. `None` if there is none.
+///
+/// # Errors
+/// If the registry cannot be read. A damaged snapshot is no error: it is logged, and serving goes on without it.
+pub(crate) async fn load_best(artifacts: &Artifacts, database: &Database) -> Result<Option<Snapshot>> {
+    let mut records = database.list_snapshots().await?;
+    records.retain(|r| matches!(r.state, SnapshotState::Promoted | SnapshotState::Retired));
+    // The promoted one first, then by when they served last.
+    records.sort_by_key(|r| (r.state != SnapshotState::Promoted, std::cmp::Reverse(r.promoted_at)));
+    for record in records {
+        match load(artifacts, &record.version).await {
+            Ok(snapshot) => return Ok(Some(snapshot)),
+            Err(e) => error!("snapshot {} is not used: {e:#}", record.version),
+        }
+    }
+    Ok(None)
+}
+
+/// Installs whatever snapshot is promoted from now on, by this process or another, until cancelled.
+pub(crate) async fn follow(
+    artifacts: Artifacts,
+    database: Arc<Database>,
+    slot: Arc<SnapshotSlot>,
+    cancel: CancellationToken,
+) {
+    // A damaged snapshot is reported once, not every two seconds.
+    let mut refused: Option<SnapshotVersion> = None;
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(FOLLOW) => {}
+        }
+        let promoted = match database.current_snapshot().await {
+            Ok(record) => record.map(|record| record.version),
+            Err(e) => {
+                warn!(error = %e, "the registry cannot be read; the present snapshot keeps serving");
+                continue;
+            }
+        };
+        let Some(version) = promoted else { continue };
+        let serving = slot.current().map(|snapshot| snapshot.manifest.version.clone());
+        if serving.as_ref() == Some(&version) || refused.as_ref() == Some(&version) {
+            continue;
+        }
+        match load(&artifacts, &version).await {
+            Ok(snapshot) => {
+                slot.install(Arc::new(snapshot));
+                info!("snapshot {version} serves from now on");
+            }
+            Err(e) => {
+                error!("snapshot {version} is not used: {e:#}");
+                refused = Some(version);
+            }
+        }
+    }
+}

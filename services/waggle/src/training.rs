@@ -1,0 +1,72 @@
+//! Archive → training → evaluation → gate → registry.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use waggle_jobs::{TrainParams, TrainedSnapshot, TrainingInput, train};
+use waggle_model::Timestamp;
+use waggle_models::{Manifest, Snapshot};
+use waggle_stores::{ArchiveReader, Topic};
+
+use crate::{
+    evaluation::report_text,
+    progress::{Steps, say},
+    snapshots::publish,
+    system::System,
+};
+
+/// Trains on everything that is archived and publishes the result. A snapshot that passes the gate is promoted, if the
+/// caller wants that, and serves when this returns; one that fails is listed and never serves.
+///
+/// # Errors
+/// If the archive cannot be read, training fails, or the result cannot be stored.
+pub(crate) async fn train_and_publish(
+    system: &System,
+    steps: &Arc<Steps>,
+    seed: u64,
+    promote: bool,
+) -> Result<Manifest> {
+    steps.begin("read the archive", 0);
+    system.archiver.flush().await.context("the archive cannot be brought up to date")?;
+    let input = read_archive(system).await?;
+    steps.finish(&format!("{} events, {} items", input.events.len(), input.items.len()));
+
+    let trained = run(input, seed, steps.clone()).await?;
+    if let Some(evaluation) = &trained.evaluation {
+        say(&indented(&report_text(evaluation)));
+    }
+    for note in &trained.notes {
+        say(&format!("  ! {note}"));
+    }
+
+    steps.begin("publish", 0);
+    let snapshot: Snapshot = trained.snapshot;
+    let manifest = publish(&system.artifacts, &system.database, &snapshot, !trained.gate.is_passed).await?;
+    if promote && trained.gate.is_passed {
+        system.database.promote_snapshot(&manifest.version, Timestamp::now()).await?;
+        system.snapshots.install(Arc::new(Snapshot { manifest: manifest.clone(), ..snapshot }));
+    }
+    let verdict = if trained.gate.is_passed { "passed the gate" } else { "refused by the gate" };
+    steps.finish(&format!("snapshot {}, {verdict}: {}", manifest.version, trained.gate.reason));
+    Ok(manifest)
+}
+
+async fn run(input: TrainingInput, seed: u64, steps: Arc<Steps>) -> Result<TrainedSnapshot> {
+    let params = TrainParams { seed, ..TrainParams::default() };
+    let job = move || train(&input, &params, Timestamp::now(), &*steps);
+    Ok(tokio::task::spawn_blocking(job).await.context("training panicked")??)
+}
+
+/// Everything archived, by time, and the catalogue as it is.
+async fn read_archive(system: &System) -> Result<TrainingInput> {
+    let reader = ArchiveReader::new(system.artifacts.clone(), system.database.clone(), Topic::Events);
+    let always = Timestamp::from_millis(i64::MIN)..Timestamp::from_millis(i64::MAX);
+    let archived = reader.events(always).await?.collect().await?;
+    let events = archived.into_iter().map(|(_, event)| event).collect();
+    Ok(TrainingInput { events, items: system.database.all_items().await? })
+}
+
+/// Four spaces under the step it belongs to.
+pub(crate) fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("      {line}\n")).collect::<String>().trim_end().to_owned()
+}
