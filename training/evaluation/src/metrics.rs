@@ -15,7 +15,7 @@ pub fn recall_at_k(list: &[ItemIdx], truth: &[ItemIdx], k: usize) -> Option<f64>
     share(hit_ranks(list, truth, k).len(), k.min(truth.len()), truth)
 }
 
-/// `hits / |truth|`: the recall of the LightGCN tables; below 1 even for a perfect list where the truth is longer than
+/// `hits / |truth|`: the recall of the `LightGCN` tables; below 1 even for a perfect list where the truth is longer than
 /// `k`.
 pub fn recall_at_k_of_truth(list: &[ItemIdx], truth: &[ItemIdx], k: usize) -> Option<f64> {
     share(hit_ranks(list, truth, k).len(), truth.len(), truth)

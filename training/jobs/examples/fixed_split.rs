@@ -1,4 +1,4 @@
-//! Fits iALS and item-item on a fixed split in the LightGCN form and prints quality and speed.
+//! Fits iALS and item-item on a fixed split in the `LightGCN` form and prints quality and speed.
 //!
 //! ```sh
 //! cargo run --release -p waggle-jobs --example fixed_split -- $WAGGLE_DATA_DIR/gowalla 128

@@ -1,7 +1,7 @@
 //! Implicit matrix factorisation (iALS): item factors are learned, a person's factors are *solved* from the history.
 //!
 //! Loss and regularisation follow Rendle, Krichene, Zhang and Koren, "Revisiting the performance of iALS on item
-//! recommendation benchmarks" (RecSys 2022, section 2 and 4.1):
+//! recommendation benchmarks" (2022, section 2 and 4.1):
 //!
 //! `Σ_{(u,i)∈S} c_ui (x_u·y_i − 1)² + α₀ Σ_u Σ_i (x_u·y_i)² + Σ_u λ_u‖x_u‖² + Σ_i λ_i‖y_i‖²`,
 //! `λ_u = λ (Σ_{i∈S_u} c_ui + α₀ n_items)^ν`, `λ_i` likewise.

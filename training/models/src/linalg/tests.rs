@@ -71,8 +71,8 @@ proptest! {
         let at = |i: usize, j: usize| f64::from(a[i.min(j) * stride + i.max(j)]);
         let x = random(n, !seed);
         let mut b = vec![9.0; padded(n)];
-        for i in 0..n {
-            b[i] = (0..n).map(|j| at(i, j) * f64::from(x[j])).sum::<f64>() as f32;
+        for (i, b) in b[..n].iter_mut().enumerate() {
+            *b = (0..n).map(|j| at(i, j) * f64::from(x[j])).sum::<f64>() as f32;
         }
         cholesky(&mut a, n, stride).unwrap();
         cholesky_solve(&a, n, stride, &mut b);
