@@ -48,3 +48,6 @@ impl Decayed {
 fn factor(days: f64, half_life_days: f64) -> f64 {
     (-days / half_life_days).exp2()
 }
+
+#[cfg(test)]
+mod tests;

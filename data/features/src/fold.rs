@@ -69,3 +69,6 @@ pub fn fold(event: &Event, states: &mut impl States) {
         | EventBody::UserChange(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,3 +128,6 @@ impl ItemState {
         sum
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,8 @@ pub mod live;
 pub mod person;
 pub mod ranking;
 pub mod session;
+#[cfg(test)]
+mod testing;
 
 pub use decay::Decayed;
 pub use dedup::DedupWindow;

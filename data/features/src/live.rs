@@ -68,3 +68,6 @@ fn keep_best(list: &mut Vec<(ItemKey, f32)>) {
     }
     list.sort_unstable_by(best_first);
 }
+
+#[cfg(test)]
+mod tests;

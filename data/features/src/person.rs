@@ -293,3 +293,6 @@ fn trim_front<T>(list: &mut Vec<T>, max: usize) {
         list.drain(..list.len() - max);
     }
 }
+
+#[cfg(test)]
+mod tests;

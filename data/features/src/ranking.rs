@@ -439,3 +439,6 @@ fn shares(
 fn share_of(shares: &[(u64, f32)], category: u64) -> f32 {
     shares.binary_search_by_key(&category, |(known, _)| *known).map_or(0.0, |place| shares[place].1)
 }
+
+#[cfg(test)]
+mod tests;

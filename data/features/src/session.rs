@@ -76,3 +76,6 @@ impl RecentKind {
         matches!(self, Self::Dislike | Self::Dismiss | Self::PurchaseCancelled)
     }
 }
+
+#[cfg(test)]
+mod tests;

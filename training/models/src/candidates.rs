@@ -6,6 +6,8 @@
 //! to the person's items.
 
 mod accumulator;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 

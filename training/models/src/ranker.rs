@@ -1,5 +1,8 @@
 //! The second stage: a linear ranker over the features of `waggle_features::ranking`.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 use waggle_features::FEATURES;
 

@@ -1,0 +1,206 @@
+use std::collections::HashSet;
+
+use ndarray::Array2;
+use proptest::prelude::*;
+use waggle_model::{Interaction, InteractionKind, ItemId};
+
+use super::*;
+use crate::{AlsParams, ItemItemScoring, ann};
+
+const N_ITEMS: usize = 60;
+
+fn id(n: usize) -> ItemId {
+    ItemId::try_new(format!("item-{n}")).unwrap()
+}
+
+fn key(n: usize) -> ItemKey {
+    id(n).key()
+}
+
+fn minute(n: i64) -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000 + n * 60_000)
+}
+
+/// Two tastes: even and odd items. The neighbours of `n` are the next four of its taste.
+struct Shop {
+    vocabulary: Vocabulary,
+    als: Als,
+    ann: Box<dyn AnnIndex>,
+    item_item: ItemItem,
+    live: LiveLists,
+}
+
+impl Shop {
+    fn open() -> Self {
+        let vocabulary = Vocabulary::try_new((0..N_ITEMS).map(id)).unwrap();
+        let factors = Array2::from_shape_fn((N_ITEMS, 3), |(row, column)| match column {
+            2 => 0.02 * (row % 7) as f32,
+            taste => f32::from(u8::from(row % 2 == taste)),
+        });
+        let als = Als::try_new(factors, AlsParams { n_factors: 3, ..AlsParams::default() }).unwrap();
+        let (ann, _) = ann::choose(als.item_factors(), Array2::zeros((0, 3)).view(), 0.95).unwrap();
+        let neighbours = |n: usize| (1..=4).map(move |step| (n + 2 * step) % N_ITEMS);
+        let item_item = ItemItem::try_new(
+            (0..=N_ITEMS).map(|row| row * 4).collect(),
+            (0..N_ITEMS).flat_map(neighbours).map(ItemIdx::from_row).collect(),
+            (0..N_ITEMS).flat_map(|_| [0.8, 0.4, 0.2, 0.1]).collect(),
+            ItemItemScoring::default(),
+        )
+        .unwrap();
+        let live = LiveLists {
+            trending: (30..50).map(|n| (key(n), 100.0 - n as f32)).collect(),
+            new: vec![(key(1000), 2.0), (key(59), 1.0)],
+            as_of: minute(0),
+        };
+        Self { vocabulary, als, ann, item_item, live }
+    }
+
+    fn models(&self) -> CandidateModels<'_> {
+        CandidateModels {
+            vocabulary: &self.vocabulary,
+            als: Some(&self.als),
+            ann: Some(&*self.ann),
+            item_item: Some(&self.item_item),
+        }
+    }
+
+    fn ask(&self, query: &CandidateQuery<'_>) -> Vec<Proposal> {
+        candidates(&self.models(), &self.live, query).unwrap()
+    }
+}
+
+fn person(acts: &[(InteractionKind, usize, i64)]) -> PersonState {
+    let mut person = PersonState::default();
+    for (kind, n, at) in acts {
+        person.apply(&Interaction::new(kind.clone(), id(*n)), minute(*at));
+    }
+    person
+}
+
+fn limits() -> SourceLimits {
+    SourceLimits { ann: 8, item_item: 6, repeat: 5, session: 4, trending: 3, new: 2, item_item_history: 20 }
+}
+
+fn query<'a>(person: &'a PersonState, limits: &'a SourceLimits) -> CandidateQuery<'a> {
+    CandidateQuery {
+        person,
+        context_items: &[],
+        now: minute(10_000),
+        limits,
+        allow: None,
+        exclude_known: false,
+    }
+}
+
+fn opinion(proposals: &[Proposal], n: usize, source: CandidateSource) -> Option<Opinion> {
+    let proposal = proposals.iter().find(|proposal| proposal.item == key(n))?;
+    proposal.sources.iter().find(|opinion| opinion.source == source).copied()
+}
+
+#[test]
+fn somebody_unknown_gets_what_is_trending_and_new() {
+    let proposals = Shop::open().ask(&query(&PersonState::default(), &limits()));
+    let items: HashSet<ItemKey> = proposals.iter().map(|proposal| proposal.item).collect();
+    assert_eq!(items, HashSet::from([30, 31, 32, 59, 1000].map(key)));
+    let newer = proposals.iter().find(|proposal| proposal.item == key(1000)).unwrap();
+    assert_eq!((newer.idx, newer.sources.len()), (None, 1));
+}
+
+#[test]
+fn a_taste_is_followed_and_the_reason_is_named() {
+    let shop = Shop::open();
+    let even = person(&[(InteractionKind::Purchase, 2, 0), (InteractionKind::Purchase, 10, 1)]);
+    let proposals = shop.ask(&query(&even, &limits()));
+    let similar = opinion(&proposals, 12, CandidateSource::ItemItem).unwrap();
+    assert_eq!((similar.because, similar.rank), (Some(key(10)), 1));
+    assert!(opinion(&proposals, 2, CandidateSource::Repeat).is_some());
+    let by_ann = |proposal: &&Proposal| {
+        proposal.sources.iter().any(|o| o.source == CandidateSource::Ann && o.rank <= 8)
+    };
+    let evens: HashSet<ItemKey> = (0..N_ITEMS).step_by(2).map(key).collect();
+    assert!(proposals.iter().filter(by_ann).all(|proposal| evens.contains(&proposal.item)));
+}
+
+#[test]
+fn every_known_candidate_carries_the_models_opinion_whoever_proposed_it() {
+    let even = person(&[(InteractionKind::Purchase, 2, 0)]);
+    let proposals = Shop::open().ask(&query(&even, &limits()));
+    for proposal in proposals.iter().filter(|proposal| proposal.idx.is_some()) {
+        assert!(proposal.sources.iter().any(|opinion| opinion.source == CandidateSource::Ann));
+        assert!(proposal.sources.is_sorted_by_key(|opinion| opinion.rank));
+        let sources: HashSet<_> = proposal.sources.iter().map(|opinion| opinion.source).collect();
+        assert_eq!(sources.len(), proposal.sources.len());
+    }
+}
+
+#[test]
+fn a_click_of_this_minute_pulls_its_neighbours_in() {
+    let shop = Shop::open();
+    let mut even = person(&[(InteractionKind::Purchase, 2, 0), (InteractionKind::Purchase, 10, 1)]);
+    let before = shop.ask(&query(&even, &limits()));
+    assert!(opinion(&before, 23, CandidateSource::Session).is_none());
+    even.apply(&Interaction::new(InteractionKind::Click, id(21)), minute(9_999));
+    let after = shop.ask(&query(&even, &limits()));
+    let pulled = opinion(&after, 23, CandidateSource::Session).unwrap();
+    assert_eq!((pulled.rank, pulled.because), (1, Some(key(21))));
+    let score = |proposals: &[Proposal]| opinion(proposals, 31, CandidateSource::Ann).unwrap().score;
+    assert!(score(&after) > score(&before), "the vector did not move towards the click");
+}
+
+#[test]
+fn the_page_pulls_too_and_is_never_proposed_itself() {
+    let even = person(&[(InteractionKind::Purchase, 2, 0)]);
+    let (context, limits) = ([key(21), key(30)], limits());
+    let proposals = Shop::open().ask(&CandidateQuery { context_items: &context, ..query(&even, &limits) });
+    assert!(opinion(&proposals, 23, CandidateSource::Session).is_some());
+    assert!(proposals.iter().all(|proposal| !context.contains(&proposal.item)));
+}
+
+#[test]
+fn what_was_rejected_is_not_repeated() {
+    let rejected = person(&[(InteractionKind::Purchase, 2, 0), (InteractionKind::Dislike, 2, 5)]);
+    let proposals = Shop::open().ask(&query(&rejected, &limits()));
+    assert!(opinion(&proposals, 2, CandidateSource::Repeat).is_none());
+}
+
+#[test]
+fn similar_items_share_the_taste_and_companions_are_neighbours() {
+    let shop = Shop::open();
+    let lists = similar(&shop.models(), key(4), 3, None);
+    assert!(lists.similar.iter().all(|scored| scored.item.row() % 2 == 0 && scored.item.row() != 4));
+    let together: Vec<usize> = lists.bought_together.iter().map(|scored| scored.item.row()).collect();
+    assert_eq!(together, [6, 8, 10]);
+    let only_ten = |item: ItemKey| item == key(10);
+    let allowed = similar(&shop.models(), key(4), 3, Some(&only_ten));
+    assert_eq!((allowed.similar.len(), allowed.bought_together.len()), (1, 1));
+    assert_eq!(similar(&shop.models(), key(1000), 3, None), SimilarItems::default());
+}
+
+proptest! {
+    #[test]
+    fn rules_hold_for_any_history(
+        acts in prop::collection::vec((0..9_usize, 0..70_usize, 0..10_000_i64), 0..80),
+        blocked in prop::collection::hash_set(0..70_usize, 0..40),
+        exclude_known in any::<bool>(),
+    ) {
+        let acts: Vec<_> =
+            acts.into_iter().map(|(kind, n, at)| (InteractionKind::NAMED[kind].clone(), n, at)).collect();
+        let (state, limits, shop) = (person(&acts), limits(), Shop::open());
+        let blocked: HashSet<ItemKey> = blocked.into_iter().map(key).collect();
+        let allow = |item: ItemKey| !blocked.contains(&item);
+        let query = CandidateQuery { allow: Some(&allow), exclude_known, ..query(&state, &limits) };
+        let proposals = shop.ask(&query);
+        prop_assert_eq!(&proposals, &shop.ask(&query), "the same question, the same answer");
+        prop_assert!(proposals.is_sorted_by(|a, b| a.item < b.item), "distinct, in order of the key");
+        prop_assert!(proposals.iter().all(|proposal| allow(proposal.item)));
+        prop_assert!(proposals.len() <= 8 + 6 + 5 + 4 + 3 + 2);
+        let is_bought = |item: ItemKey| state.item(item).is_some_and(|entry| entry.n_purchases > 0);
+        for proposal in &proposals {
+            prop_assert!(!(exclude_known && is_bought(proposal.item)));
+            prop_assert_eq!(proposal.idx, shop.vocabulary.idx_of_key(proposal.item));
+            prop_assert!(proposal.sources.iter().all(|opinion| opinion.score.is_finite() && opinion.rank >= 1));
+            let is_repeat = proposal.sources.iter().any(|opinion| opinion.source == CandidateSource::Repeat);
+            prop_assert_eq!(is_repeat, is_bought(proposal.item));
+        }
+    }
+}
