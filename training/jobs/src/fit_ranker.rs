@@ -113,3 +113,6 @@ fn moments(values: &[f32], n_features: usize) -> (Vec<f64>, Vec<f64>) {
     let scales = variances.iter().map(|v: &f64| if *v > 1e-12 { v.sqrt() } else { 1.0 }).collect();
     (means, scales)
 }
+
+#[cfg(test)]
+mod tests;

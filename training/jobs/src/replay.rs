@@ -139,3 +139,6 @@ pub fn baskets(events: &[Event]) -> Vec<Basket> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests;
