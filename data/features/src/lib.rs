@@ -7,12 +7,14 @@
 //! - [`person`]: what one person did ([`PersonState`]).
 //! - [`item`]: decayed counters of one item ([`ItemState`]). Exponential decay is linear, so the counter of a category
 //!   *is* the sum of its items' counters and needs no state of its own.
+//! - [`admission`]: which records of the log count at all; [`dedup`]: which of them are repetitions.
 //! - [`fold`]: which states an event touches, and how.
 //! - [`dedup`]: which events are repetitions, decided alike by every consumer of the log.
 //! - [`live`]: what is trending and what is new, from the items' counters.
 //! - [`session`]: what the person is busy with right now.
 //! - [`ranking`]: the feature vector of one candidate for one person.
 
+pub mod admission;
 pub mod decay;
 pub mod dedup;
 pub mod fold;
@@ -24,6 +26,7 @@ pub mod session;
 #[cfg(test)]
 mod testing;
 
+pub use admission::Admission;
 pub use decay::Decayed;
 pub use dedup::DedupWindow;
 pub use fold::{StateRef, fold, touched};

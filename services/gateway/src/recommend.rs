@@ -50,6 +50,8 @@ pub struct Checked {
     pub include_items: bool,
     /// Which sources may propose; empty means all.
     pub sources: Vec<CandidateSource>,
+    /// The same list for everybody: the person is only kept for the record.
+    pub is_impersonal: bool,
 }
 
 impl Checked {
@@ -89,6 +91,7 @@ impl Checked {
             diversity: request.diversity,
             include_items: request.include_items,
             sources: Vec::new(),
+            is_impersonal: false,
         })
     }
 }
@@ -107,7 +110,7 @@ pub fn checked_k(k: Option<i64>) -> Result<usize, String> {
 /// Answers a recommendation request. Never fails: the ladder ends in a list that needs nobody.
 pub async fn recommend(app: &App, request: &Checked) -> RecommendationResponse {
     let started = Instant::now();
-    let view = person_view(app, &request.person).await;
+    let view = if request.is_impersonal { Some(nobody()) } else { person_view(app, &request.person).await };
     let snapshot = app.retrieval.current_snapshot();
     let cached_under = view
         .as_ref()
@@ -118,7 +121,7 @@ pub async fn recommend(app: &App, request: &Checked) -> RecommendationResponse {
     {
         return serve_again(app, request, cached, view.as_ref(), started);
     }
-    let view = view.unwrap_or_else(|| PersonView { state: PersonState::default(), watermark: NO_WATERMARK });
+    let view = view.unwrap_or_else(nobody);
     let remaining = app.config.deadline().saturating_sub(started.elapsed());
     let composed = match tokio::time::timeout(remaining, compose(app, request, &view, snapshot.clone())).await
     {
@@ -155,7 +158,7 @@ pub async fn similar(
     let asked =
         SimilarRequest { snapshot: snapshot.clone(), item_id, kind, limit: request.k, now: Timestamp::now() };
     let found = app.retrieval.similar(&asked).await?;
-    let view = PersonView { state: PersonState::default(), watermark: NO_WATERMARK };
+    let view = nobody();
     let composed = Composed { rung: Rung::Segment, ..Composed::in_order(found) };
     let (mut response, answer) = shape(app, request, composed, &view, started).await;
     response.took_ms = millis(started.elapsed());
@@ -165,6 +168,11 @@ pub async fn similar(
 }
 
 const NO_WATERMARK: Watermark = Watermark { partition: 0, offset: 0, time: Timestamp::from_millis(0) };
+
+/// A stranger, or somebody whose state cannot be read.
+fn nobody() -> PersonView {
+    PersonView { state: PersonState::default(), watermark: NO_WATERMARK }
+}
 
 /// A slate before it becomes a response.
 struct Composed {

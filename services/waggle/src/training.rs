@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use waggle_features::Admission;
 use waggle_jobs::{TrainParams, TrainedSnapshot, TrainingInput, train};
-use waggle_model::Timestamp;
+use waggle_model::{Event, Timestamp};
 use waggle_models::{Manifest, Snapshot};
-use waggle_stores::{ArchiveReader, Topic};
+use waggle_stores::{ArchiveReader, Position, Topic};
 
 use crate::{
     evaluation::report_text,
@@ -62,8 +63,20 @@ async fn read_archive(system: &System) -> Result<TrainingInput> {
     let reader = ArchiveReader::new(system.artifacts.clone(), system.database.clone(), Topic::Events);
     let always = Timestamp::from_millis(i64::MIN)..Timestamp::from_millis(i64::MAX);
     let archived = reader.events(always).await?.collect().await?;
-    let events = archived.into_iter().map(|(_, event)| event).collect();
-    Ok(TrainingInput { events, items: system.database.all_items().await? })
+    Ok(TrainingInput { events: admitted(archived), items: system.database.all_items().await? })
+}
+
+/// What the online fold took, too: no duplicates, nothing of an erased person. In and out by time.
+fn admitted(archived: Vec<(Position, Event)>) -> Vec<Event> {
+    let mut by_offset: Vec<usize> = (0..archived.len()).collect();
+    by_offset.sort_unstable_by_key(|place| archived[*place].0);
+    let mut admission = Admission::default();
+    let mut is_admitted = vec![false; archived.len()];
+    for place in by_offset {
+        let (position, event) = &archived[place];
+        is_admitted[place] = admission.admits(position.partition, position.offset, event);
+    }
+    archived.into_iter().zip(is_admitted).filter(|(_, admit)| *admit).map(|((_, event), _)| event).collect()
 }
 
 /// Four spaces under the step it belongs to.

@@ -74,11 +74,13 @@ pub(super) struct ListQuery {
     category: Option<String>,
     /// `trending` (default) or `new`.
     source: Option<String>,
+    user_id: Option<String>,
+    session_id: Option<String>,
     #[serde(default)]
     include_items: bool,
 }
 
-/// The same for everybody.
+/// The same for everybody: who asks is only kept for the record of the answer.
 pub(super) async fn trending(
     app: Data<App>,
     query: Query<ListQuery>,
@@ -90,6 +92,8 @@ pub(super) async fn trending(
         Some(other) => return Err(invalid(format!("source is \"{other}\", it must be trending or new"))),
     };
     let request = RecommendationRequest {
+        user_id: query.user_id,
+        session_id: query.session_id,
         k: query.k,
         category: query.category,
         include_items: query.include_items,
@@ -98,6 +102,7 @@ pub(super) async fn trending(
     };
     let mut checked = Checked::try_new(request).map_err(invalid)?;
     checked.sources = vec![source];
+    checked.is_impersonal = true;
     Ok(Json(recommend::recommend(&app, &checked).await))
 }
 
