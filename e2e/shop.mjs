@@ -72,7 +72,7 @@ async function step(sentence, action) {
 }
 
 async function picture(name) {
-  await page.screenshot({ path: join(args.screenshots, `${name}.png`), fullPage: true });
+  await page.screenshot({ animations: 'disabled', path: join(args.screenshots, `${name}.png`), fullPage: true });
 }
 
 /** Waits until `read()` satisfies `holds`; what it was at last is in the error. */

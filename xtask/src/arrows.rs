@@ -59,6 +59,8 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
             "waggle-gateway-role",
             "waggle-metrics-role",
             "waggle-web-role",
+            // Puts the roles' routes on one listener.
+            "waggle",
         ],
     ),
     (

@@ -61,9 +61,15 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, args: &Args, only: O
     if !steps.wants("e2e") {
         return;
     }
+    let is_name = SCENARIOS.iter().any(|s| only == Some(s.name));
     let chosen: Vec<_> = SCENARIOS
         .iter()
-        .filter(|s| only.is_none_or(|only| s.name.contains(only) || s.sentence.contains(only)))
+        .filter(|s| match only {
+            None => true,
+            // A whole name means that scenario alone, whatever else contains it.
+            Some(only) if is_name => s.name == only,
+            Some(only) => s.name.contains(only) || s.sentence.contains(only),
+        })
         .collect();
     if chosen.is_empty() {
         let names: Vec<_> = SCENARIOS.iter().map(|s| s.name).collect();

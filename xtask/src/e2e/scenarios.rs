@@ -10,7 +10,7 @@ mod restart;
 
 use super::Scenario;
 
-pub(super) const SCENARIOS: [Scenario; 19] = [
+pub(super) const SCENARIOS: [Scenario; 20] = [
     Scenario {
         name: "start",
         sentence: "a shop on an empty folder is open within a minute",
@@ -75,6 +75,11 @@ pub(super) const SCENARIOS: [Scenario; 19] = [
         name: "kill",
         sentence: "twenty kill -9 lose no acknowledged event and count none twice",
         run: kill::twenty_kills_lose_nothing_and_count_nothing_twice,
+    },
+    Scenario {
+        name: "first start",
+        sentence: "a first start that is killed goes on where it was",
+        run: restart::a_first_start_that_is_killed_goes_on_where_it_was,
     },
     Scenario {
         name: "port",

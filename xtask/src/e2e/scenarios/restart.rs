@@ -1,12 +1,18 @@
 //! Starting for the first time, and starting again.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use rand::Rng;
 use serde_json::{Value, json};
 
 use crate::{
-    e2e::{expect, http::encoded, shop::Shop},
+    e2e::{
+        expect,
+        http::{Client, encoded},
+        server::free_port,
+        shop::Shop,
+    },
     steps::Outcome,
 };
 
@@ -53,4 +59,57 @@ pub(in crate::e2e) fn a_restart_takes_seconds_and_forgets_nothing(shop: &mut Sho
     }
     expect::that("time to ready", took <= RESTART, &format!("at most {RESTART:?}"), took)?;
     Outcome::passed()
+}
+
+/// Kills of the first start, and how much of its time to ready they are spread over.
+const N_EARLY_KILLS: u32 = 4;
+
+pub(in crate::e2e) fn a_first_start_that_is_killed_goes_on_where_it_was(shop: &mut Shop) -> Result<Outcome> {
+    // People whom no other scenario plays.
+    const PEOPLE: usize = 20;
+    let users = shop.client()?.get("/v1/users?limit=200")?;
+    let mut users: Vec<String> = users["users"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|user| user["user_id"].as_str().map(encoded))
+        .collect();
+    let people = users.split_off(users.len().saturating_sub(PEOPLE));
+    expect::equal("people to compare", people.len(), PEOPLE)?;
+    let expected = histories(shop.client()?, &people)?;
+    shop.stop()?;
+
+    let dir = shop.scratch_path().join("killed-while-importing");
+    let port = free_port()?;
+    let mut rng = rand::thread_rng();
+    let mut n_killed = 0;
+    for nth in 1..=N_EARLY_KILLS {
+        let mut server = shop.start_on(&dir, port)?;
+        // At random, each time later: while reading, importing, folding, and perhaps learning.
+        thread::sleep(Duration::from_millis(rng.gen_range(100..1_500) * u64::from(nth)));
+        if !server.is_alive()? {
+            bail!("start {nth} ended by itself; it wrote:\n{}", server.output());
+        }
+        server.kill()?;
+        n_killed += 1;
+    }
+    let mut server = shop.start_on(&dir, port)?;
+    let took = server.wait_ready(Shop::READY_LIMIT)?;
+    let got = histories(&server.client, &people)?;
+    for ((user, expected), got) in people.iter().zip(expected).zip(got) {
+        expect::equal(&format!("history of {user} after {n_killed} kills of the import"), got, expected)?;
+    }
+    Ok(Outcome::Passed(format!("{n_killed} kills, then ready in {:.1} s", took.as_secs_f64())))
+}
+
+/// What an import decides of each person's profile; times are relative to when it began.
+fn histories(client: &Client, people: &[String]) -> Result<Vec<[Value; 4]>> {
+    people
+        .iter()
+        .map(|user| {
+            let profile = client.get(&format!("/v1/profile?user_id={user}")).context("a profile")?;
+            Ok(["n_events", "n_orders", "n_distinct_items", "typical_price"]
+                .map(|field| profile[field].clone()))
+        })
+        .collect()
 }
