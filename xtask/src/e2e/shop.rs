@@ -37,6 +37,8 @@ pub(crate) struct Shop {
     pub(crate) browser_work: PathBuf,
     pub(crate) in_ci: bool,
     pub(crate) wants_browser: bool,
+    /// Time to ready of the start that found an empty folder.
+    pub(crate) first_start: Option<Duration>,
     server: Option<Server>,
     port: u16,
     n_runs: usize,
@@ -72,6 +74,7 @@ impl Shop {
             browser_work: work,
             in_ci,
             wants_browser: args.wants_browser(),
+            first_start: None,
             server: None,
             port: free_port()?,
             n_runs: 0,
@@ -98,6 +101,7 @@ impl Shop {
         let (dir, port) = (self.dir.clone(), self.port);
         let mut server = self.start_on(&dir, port)?;
         let took = server.wait_ready(Self::READY_LIMIT)?;
+        self.first_start.get_or_insert(took);
         self.server = Some(server);
         Ok(took)
     }

@@ -61,8 +61,10 @@ pub(in crate::e2e) fn a_restart_takes_seconds_and_forgets_nothing(shop: &mut Sho
     Outcome::passed()
 }
 
-/// Kills of the first start, and how much of its time to ready they are spread over.
+/// Kills of the first start.
 const N_EARLY_KILLS: u32 = 4;
+/// The part of the first start in which the data is read, imported and folded, at most.
+const IMPORTING: Duration = Duration::from_secs(6);
 
 pub(in crate::e2e) fn a_first_start_that_is_killed_goes_on_where_it_was(shop: &mut Shop) -> Result<Outcome> {
     // People whom no other scenario plays.
@@ -77,6 +79,7 @@ pub(in crate::e2e) fn a_first_start_that_is_killed_goes_on_where_it_was(shop: &m
     let people = users.split_off(users.len().saturating_sub(PEOPLE));
     expect::equal("people to compare", people.len(), PEOPLE)?;
     let expected = histories(shop.client()?, &people)?;
+    let span = shop.first_start.context("the shop has been started")?.min(IMPORTING);
     shop.stop()?;
 
     let dir = shop.scratch_path().join("killed-while-importing");
@@ -85,8 +88,8 @@ pub(in crate::e2e) fn a_first_start_that_is_killed_goes_on_where_it_was(shop: &m
     let mut n_killed = 0;
     for nth in 1..=N_EARLY_KILLS {
         let mut server = shop.start_on(&dir, port)?;
-        // At random, each time later: while reading, importing, folding, and perhaps learning.
-        thread::sleep(Duration::from_millis(rng.gen_range(100..1_500) * u64::from(nth)));
+        // At random, each time later: while reading, importing or folding.
+        thread::sleep(span.mul_f64(f64::from(nth) / f64::from(N_EARLY_KILLS) * rng.gen_range(0.1..1.0)));
         if !server.is_alive()? {
             bail!("start {nth} ended by itself; it wrote:\n{}", server.output());
         }
