@@ -1,7 +1,8 @@
 //! Trains on Online Retail II and prints what the run reached: `cargo run --release -p waggle-jobs --example train`.
 //!
 //! Finds the data in `$WAGGLE_DATA_DIR/online-retail`. With a number as argument, the last so many days are left out:
-//! settings are compared on such an earlier window, never on the last one.
+//! settings are compared on such an earlier window, never on the last one. Settings come as JSON in a second argument, for
+//! example `{"models":{"als":{"n_factors":32}}}`; what it leaves out keeps its default.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -16,6 +17,8 @@ fn main() -> Result<()> {
     let dataset =
         waggle_datasets::online_retail::read(&PathBuf::from(dir).join("online-retail"), &|_, _| {})?;
     let days_off: i64 = std::env::args().nth(1).map_or(Ok(0), |days| days.parse())?;
+    let params: TrainParams =
+        std::env::args().nth(2).map_or(Ok(TrainParams::default()), |json| serde_json::from_str(&json))?;
     let mut input = TrainingInput { events: dataset.events, items: dataset.items };
     if let Some(newest) = input.events.last().map(|event| event.timestamp) {
         let until = newest.shifted_by_millis(-days_off * 86_400_000);
@@ -23,7 +26,7 @@ fn main() -> Result<()> {
     }
 
     let steps = Steps { started: Instant::now() };
-    let trained = train(&input, &TrainParams::default(), Timestamp::now(), &steps)?;
+    let trained = train(&input, &params, Timestamp::now(), &steps)?;
     println!("trained in {:.1} s", steps.started.elapsed().as_secs_f64());
     println!("gate: {} ({})", if trained.gate.is_passed { "passed" } else { "failed" }, trained.gate.reason);
     for note in &trained.notes {

@@ -12,7 +12,7 @@ const DAY_MS: i64 = 86_400_000;
 const N_ITEMS: usize = 80;
 
 fn item_id(n: usize) -> ItemId {
-    ItemId::try_new(format!("item-{n:03}")).unwrap()
+    ItemId::try_new(format!("item-{n:03}")).expect("a plain id is valid")
 }
 
 /// Everybody orders about every ten days for 120 days: three favourites of their own, and a pair that goes together.
@@ -24,10 +24,11 @@ fn market(n_people: usize) -> TrainingInput {
         let mine: Vec<usize> = (0..N_ITEMS).filter(|n| n % 2 == taste).collect();
         let favourites: Vec<usize> = mine.choose_multiple(&mut rng, 5).copied().collect();
         let mut at_ms = rng.gen_range(0..10 * DAY_MS);
+        let user = UserId::try_new(format!("person-{person:04}")).expect("a plain id is valid");
         let mut n_orders = 0;
         while at_ms < 120 * DAY_MS {
             let mut basket: Vec<usize> = favourites.choose_multiple(&mut rng, 3).copied().collect();
-            let other = *mine.choose(&mut rng).unwrap();
+            let other = *mine.choose(&mut rng).expect("there are items of every taste");
             basket.extend([other, (other + 2) % N_ITEMS]);
             for n in basket {
                 let interaction = Interaction {
@@ -38,7 +39,7 @@ fn market(n_people: usize) -> TrainingInput {
                 events.push(Event {
                     event_id: None,
                     timestamp: Timestamp::from_millis(1_700_000_000_000 + at_ms),
-                    person: Person::user(UserId::try_new(format!("person-{person:04}")).unwrap()),
+                    person: Person::user(user.clone()),
                     body: EventBody::Interaction(interaction),
                     context: Default::default(),
                 });
