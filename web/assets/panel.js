@@ -26,6 +26,7 @@ addEventListener("keydown", (key) => {
 
 function setOpen(isOpen) {
   panel.hidden = !isOpen;
+  panel.classList.toggle("is-opening", isOpen);
   document.documentElement.classList.toggle("knows-open", isOpen);
   button.setAttribute("aria-expanded", String(isOpen));
   toggle.elements.open.value = isOpen ? "0" : "1";
@@ -43,13 +44,12 @@ document.addEventListener("waggle:counted", ({ detail }) => {
 });
 
 /** Fetches the person's part until it has changed, or a few times. One at a time; a call meanwhile asks for one more. */
-async function renew(expectsChange) {
+async function renew(expectsChange, before = events()) {
   if (renewing) {
     again = true;
     return;
   }
   renewing = (async () => {
-    const before = events();
     for (const wait of WAITS) {
       if (wait > 0) await new Promise((done) => setTimeout(done, wait));
       const html = await fetch("/knows").then((r) => (r.ok ? r.text() : null)).catch(() => null);
@@ -114,4 +114,4 @@ const known = remembered();
 if (known) highlight(known);
 else remember();
 // The server has just sent events that this page may have been too early for.
-if (document.body.dataset.fresh) renew(false);
+if (document.body.dataset.fresh) renew(false, known ?? events());

@@ -69,14 +69,26 @@ impl Api {
         Ok(Answered { response: json(call).await?, round_trip_ms: ms_since(sent) })
     }
 
-    pub(crate) async fn trending(&self, k: usize, who: Who<'_>) -> Result<Answered, ApiError> {
+    /// What is trending, or new: the same for everybody.
+    pub(crate) async fn live(&self, list: Live, k: usize, who: Who<'_>) -> Result<Answered, ApiError> {
         let sent = Instant::now();
-        let call = self.request(Method::GET, &["trending"]).query(&list_query(k, who));
+        let call = self
+            .request(Method::GET, &["trending"])
+            .query(&list_query(k, who))
+            .query(&[("source", list.as_str())]);
         Ok(Answered { response: json(call).await?, round_trip_ms: ms_since(sent) })
     }
 
-    pub(crate) async fn search(&self, query: &str, k: usize) -> Result<SearchAnswer, ApiError> {
-        json(self.request(Method::GET, &["search"]).query(&[("q", query), ("k", &k.to_string())])).await
+    pub(crate) async fn search(
+        &self,
+        query: &str,
+        category: Option<&str>,
+        k: usize,
+    ) -> Result<SearchAnswer, ApiError> {
+        let k = k.to_string();
+        let mut parameters = vec![("q", query), ("k", k.as_str())];
+        parameters.extend(category.map(|category| ("category", category)));
+        json(self.request(Method::GET, &["search"]).query(&parameters)).await
     }
 
     pub(crate) async fn item(&self, item_id: &str) -> Result<Item, ApiError> {
@@ -137,6 +149,22 @@ impl Api {
             segments.pop_if_empty().push("v1").extend(path);
         }
         self.http.request(method, url)
+    }
+}
+
+/// Lists of the present moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Live {
+    Trending,
+    New,
+}
+
+impl Live {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Trending => "trending",
+            Self::New => "new",
+        }
     }
 }
 

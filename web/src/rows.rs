@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 
 use askama::Template;
-use waggle_contracts::api::{Profile, Reason, RecommendationResponse, RecommendedItem};
+use waggle_contracts::api::{Profile, ProfileEvent, Reason, RecommendationResponse, RecommendedItem};
 use waggle_model::{Item, Timestamp};
 
 use crate::text;
 
 /// A reason with fewer items shares a row with its like.
 const MIN_ROW: usize = 3;
+/// A row of this length needs no help.
+const GOOD_ROW: usize = 6;
 /// Most rows of one kind of reason, so that one busy purchase does not fill a page.
 const MAX_ROWS_OF_A_KIND: usize = 3;
 /// Longest row.
@@ -138,6 +140,31 @@ pub(crate) fn single(
     })
 }
 
+/// Adds a live list to a page. A good row of that kind stays as it is; a thin one gives its items back and the list takes
+/// its place, at the end.
+pub(crate) fn complete(
+    rows: &mut Vec<Row>,
+    kind: &'static str,
+    title: &str,
+    note: &str,
+    answer: &RecommendationResponse,
+    shown: &mut HashSet<String>,
+) {
+    if rows.iter().any(|row| row.kind == kind && row.cards.len() >= GOOD_ROW) {
+        return;
+    }
+    for row in rows.iter().filter(|row| row.kind == kind) {
+        for card in &row.cards {
+            shown.remove(&card.item_id);
+        }
+    }
+    let thin = rows.iter().position(|row| row.kind == kind).map(|at| rows.remove(at));
+    match single(kind, title, note, answer, shown) {
+        Some(row) => rows.push(row),
+        None => rows.extend(thin),
+    }
+}
+
 /// Rows by reason, in the order in which the answer first gives each reason; small ones are put together.
 pub(crate) fn by_reason(
     answer: &RecommendationResponse,
@@ -243,10 +270,9 @@ fn heading(place: &RecommendedItem, context: Context<'_>) -> Heading {
         },
         Reason::BecauseOf { item_id, title } => {
             let name = title.as_deref().unwrap_or(item_id.as_str());
-            let lead = because_lead(context.profile, item_id.as_str());
             Heading {
                 kind: "because",
-                title: format!("{lead} {name}"),
+                title: because_title(context.profile, item_id.as_str(), name),
                 note: "People whose baskets held that one chose these too.",
                 together: (
                     "More that goes with what you chose",
@@ -311,22 +337,20 @@ fn heading(place: &RecommendedItem, context: Context<'_>) -> Heading {
 }
 
 /// Only says "bought" when the profile shows a purchase.
-fn because_lead(profile: Option<&Profile>, item_id: &str) -> &'static str {
-    let kinds = profile
-        .into_iter()
-        .flat_map(|profile| &profile.recent)
-        .filter(|event| event.item_id.as_ref().is_some_and(|id| id.as_str() == item_id));
-    let strongest = kinds.map(|event| match event.kind.as_str() {
+fn because_title(profile: Option<&Profile>, item_id: &str, name: &str) -> String {
+    let of_item = |event: &&ProfileEvent| event.item_id.as_ref().is_some_and(|id| id.as_str() == item_id);
+    let strength = |event: &ProfileEvent| match event.kind.as_str() {
         "purchase" => 3,
         "cart" => 2,
         "view" | "click" => 1,
         _ => 0,
-    });
-    match strongest.max() {
-        Some(3) => "Because you bought",
-        Some(2) => "Because you put into your basket",
-        Some(1) => "Because you looked at",
-        _ => "From your history: goes with",
+    };
+    let recent = profile.into_iter().flat_map(|profile| &profile.recent);
+    match recent.filter(of_item).map(strength).max() {
+        Some(3) => format!("Because you bought {name}"),
+        Some(2) => format!("Because you put {name} in your basket"),
+        Some(1) => format!("Because you looked at {name}"),
+        _ => format!("Goes with {name}, from your history"),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     basket::{Basket, Line, MAX_LINES, MAX_QUANTITY},
     events,
     panel::Knows,
-    rows::{Context, Row, by_reason, single},
+    rows::{Context, Row, by_reason, complete, single},
     text,
     visitor::{Order, Visitor, is_order_id, new_order_id},
 };
@@ -69,7 +69,7 @@ fn a_row_says_bought_only_of_what_was_bought() {
     let places = [("a", because("x")), ("b", because("x")), ("c", because("x"))];
     assert_eq!(titles(&rows(&places, Some(&bought))), [("Because you bought Thing x", 3)]);
     assert_eq!(titles(&rows(&places, Some(&looked))), [("Because you looked at Thing x", 3)]);
-    assert_eq!(titles(&rows(&places, None)), [("From your history: goes with Thing x", 3)]);
+    assert_eq!(titles(&rows(&places, None)), [("Goes with Thing x, from your history", 3)]);
 }
 
 #[test]
@@ -113,6 +113,23 @@ fn no_item_comes_twice_on_a_page() {
     let second = answer(&[("a", trending.clone()), ("b", trending)]);
     let second = single("trending", "More", "", &second, &mut shown).unwrap();
     assert_eq!(second.cards.iter().map(|card| card.item_id.as_str()).collect::<Vec<_>>(), ["b"]);
+}
+
+#[test]
+fn a_live_list_replaces_a_thin_row_and_leaves_a_good_one() {
+    let trending = || json!({"kind": "trending"});
+    let live = answer(&[("a", trending()), ("b", trending()), ("c", trending())]);
+    let context = Context { profile: None, now: NOW };
+    let add = |places: &[(&str, serde_json::Value)]| {
+        let mut shown = HashSet::new();
+        let mut page = by_reason(&answer(places), context, &mut shown);
+        complete(&mut page, "trending", "Now", "", &live, &mut shown);
+        page.iter().map(|row| (row.title.clone(), row.cards.len())).collect::<Vec<_>>()
+    };
+    assert_eq!(add(&[("a", trending())]), [("Now".to_owned(), 3)]);
+    assert_eq!(add(&[]), [("Now".to_owned(), 3)]);
+    let good: Vec<_> = ["1", "2", "3", "4", "5", "6"].iter().map(|id| (*id, trending())).collect();
+    assert_eq!(add(&good), [("Trending today".to_owned(), 6)]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use waggle_model::{Item, Timestamp};
 use super::{Visit, trouble};
 use crate::{
     Shop,
-    api::{Answered, ApiError},
+    api::{Answered, ApiError, Live},
     pages::{About, Category, CategoryPage, Home, Product, Search, respond},
     panel::Trace,
     rows::{self, Card, Context, Row, category_url},
@@ -27,16 +27,17 @@ const CATALOGUE_PAGE: usize = 48;
 const SEARCH_K: usize = 60;
 /// An item is shown as new this long.
 const NEW_DAYS: f64 = 45.0;
-/// Longest search that is asked, in characters.
-const MAX_QUERY_CHARS: usize = 200;
+/// Longest search that is asked, in bytes; the API takes no more.
+const MAX_QUERY_BYTES: usize = 512;
 
 pub(super) async fn home(request: HttpRequest, shop: Data<Shop>) -> HttpResponse {
     let visit = Visit::begin(&request, &shop);
     let ask = visit.ask("home", HOME_K);
-    let ((mut shell, profile), answer, trending) = futures::join!(
+    let ((mut shell, profile), answer, trending, new) = futures::join!(
         visit.shell(),
         shop.api().recommend(&ask),
-        shop.api().trending(ROW_K * 2, visit.visitor.who()),
+        shop.api().live(Live::Trending, ROW_K * 2, visit.visitor.who()),
+        shop.api().live(Live::New, ROW_K, visit.visitor.who()),
     );
     let context = Context { profile: profile.as_ref(), now: Timestamp::now() };
     let mut shown = HashSet::new();
@@ -44,17 +45,13 @@ pub(super) async fn home(request: HttpRequest, shop: Data<Shop>) -> HttpResponse
     if let Some(answer) = visit.take(answer, "For you", "POST /v1/recommendations", &mut shell) {
         page_rows.extend(rows::by_reason(&answer.response, context, &mut shown));
     }
-    let trending = visit.take(trending, "Trending", "GET /v1/trending", &mut shell);
-    let has_trending = page_rows.iter().any(|row| row.kind == "trending" && row.cards.len() >= 6);
-    if let Some(answer) = trending.filter(|_| !has_trending) {
-        page_rows.retain(|row| row.kind != "trending" || row.cards.len() >= 3);
-        let title = if page_rows.iter().any(|row| row.kind == "trending") {
-            "Also popular now"
-        } else {
-            "Trending today"
-        };
+    if let Some(answer) = visit.take(trending, "Trending", "GET /v1/trending", &mut shell) {
         let note = "What many people want right now. The same for everybody.";
-        page_rows.extend(rows::single("trending", title, note, &answer.response, &mut shown));
+        rows::complete(&mut page_rows, "trending", "Trending today", note, &answer.response, &mut shown);
+    }
+    if let Some(answer) = visit.take(new, "New", "GET /v1/trending?source=new", &mut shell) {
+        let note = "Fresh on the shelves, before anybody's clicks can speak for them.";
+        rows::complete(&mut page_rows, "new", "New in the shop", note, &answer.response, &mut shown);
     }
     let is_stranger = profile.as_ref().is_none_or(|profile| profile.n_events == 0);
     respond(StatusCode::OK, &Home { shell, rows: page_rows, is_stranger }, &visit.visitor)
@@ -167,10 +164,11 @@ pub(super) async fn product(request: HttpRequest, shop: Data<Shop>, path: web::P
 
 pub(super) async fn search(request: HttpRequest, shop: Data<Shop>) -> HttpResponse {
     let visit = Visit::begin(&request, &shop);
-    let query: String =
-        visit.param("q").trim().chars().filter(|c| !c.is_control()).take(MAX_QUERY_CHARS).collect();
-    let find =
-        async { if query.is_empty() { None } else { Some(shop.api().search(&query, SEARCH_K).await) } };
+    let query = searchable(visit.param("q"));
+    let category = Some(visit.param("category")).filter(|category| !category.is_empty());
+    let find = async {
+        if query.is_empty() { None } else { Some(shop.api().search(&query, category, SEARCH_K).await) }
+    };
     let ((mut shell, _), found) = futures::join!(visit.shell(), find);
     let is_failed = matches!(found, Some(Err(_)));
     if let Some(Err(error)) = &found {
@@ -181,7 +179,7 @@ pub(super) async fn search(request: HttpRequest, shop: Data<Shop>) -> HttpRespon
     let mut shown: HashSet<String> = items.iter().map(|item| item.item_id.as_str().to_owned()).collect();
     let mut page_rows = Vec::new();
     if items.is_empty() {
-        let trending = shop.api().trending(ROW_K, visit.visitor.who()).await;
+        let trending = shop.api().live(Live::Trending, ROW_K, visit.visitor.who()).await;
         if let Some(answer) = visit.take(trending, "Trending", "GET /v1/trending", &mut shell) {
             let note = "What many people want right now.";
             page_rows.extend(rows::single(
@@ -197,7 +195,7 @@ pub(super) async fn search(request: HttpRequest, shop: Data<Shop>) -> HttpRespon
     let page = Search {
         n_matches: found.as_ref().map_or(0, |found| found.n_matches),
         took_ms: found.as_ref().map_or_else(String::new, |found| format!("{:.1}", found.took_ms)),
-        chips: chips(&items),
+        chips: chips(&items, &query, category),
         cards: items.iter().zip(1_u32..).map(|(item, rank)| search_card(item, rank)).collect(),
         rows: page_rows,
         is_failed,
@@ -231,8 +229,19 @@ fn search_card(item: &Item, rank: u32) -> Card {
     }
 }
 
-/// The categories of what was found, most frequent first.
-fn chips(items: &[&Item]) -> Vec<Category> {
+/// One line without control characters, cut to what the API takes.
+fn searchable(text: &str) -> String {
+    let mut query: String = text.trim().chars().filter(|c| !c.is_control()).collect();
+    let mut end = query.len().min(MAX_QUERY_BYTES);
+    while !query.is_char_boundary(end) {
+        end -= 1;
+    }
+    query.truncate(end);
+    query
+}
+
+/// The categories of what was found, most frequent first, each narrowing the search; the chosen one widens it again.
+fn chips(items: &[&Item], query: &str, chosen: Option<&str>) -> Vec<Category> {
     let mut counts: Vec<(&str, u64)> = Vec::new();
     for category in items.iter().filter_map(|item| item.category.as_deref()) {
         match counts.iter_mut().find(|(name, _)| *name == category) {
@@ -241,14 +250,18 @@ fn chips(items: &[&Item]) -> Vec<Category> {
         }
     }
     counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let everywhere = format!("/search?q={}", text::encode(query));
     counts
         .into_iter()
         .take(8)
-        .map(|(name, n)| Category {
-            name: name.to_owned(),
-            url: category_url(name),
-            n_items: n.to_string(),
-            is_current: false,
+        .map(|(name, n)| {
+            let is_current = chosen == Some(name);
+            let url = if is_current {
+                everywhere.clone()
+            } else {
+                format!("{everywhere}&category={}", text::encode(name))
+            };
+            Category { name: name.to_owned(), url, n_items: n.to_string(), is_current }
         })
         .collect()
 }

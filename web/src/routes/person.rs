@@ -56,8 +56,11 @@ pub(super) async fn become_person(request: HttpRequest, shop: Data<Shop>, form: 
     let user_id = fields.get("user").map(|id| id.trim()).and_then(|id| UserId::try_new(id).ok());
     visit.visitor.become_person(user_id.map(|id| id.as_str().to_owned()));
     let visitor = &visit.visitor;
+    let back = back(&fields);
+    // A basket or an order belongs to whom one was.
+    let is_of_before = ["/basket", "/checkout", "/thanks"].iter().any(|page| back.starts_with(page));
     redirect(
-        &back(&fields),
+        if is_of_before { "/" } else { &back },
         [visitor.user_cookie(), visitor.session_cookie(), visitor.basket_cookie(), visitor.order_cookie()],
     )
 }

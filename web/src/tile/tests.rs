@@ -22,7 +22,10 @@ fn assert_well_formed(xml: &str) {
         } else {
             let name = tag.split([' ', '/']).next().unwrap();
             let quotes = tag.matches('"').count();
-            assert!(quotes % 2 == 0 && quotes / 2 == tag.matches("=\"").count(), "attributes of {tag}");
+            assert!(
+                quotes.is_multiple_of(2) && quotes / 2 == tag.matches("=\"").count(),
+                "attributes of {tag}"
+            );
             if !tag.ends_with('/') {
                 open.push(name);
             }

@@ -1,6 +1,8 @@
 //! The shop over HTTP, against an API that answers in the contract's shapes, misbehaves on demand, and keeps what it was
 //! told.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the failure")]
+
 mod api;
 
 use std::net::TcpListener;
