@@ -140,6 +140,19 @@ pub(crate) fn single(
     })
 }
 
+/// Adds the rows of a further answer: under a heading that is there already, or as rows of their own.
+pub(crate) fn join(rows: &mut Vec<Row>, more: Vec<Row>) {
+    for row in more {
+        match rows.iter_mut().find(|known| known.title == row.title) {
+            Some(known) => {
+                known.cards.extend(row.cards);
+                known.cards.truncate(MAX_CARDS);
+            }
+            None => rows.push(row),
+        }
+    }
+}
+
 /// Adds a live list to a page. A good row of that kind stays as it is; a thin one gives its items back and the list takes
 /// its place, at the end.
 pub(crate) fn complete(

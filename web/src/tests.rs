@@ -12,7 +12,7 @@ use crate::{
     basket::{Basket, Line, MAX_LINES, MAX_QUANTITY},
     events,
     panel::Knows,
-    rows::{Context, Row, by_reason, complete, single},
+    rows::{Context, Row, by_reason, complete, join, single},
     text,
     visitor::{Order, Visitor, is_order_id, new_order_id},
 };
@@ -130,6 +130,14 @@ fn a_live_list_replaces_a_thin_row_and_leaves_a_good_one() {
     assert_eq!(add(&[]), [("Now".to_owned(), 3)]);
     let good: Vec<_> = ["1", "2", "3", "4", "5", "6"].iter().map(|id| (*id, trending())).collect();
     assert_eq!(add(&good), [("Trending today".to_owned(), 6)]);
+}
+
+#[test]
+fn a_further_answer_joins_rows_of_the_same_heading() {
+    let new = || json!({"kind": "new"});
+    let mut page = rows(&[("a", new())], None);
+    join(&mut page, rows(&[("b", new()), ("c", json!({"kind": "trending"}))], None));
+    assert_eq!(titles(&page), [("New in the shop", 2), ("Trending today", 1)]);
 }
 
 #[test]

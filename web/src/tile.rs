@@ -202,7 +202,8 @@ fn place(pictogram: &Pictogram, colour: Colour, has_motif: bool, paper: Paper, o
             Some(b'd') => colour.dark,
             Some(b'l') => colour.light,
             Some(b'a') => paper.accent(colour),
-            Some(b'p') => "#fffaf0",
+            Some(b'h') if colour.is_light => colour.dark,
+            Some(b'h' | b'p') => "#fffaf0",
             // A tree is green unless its title says otherwise.
             Some(b't') => palette::tree(colour),
             _ => "#3a3733",

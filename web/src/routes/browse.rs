@@ -20,8 +20,8 @@ use crate::{
     text,
 };
 
-/// Length of the answer that the home page is cut from.
-const HOME_K: i64 = 64;
+/// Length of the two answers that the home page's personal rows are cut from.
+const HOME_K: i64 = 40;
 const ROW_K: usize = 16;
 const CATALOGUE_PAGE: usize = 48;
 const SEARCH_K: usize = 60;
@@ -33,9 +33,15 @@ const MAX_QUERY_BYTES: usize = 512;
 pub(super) async fn home(request: HttpRequest, shop: Data<Shop>) -> HttpResponse {
     let visit = Visit::begin(&request, &shop);
     let ask = visit.ask("home", HOME_K);
-    let ((mut shell, profile), answer, trending, new) = futures::join!(
+    // Somebody who buys the same things every month would see nothing else; so what they never had is asked for too.
+    let discover = RecommendationRequest { exclude_known: true, ..visit.ask("home", HOME_K) };
+    let discover = async {
+        if visit.visitor.user_id.is_some() { Some(shop.api().recommend(&discover).await) } else { None }
+    };
+    let ((mut shell, profile), answer, discoveries, trending, new) = futures::join!(
         visit.shell(),
         shop.api().recommend(&ask),
+        discover,
         shop.api().live(Live::Trending, ROW_K * 2, visit.visitor.who()),
         shop.api().live(Live::New, ROW_K, visit.visitor.who()),
     );
@@ -44,6 +50,12 @@ pub(super) async fn home(request: HttpRequest, shop: Data<Shop>) -> HttpResponse
     let mut page_rows = Vec::new();
     if let Some(answer) = visit.take(answer, "For you", "POST /v1/recommendations", &mut shell) {
         page_rows.extend(rows::by_reason(&answer.response, context, &mut shown));
+    }
+    let discoveries = discoveries.and_then(|answer| {
+        visit.take(answer, "For you, never bought", "POST /v1/recommendations", &mut shell)
+    });
+    if let Some(answer) = discoveries {
+        rows::join(&mut page_rows, rows::by_reason(&answer.response, context, &mut shown));
     }
     if let Some(answer) = visit.take(trending, "Trending", "GET /v1/trending", &mut shell) {
         let note = "What many people want right now. The same for everybody.";

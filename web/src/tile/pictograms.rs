@@ -1,7 +1,7 @@
 //! Small drawings of things that gift shops sell, and the words of a title that call for them.
 //!
 //! A drawing lies in a box of 100 × 100 and stands at about y = 88. Its colours are tokens: `$m` the thing's own colour
-//! (with its motif), `$d` and `$l` the same darker and lighter, `$a` an accent, `$i` ink, `$p` paper.
+//! (with its motif), `$d` and `$l` the same darker and lighter, `$a` an accent, `$i` ink, `$p` paper, `$h` what is printed on the thing.
 
 /// A drawing and the words (singular, lower case; one or two) that name it.
 pub(super) struct Pictogram {
@@ -136,7 +136,7 @@ pub(super) const PICTOGRAMS: &[Pictogram] = &[
     thing(
         "glove",
         &["oven glove", "glove", "mitten", "mitt"],
-        r##"<path d="M32 82V40c0-30 36-30 36 0v10c4-12 20-10 16 2-4 14-8 20-16 30z" fill="$m"/><path d="M28 78h44v11H28z" fill="$l"/><path d="M44 60c-9-6-8-13-4-13 3 0 4 3 4 3s1-3 4-3c4 0 5 7-4 13z" fill="$p"/>"##,
+        r##"<path d="M32 82V40c0-30 36-30 36 0v10c4-12 20-10 16 2-4 14-8 20-16 30z" fill="$m"/><path d="M28 78h44v11H28z" fill="$l"/><path d="M44 60c-9-6-8-13-4-13 3 0 4 3 4 3s1-3 4-3c4 0 5 7-4 13z" fill="$h"/>"##,
     ),
     thing(
         "scales",
@@ -177,7 +177,7 @@ pub(super) const PICTOGRAMS: &[Pictogram] = &[
             "holder",
             "night light",
         ],
-        r##"<path d="M28 22C28 4 72 4 72 22" stroke="$i" stroke-width="2" opacity=".55"/><path d="M50 18c10 11 8 22 0 22s-10-11 0-22z" fill="#f3a93a"/><path d="M50 27c5 6 3 11 0 11s-5-5 0-11z" fill="#fff1c2"/><path d="M24 40h52l-7 46H31z" fill="$m"/><ellipse cx="50" cy="40" rx="26" ry="6" fill="$l" opacity=".75"/><path d="M28 22l-4 18M72 22l4 18" stroke="$i" stroke-width="2" opacity=".55"/><path d="M50 75c-13-9-12-20-6-20 4 0 6 5 6 5s2-5 6-5c6 0 7 11-6 20z" fill="$p" opacity=".92"/>"##,
+        r##"<path d="M28 22C28 4 72 4 72 22" stroke="$i" stroke-width="2" opacity=".55"/><path d="M50 18c10 11 8 22 0 22s-10-11 0-22z" fill="#f3a93a"/><path d="M50 27c5 6 3 11 0 11s-5-5 0-11z" fill="#fff1c2"/><path d="M24 40h52l-7 46H31z" fill="$m"/><ellipse cx="50" cy="40" rx="26" ry="6" fill="$l" opacity=".75"/><path d="M28 22l-4 18M72 22l4 18" stroke="$i" stroke-width="2" opacity=".55"/><path d="M50 75c-13-9-12-20-6-20 4 0 6 5 6 5s2-5 6-5c6 0 7 11-6 20z" fill="$h" opacity=".92"/>"##,
     ),
     thing(
         "lantern",
@@ -254,7 +254,7 @@ pub(super) const PICTOGRAMS: &[Pictogram] = &[
     thing(
         "sign",
         &["sign", "plaque", "poster", "metal sign", "wall art", "art", "tile", "sticker", "signpost"],
-        r##"<path d="M26 34L50 10l24 24" stroke="$i" stroke-width="2.5"/><circle cx="50" cy="10" r="3" fill="$i"/><rect x="10" y="34" width="80" height="46" rx="6" fill="$m"/><rect x="15" y="39" width="70" height="36" rx="4" stroke="$p" stroke-width="2"/><path d="M34 52h32M28 62h44" stroke="$p" stroke-width="4"/>"##,
+        r##"<path d="M26 34L50 10l24 24" stroke="$i" stroke-width="2.5"/><circle cx="50" cy="10" r="3" fill="$i"/><rect x="10" y="34" width="80" height="46" rx="6" fill="$m"/><rect x="15" y="39" width="70" height="36" rx="4" stroke="$h" stroke-width="2"/><path d="M34 52h32M28 62h44" stroke="$h" stroke-width="4"/>"##,
     ),
     thing(
         "chalkboard",
@@ -269,7 +269,7 @@ pub(super) const PICTOGRAMS: &[Pictogram] = &[
     thing(
         "doormat",
         &["doormat", "mat"],
-        r##"<path d="M8 40h84v36H8z" fill="$m"/><path d="M8 40v36M92 40v36" stroke="$d" stroke-width="4" stroke-dasharray="1.5 4"/><rect x="16" y="46" width="68" height="24" stroke="$p" stroke-width="2.5"/><path d="M50 68c-11-8-10-17-5-17 3.5 0 5 4 5 4s1.5-4 5-4c5 0 6 9-5 17z" fill="$p"/><path d="M24 58h10M66 58h10" stroke="$p" stroke-width="3"/>"##,
+        r##"<path d="M8 40h84v36H8z" fill="$m"/><path d="M8 40v36M92 40v36" stroke="$d" stroke-width="4" stroke-dasharray="1.5 4"/><rect x="16" y="46" width="68" height="24" stroke="$h" stroke-width="2.5"/><path d="M50 68c-11-8-10-17-5-17 3.5 0 5 4 5 4s1.5-4 5-4c5 0 6 9-5 17z" fill="$h"/><path d="M24 58h10M66 58h10" stroke="$h" stroke-width="3"/>"##,
     ),
     thing(
         "doorstop",
@@ -320,7 +320,7 @@ pub(super) const PICTOGRAMS: &[Pictogram] = &[
     thing(
         "hot water bottle",
         &["water bottle", "hottie", "warmer", "hand warmer", "hot water"],
-        r##"<rect x="40" y="6" width="20" height="20" rx="4" fill="$d"/><path d="M36 24h28c0 6 14 8 14 20v30c0 10-6 14-14 14H36c-8 0-14-4-14-14V44c0-12 14-14 14-20z" fill="$m"/><path d="M50 74c-15-11-14-23-7-23 5 0 7 6 7 6s2-6 7-6c7 0 8 12-7 23z" fill="$p" opacity=".9"/>"##,
+        r##"<rect x="40" y="6" width="20" height="20" rx="4" fill="$d"/><path d="M36 24h28c0 6 14 8 14 20v30c0 10-6 14-14 14H36c-8 0-14-4-14-14V44c0-12 14-14 14-20z" fill="$m"/><path d="M50 74c-15-11-14-23-7-23 5 0 7 6 7 6s2-6 7-6c7 0 8 12-7 23z" fill="$h" opacity=".9"/>"##,
     ),
     thing(
         "soap",
@@ -456,7 +456,7 @@ pub(super) const PICTOGRAMS: &[Pictogram] = &[
     ),
     thing(
         "button",
-        &["sewing", "button", "knitting", "patch", "craft", "needle", "kit", "sewing box", "sewing kit"],
+        &["sewing", "button", "knitting", "patch", "craft", "needle", "sewing box", "sewing kit"],
         r##"<circle cx="50" cy="54" r="34" fill="$d"/><circle cx="50" cy="50" r="34" fill="$m"/><circle cx="50" cy="50" r="24" stroke="$l" stroke-width="3"/><g fill="$p"><circle cx="42" cy="42" r="4.5"/><circle cx="58" cy="42" r="4.5"/><circle cx="42" cy="58" r="4.5"/><circle cx="58" cy="58" r="4.5"/></g><path d="M42 42l16 16M58 42L42 58" stroke="$a" stroke-width="3"/>"##,
     ),
     // Parties and seasons

@@ -105,6 +105,7 @@ fn a_title_gets_the_thing_it_names_last() {
     check("Assorted Colour Bird Ornament", Some("bauble"));
     check("Wooden Star Christmas Scandinavian", Some("star"));
     check("White Christmas Tree 120cm", Some("christmas tree"));
+    check("Paper Chain Kit 50's Christmas", Some("bunting"));
     check("Storage Boxes", Some("box"));
     check("Wine Glasses", Some("glass"));
     check("Zorblax 9000", None);
