@@ -48,7 +48,9 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use serde_json::Map;
-    use waggle_model::{EventId, Interaction, InteractionKind, ItemId, Person, Timestamp, UserChange, UserId};
+    use waggle_model::{
+        EventId, Interaction, InteractionKind, ItemId, Person, Timestamp, UserChange, UserId,
+    };
 
     use super::*;
 

@@ -20,4 +20,6 @@ pub mod two_stage;
 
 pub use progress::{Progress, Silent};
 pub use time_split::{ExtraRecommenders, SplitContext, TimeSplitReport, no_extras};
-pub use train::{Gate, TrainError, TrainParams, TrainedSnapshot, TrainingInput, evaluate_time_split, train};
+pub use train::{
+    Gate, TrainError, TrainParams, TrainedSnapshot, TrainingInput, evaluate_time_split, span, train,
+};

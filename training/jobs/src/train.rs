@@ -49,7 +49,8 @@ pub struct TrainParams {
     pub models: ModelParams,
     pub limits: SourceLimits,
     pub examples: ExampleParams,
-    /// Length of the ranker's window and of the test window.
+    /// Length of the ranker's window and of the test window, where the data is long enough: a window is never longer than
+    /// one part in [`WINDOWS_PER_SPAN`] of the whole, so that most of it is left to fit on.
     pub window: Duration,
     /// Candidates of [`RankerFit::l2`]; the best on people held out is taken.
     pub l2_choices: Vec<f64>,
@@ -73,6 +74,22 @@ impl Default for TrainParams {
         }
     }
 }
+
+impl TrainParams {
+    /// Length of a window on data that spans `span`.
+    pub fn window_over(&self, span: Duration) -> Duration {
+        self.window.min(span / WINDOWS_PER_SPAN)
+    }
+}
+
+/// Times of the first and the last interaction; `None` if there is none. Events ascend in time.
+pub fn span(events: &[Event]) -> Option<(Timestamp, Timestamp)> {
+    let is_interaction = |event: &&Event| matches!(event.body, EventBody::Interaction(_));
+    Some((events.iter().find(is_interaction)?.timestamp, events.iter().rfind(is_interaction)?.timestamp))
+}
+
+/// The time from the first interaction to the last holds at least this many windows.
+pub const WINDOWS_PER_SPAN: u32 = 6;
 
 /// Fewer people asked about, per window, teach a ranker more noise than taste: the snapshot goes without one, and serving
 /// keeps the order of the sources.
@@ -174,6 +191,8 @@ pub(crate) struct Run<'a> {
     pub baskets: Vec<Basket>,
     /// Just after the newest event.
     pub end: Timestamp,
+    /// Length of a window on this data.
+    pub window: Duration,
 }
 
 /// What the run on the past, with the last window held back, came to.
@@ -201,15 +220,16 @@ impl<'a> Run<'a> {
         if let Some(index) = events.windows(2).position(|pair| pair[0].timestamp > pair[1].timestamp) {
             return Err(TrainError::Unsorted { index: index + 1 });
         }
-        let newest = events.iter().rev().find(|event| matches!(event.body, EventBody::Interaction(_)));
-        let end = newest.ok_or(TrainError::NoInteractions)?.timestamp.shifted_by_millis(1);
+        let (oldest, newest) = span(events).ok_or(TrainError::NoInteractions)?;
+        let window = params.window_over(newest.since(oldest));
         let attributes = Arc::new(attributes_of(&input.items));
-        Ok(Self { input, params, progress, attributes, baskets: baskets(events), end })
+        let (end, baskets) = (newest.shifted_by_millis(1), baskets(events));
+        Ok(Self { input, params, progress, attributes, baskets, end, window })
     }
 
     /// Evaluates on the last window with a ranker from the window before it.
     fn rehearse(&self, extra: &mut ExtraRecommenders<'_>) -> anyhow::Result<Rehearsal> {
-        let window_ms = i64::try_from(self.params.window.as_millis()).context("the window is too long")?;
+        let window_ms = i64::try_from(self.window.as_millis()).context("the window is too long")?;
         let split = TimeSplit { at: self.end.shifted_by_millis(-window_ms) };
         let cut = split.at.shifted_by_millis(-window_ms);
         let events = &self.input.events;
@@ -242,8 +262,8 @@ impl<'a> Run<'a> {
     fn too_little(&self, what: &str) -> String {
         format!(
             "no ranker and no evaluation: {what} (it takes {MIN_RANKER_PEOPLE} people with purchases in each of two \
-             windows of {} days, known from before)",
-            self.params.window.as_secs() / 86_400
+             windows of {:.1} days, known from before)",
+            self.window.as_secs_f64() / 86_400.0
         )
     }
 

@@ -5,7 +5,7 @@ use std::{fs, net::Ipv4Addr, path::Path, sync::Arc};
 use anyhow::{Context, Result};
 use tokio::{runtime::Handle, task::JoinHandle};
 use waggle_jobs::{
-    TimeSplitReport, TrainParams, TrainingInput, evaluate_time_split, time_split::SplitContext,
+    TimeSplitReport, TrainParams, TrainingInput, evaluate_time_split, span, time_split::SplitContext,
 };
 use waggle_model::Timestamp;
 use waggle_models::{Recommender, Snapshot};
@@ -29,11 +29,10 @@ pub(super) async fn run(config: Config, global: &Global, args: &EvaluateArgs) ->
     let wanted =
         Wanted { data: args.data, from: args.from.as_deref(), simulator: &args.simulator, global, dir: &dir };
     let params = TrainParams { seed: args.simulator.seed, ..TrainParams::default() };
-    // The served system lives now, so the split has to be now: the test window lies in the future.
-    let newest_at = Timestamp::now() + params.window;
-    let parts = wanted.load(&steps).await?.into_parts(newest_at.shifted_by_millis(60_000));
+    let parts = wanted.load(&steps).await?.into_parts(Timestamp::now());
     let users = parts.users;
-    let input = TrainingInput { items: parts.items, events: parts.events.collect() };
+    let mut input = TrainingInput { items: parts.items, events: parts.events.collect() };
+    move_split_to_now(&mut input, &params)?;
 
     let job = {
         let (steps, runtime) = (steps.clone(), Handle::current());
@@ -61,6 +60,20 @@ pub(super) async fn run(config: Config, global: &Global, args: &EvaluateArgs) ->
     print(report_text(&report).trim_end());
     if let Some(path) = &args.json {
         write_json(path, &report)?;
+    }
+    Ok(())
+}
+
+/// The served system lives now, so the split has to be now: the test window moves into the future.
+fn move_split_to_now(input: &mut TrainingInput, params: &TrainParams) -> Result<()> {
+    let (oldest, newest) = span(&input.events).context("the data holds no interactions")?;
+    let split_at = newest - params.window_over(newest.since(oldest));
+    let by_millis = Timestamp::now().as_millis() - split_at.as_millis();
+    for event in &mut input.events {
+        event.timestamp = event.timestamp.shifted_by_millis(by_millis);
+    }
+    for from in input.items.iter_mut().filter_map(|item| item.available_from.as_mut()) {
+        *from = from.shifted_by_millis(by_millis);
     }
     Ok(())
 }
