@@ -84,6 +84,9 @@ impl WireEvent {
         let event_id = self.event_id.as_deref().map(EventId::try_new).transpose().map_err(text)?;
         let answer_id = self.answer_id.as_deref().map(AnswerId::try_new).transpose().map_err(text)?;
         let body = if self.r#type == "impression" {
+            if self.item_id.is_some() {
+                return Err("an impression lists its items, item_id belongs to other types".to_owned());
+            }
             EventBody::Impression(impression(answer_id, self.items)?)
         } else {
             check_name("type", &self.r#type)?;

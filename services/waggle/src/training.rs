@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// Trains on everything that is archived and publishes the result. A snapshot that passes the gate is promoted, if the
-/// caller wants that, and serves when this returns; one that fails is listed and never serves.
+/// caller wants that, and serves when this returns. One that fails is listed and never serves, unless nothing serves yet:
+/// then it is still the better answer to whoever has a history.
 ///
 /// # Errors
 /// If the archive cannot be read, training fails, or the result cannot be stored.
@@ -47,7 +48,11 @@ pub(crate) async fn train_and_publish(
         system.database.promote_snapshot(&manifest.version, Timestamp::now()).await?;
         system.snapshots.install(Arc::new(Snapshot { manifest: manifest.clone(), ..snapshot }));
     }
-    let verdict = if trained.gate.is_passed { "passed the gate" } else { "refused by the gate" };
+    let verdict = match (trained.gate.is_passed, is_first) {
+        (true, _) => "passed the gate",
+        (false, true) => "failed the gate, and serves because there is no other",
+        (false, false) => "refused by the gate",
+    };
     steps.finish(&format!("snapshot {}, {verdict}: {}", manifest.version, trained.gate.reason));
     Ok(manifest)
 }
