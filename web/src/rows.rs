@@ -367,6 +367,10 @@ fn because_title(profile: Option<&Profile>, item_id: &str, name: &str) -> String
     }
 }
 
+/// A shop's corner for what fits nowhere says nothing about a taste.
 fn is_favourite(profile: Option<&Profile>, category: &str) -> bool {
-    profile.is_some_and(|profile| profile.categories.iter().any(|share| share.category == category))
+    const CATCH_ALL: [&str; 4] = ["everything else", "other", "miscellaneous", "unknown"];
+    let names_a_taste = !CATCH_ALL.contains(&category.to_lowercase().as_str());
+    names_a_taste
+        && profile.is_some_and(|profile| profile.categories.iter().any(|share| share.category == category))
 }

@@ -57,6 +57,8 @@ pub(super) async fn home(request: HttpRequest, shop: Data<Shop>) -> HttpResponse
     if let Some(answer) = discoveries {
         rows::join(&mut page_rows, rows::by_reason(&answer.response, context, &mut shown));
     }
+    // What was chosen for this person comes before what is the same for all; otherwise the answer's order stays.
+    page_rows.sort_by_key(|row| !row.is_personal);
     if let Some(answer) = visit.take(trending, "Trending", "GET /v1/trending", &mut shell) {
         let note = "What many people want right now. The same for everybody.";
         rows::complete(&mut page_rows, "trending", "Trending today", note, &answer.response, &mut shown);

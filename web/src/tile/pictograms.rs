@@ -53,7 +53,7 @@ pub(super) const PICTOGRAMS: &[Pictogram] = &[
     ),
     thing(
         "plate",
-        &["plate", "saucer set", "platter", "coaster", "placemat", "doily", "doilies"],
+        &["plate", "saucer set", "platter", "coaster", "placemat"],
         r##"<circle cx="50" cy="51" r="38" fill="$d"/><circle cx="50" cy="49" r="38" fill="$m"/><circle cx="50" cy="49" r="25" fill="$l"/><circle cx="50" cy="49" r="25" stroke="$p" stroke-width="2" stroke-dasharray="1 6"/><path d="M50 60c-11-8-10-17-5-17 3.5 0 5 4 5 4s1.5-4 5-4c5 0 6 9-5 17z" fill="$a"/>"##,
     ),
     thing(
@@ -511,7 +511,7 @@ pub(super) const PICTOGRAMS: &[Pictogram] = &[
         &["jigsaw", "puzzle", "domino", "ludo", "playing"],
         r##"<path d="M16 36h24c-8-16 16-20 14-2l-2 2h18v18c18-8 22 18 4 14l-4-2v20H16V66c18 6 18-16 2-12l-2 2z" fill="$m"/><path d="M16 36h24c-8-16 16-20 14-2l-2 2h18" stroke="$l" stroke-width="3"/>"##,
     ),
-    thing(
+    motif(
         "rocket",
         &["rocket", "spaceboy", "robot", "helicopter", "aeroplane"],
         r##"<path d="M32 60L18 78l20-4zM68 60l14 18-20-4z" fill="$d"/><path d="M50 4c18 16 22 44 14 72H36C28 48 32 20 50 4z" fill="$m"/><circle cx="50" cy="38" r="10" fill="$p"/><circle cx="50" cy="38" r="6" fill="#8fb8cc"/><path d="M42 78c0 8 4 12 8 18 4-6 8-10 8-18z" fill="#f3a93a"/>"##,
@@ -578,6 +578,7 @@ pub(super) const PICTOGRAMS: &[Pictogram] = &[
             "botanical",
             "pansy",
             "paisley",
+            "doily",
         ],
         r##"<path d="M50 50v40" stroke="#5d7f5b" stroke-width="5"/><path d="M50 78c-16 0-22-8-22-16 12-2 22 4 22 16zM50 72c14 0 20-6 20-14-10-2-20 2-20 14z" fill="#6f9a68"/><g fill="$m"><circle cx="50" cy="18" r="13"/><circle cx="68" cy="31" r="13"/><circle cx="61" cy="52" r="13"/><circle cx="39" cy="52" r="13"/><circle cx="32" cy="31" r="13"/></g><circle cx="50" cy="37" r="11" fill="#f4c95d"/>"##,
     ),

@@ -106,6 +106,8 @@ fn a_title_gets_the_thing_it_names_last() {
     check("Wooden Star Christmas Scandinavian", Some("star"));
     check("White Christmas Tree 120cm", Some("christmas tree"));
     check("Paper Chain Kit 50's Christmas", Some("bunting"));
+    check("Children's Apron Spaceboy Design", Some("apron"));
+    check("Jumbo Bag Vintage Doily", Some("jumbo bag"));
     check("Storage Boxes", Some("box"));
     check("Wine Glasses", Some("glass"));
     check("Zorblax 9000", None);
