@@ -43,8 +43,10 @@ pub(crate) async fn train_and_publish(
 
     steps.begin("publish", 0);
     let snapshot: Snapshot = trained.snapshot;
-    let manifest = publish(&system.artifacts, &system.database, &snapshot, !trained.gate.is_passed).await?;
-    if promote && trained.gate.is_passed {
+    let is_first = system.snapshots.current().is_none();
+    let is_refused = !trained.gate.is_passed && !is_first;
+    let manifest = publish(&system.artifacts, &system.database, &snapshot, is_refused).await?;
+    if promote && !is_refused {
         system.database.promote_snapshot(&manifest.version, Timestamp::now()).await?;
         system.snapshots.install(Arc::new(Snapshot { manifest: manifest.clone(), ..snapshot }));
     }

@@ -10,11 +10,7 @@ use waggle_features::PersonState;
 use waggle_model::{Event, EventBody, InteractionKind, ItemId, ItemIdx, ItemKey, PersonKey, Timestamp};
 use waggle_models::RecommendError;
 
-use crate::{
-    replay::Basket,
-    train::{Run, first_at},
-    two_stage::TwoStage,
-};
+use crate::{replay::Basket, train::Run, two_stage::TwoStage};
 
 const METRIC: &str = "ndcg@10";
 /// Baskets with fewer distinct items leave too little truth behind the revealed line.
@@ -27,7 +23,8 @@ pub struct ClickReport {
     pub n_people: usize,
     /// The last line of the history dropped against kept; truth is the whole next basket.
     pub last_purchase: Effect,
-    /// The first line of the next basket put into the cart against not; truth is the rest of it, in both arms.
+    /// The first line of the next basket put into the cart at its start against not; truth is the rest of it, in both
+    /// arms. What the person looked at before the basket is known in both.
     pub first_line: Effect,
     /// Mean number of the ten items that the revealed line replaced.
     pub n_replaced_by_first_line: f64,
@@ -52,11 +49,10 @@ pub(crate) fn click_counts(
     if baskets.is_empty() {
         return Ok(None);
     }
-    let before = &run.input.events[..first_at(&run.input.events, split_at)];
-    let shortened = without_last_purchase(before, &baskets);
+    let states = states_before(&run.input.events, &baskets);
     let asked: Vec<Asked> = baskets
         .par_iter()
-        .map(|(basket, state)| Asked::ask(basket, state, &shortened[&basket.person], two_stage))
+        .map(|basket| Asked::ask(basket, &states[&basket.person], two_stage))
         .collect::<Result<_, RecommendError>>()?;
     let column = |value: fn(&Asked) -> f64| asked.iter().map(value).collect::<Vec<f64>>();
     let n_replaced = column(|asked| asked.n_replaced).iter().sum::<f64>() / asked.len() as f64;
@@ -78,12 +74,8 @@ struct Asked {
 }
 
 impl Asked {
-    fn ask(
-        basket: &Basket,
-        state: &PersonState,
-        shortened: &PersonState,
-        two_stage: &TwoStage,
-    ) -> Result<Self, RecommendError> {
+    fn ask(basket: &Basket, states: &Before, two_stage: &TwoStage) -> Result<Self, RecommendError> {
+        let Before { whole: state, shortened } = states;
         let top = |person: &PersonState| -> Result<Vec<ItemKey>, RecommendError> {
             let ranked = two_stage.rank(person, basket.start, false)?;
             Ok(ranked.into_iter().map(|(item, _)| item).take(10).collect())
@@ -114,44 +106,46 @@ fn ndcg(list: &[ItemKey], truth: &[ItemKey]) -> f64 {
     ndcg_at_k(&list, &truth, 10).expect("a basket of two leaves a truth")
 }
 
-/// The first basket after the split of everybody known before it, with their state as of the split.
-fn first_baskets<'a>(
-    run: &'a Run<'_>,
-    split_at: Timestamp,
-    two_stage: &'a TwoStage,
-) -> Vec<(&'a Basket, &'a PersonState)> {
+/// The first basket after the split of everybody known as a buyer before it.
+fn first_baskets<'a>(run: &'a Run<'_>, split_at: Timestamp, two_stage: &TwoStage) -> Vec<&'a Basket> {
     let mut seen = HashSet::new();
+    let is_buyer = |person| two_stage.states.known_person(person).is_some_and(|state| state.n_purchases > 0);
     let after = run.baskets.iter().filter(|basket| basket.start >= split_at);
     after
-        .filter(|basket| seen.insert(basket.person) && basket.items.len() >= MIN_BASKET_ITEMS)
-        .filter_map(|basket| {
-            let state = two_stage.states.known_person(basket.person).filter(|state| state.n_purchases > 0)?;
-            Some((basket, state))
-        })
+        .filter(|basket| seen.insert(basket.person))
+        .filter(|basket| basket.items.len() >= MIN_BASKET_ITEMS && is_buyer(basket.person))
         .collect()
 }
 
-/// States folded again without each person's last purchase before the split.
-fn without_last_purchase(
-    before: &[Event],
-    baskets: &[(&Basket, &PersonState)],
-) -> HashMap<PersonKey, PersonState> {
-    let mut last: HashMap<PersonKey, usize> = HashMap::new();
-    for (index, event) in before.iter().enumerate() {
-        if let (EventBody::Interaction(interaction), Some(key)) = (&event.body, event.person.key())
-            && interaction.kind == InteractionKind::Purchase
-        {
-            last.insert(key, index);
-        }
-    }
-    let mut states: HashMap<PersonKey, PersonState> =
-        baskets.iter().map(|(basket, _)| (basket.person, PersonState::default())).collect();
-    for (index, event) in before.iter().enumerate() {
-        let (EventBody::Interaction(interaction), Some(key)) = (&event.body, event.person.key()) else {
-            continue;
-        };
-        if let Some(state) = states.get_mut(&key).filter(|_| last.get(&key) != Some(&index)) {
-            state.apply(interaction, event.timestamp);
+/// A person's state just before their basket: with all they did until then, what they looked at on the way included.
+#[derive(Default)]
+struct Before {
+    whole: PersonState,
+    /// Without the last purchase.
+    shortened: PersonState,
+}
+
+/// The states of the baskets' people, each as of the basket's start.
+fn states_before(events: &[Event], baskets: &[&Basket]) -> HashMap<PersonKey, Before> {
+    let starts: HashMap<PersonKey, Timestamp> = baskets.iter().map(|b| (b.person, b.start)).collect();
+    let before = || {
+        events.iter().enumerate().filter_map(|(index, event)| {
+            let EventBody::Interaction(interaction) = &event.body else { return None };
+            let person = event
+                .person
+                .key()
+                .filter(|person| starts.get(person).is_some_and(|start| event.timestamp < *start))?;
+            Some((index, person, interaction, event.timestamp))
+        })
+    };
+    let purchases = before().filter(|(_, _, interaction, _)| interaction.kind == InteractionKind::Purchase);
+    let last: HashMap<PersonKey, usize> = purchases.map(|(index, person, ..)| (person, index)).collect();
+    let mut states: HashMap<PersonKey, Before> = HashMap::new();
+    for (index, person, interaction, time) in before() {
+        let states = states.entry(person).or_default();
+        states.whole.apply(interaction, time);
+        if last.get(&person) != Some(&index) {
+            states.shortened.apply(interaction, time);
         }
     }
     states
