@@ -32,6 +32,8 @@ use crate::{
 const N_CUSTOMERS: usize = 8;
 /// Longest batch of events that is forwarded, in bytes.
 const MAX_EVENTS_BYTES: usize = 256 * 1024;
+/// The category of what fits no other, as the datasets name it.
+const CATCH_ALL: &str = "Everything Else";
 /// Paths of other roles, which answer unknown addresses in their own form.
 const NOT_OURS: [&str; 7] = ["/v1/", "/internal/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi"];
 
@@ -206,9 +208,11 @@ impl<'a> Visit<'a> {
             (None, _) => who.clone(),
         };
         let here_path = self.here.split('?').next().unwrap_or_default();
-        let categories = categories
-            .iter()
-            .flat_map(|list| &list.categories)
+        let mut listed: Vec<_> = categories.iter().flat_map(|list| &list.categories).collect();
+        // What has no place of its own comes last, however much of it there is.
+        listed.sort_by_key(|entry| entry.category == CATCH_ALL);
+        let categories = listed
+            .into_iter()
             .map(|entry| {
                 let url = category_url(&entry.category);
                 Category {
