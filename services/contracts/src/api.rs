@@ -112,7 +112,11 @@ pub enum Reason {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SearchAnswer {
     pub query: String,
+    /// Items on offer that match, of which `items` is one page.
     pub n_matches: usize,
+    /// No item has every word of the query: these have most of them.
+    #[serde(default)]
+    pub is_partial: bool,
     pub items: Vec<FoundItem>,
     pub took_ms: f64,
 }
@@ -202,20 +206,36 @@ pub struct CategoryShare {
     pub share: f64,
 }
 
-/// `PUT /v1/items/{id}` replaces, `PATCH` merges: what the item's JSON holds besides its id.
+/// Body of `PUT /v1/items/{id}`, which replaces the item: what is absent or null gets its default.
+///
+/// `PATCH` takes the same fields as a JSON merge patch (RFC 7396): what is absent stays, what is null gets its default
+/// (an optional field goes, `hidden` is false, `in_stock` is true), and `properties` are merged by the same rule. `None`
+/// is absent here; a patch that removes something is sent as plain JSON.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ItemBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub brand: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<f64>,
+    /// ISO 4217 of `price`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub available_from: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub in_stock: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub properties: Option<Map<String, Value>>,
 }
 

@@ -13,6 +13,10 @@ pub trait Retrieval: Send + Sync + 'static {
     /// The snapshot that new requests should name; `None` while none is published.
     fn current_snapshot(&self) -> Option<SnapshotVersion>;
 
+    /// Grows with every change of the catalogue that requests can see by now; what was worked out under a smaller number
+    /// may hold an item that is gone.
+    fn catalog_version(&self) -> u64;
+
     /// Candidates for one person on one page.
     async fn candidates(&self, request: &CandidateRequest) -> Result<CandidateResponse, RoleError>;
 
@@ -99,7 +103,9 @@ pub struct SearchRequest {
 
 #[derive(Debug, Clone)]
 pub struct SearchResponse {
-    /// How many items match in all.
+    /// How many items on offer match in all.
     pub n_matches: usize,
+    /// No item has every word of the query: these have most of them.
+    pub is_partial: bool,
     pub items: Vec<(Arc<Item>, f32)>,
 }

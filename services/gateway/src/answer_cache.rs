@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use waggle_contracts::api::RecommendationResponse;
 use waggle_features::PersonState;
-use waggle_model::{Person, SnapshotVersion};
+use waggle_model::SnapshotVersion;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::recommend::Checked;
@@ -19,29 +19,35 @@ pub struct CachedAnswer {
     pub n_candidates: u32,
 }
 
-/// The key holds everything the answer depends on. The person's part changes with each of their events, so acting is the
-/// invalidation; nobody else's events touch it.
+/// The key holds everything the answer depends on.
+///
+/// The person's part changes with each of their events, so acting is the invalidation; nobody else's events touch it.
+/// The catalogue's part changes with each of its changes: an answer from before may hold an item that is hidden now.
 pub fn key(
-    person: &Person,
-    state: &PersonState,
     request: &Checked,
+    state: &PersonState,
     snapshot: Option<&SnapshotVersion>,
+    catalog_version: u64,
 ) -> Vec<u8> {
     let mut hash = Xxh3::new();
     let mut text = |field: &str| {
         hash.update(&(field.len() as u64).to_le_bytes());
         hash.update(field.as_bytes());
     };
-    text(person.user_id.as_ref().map_or("", |id| id.as_str()));
-    text(person.session_id.as_ref().map_or("", |id| id.as_str()));
+    // A list that is the same for everybody is one entry.
+    let person = Some(&request.person).filter(|_| !request.is_impersonal);
+    text(person.and_then(|p| p.user_id.as_ref()).map_or("", |id| id.as_str()));
+    text(person.and_then(|p| p.session_id.as_ref()).map_or("", |id| id.as_str()));
     text(request.placement.as_str());
     text(snapshot.map_or("", |version| version.as_str()));
     text(request.category.as_deref().unwrap_or_default());
     for (list, name) in [(&request.items, "items"), (&request.exclude, "exclude"), (&request.pin, "pin")] {
         text(name);
+        text(&list.len().to_string());
         list.iter().for_each(|id| text(id.as_str()));
     }
     for number in [
+        catalog_version,
         state.n_events,
         state.last_seen.as_millis().cast_unsigned(),
         request.k as u64,
@@ -71,3 +77,6 @@ pub fn decode(bytes: &[u8]) -> Option<CachedAnswer> {
     }
     serde_json::from_slice(body).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,17 +27,34 @@ impl AnswerLog {
             let mut batch = Vec::with_capacity(BATCH);
             while answers.recv_many(&mut batch, BATCH).await > 0 {
                 let n_answers = batch.len() as u64;
-                if let Err(e) = ingest.accept(std::mem::take(&mut batch), Origin::System).await {
-                    counter!("waggle_answers_lost_total", "why" => "log").increment(n_answers);
-                    warn!(error = %e, "{n_answers} answers were served but could not be recorded");
+                match ingest.accept(std::mem::take(&mut batch), Origin::System).await {
+                    Ok(report) => {
+                        if let Some(rejection) = report.rejected.first() {
+                            let n_rejected = report.rejected.len() as u64;
+                            counter!("waggle_answers_lost_total", "why" => "rejected").increment(n_rejected);
+                            warn!(
+                                detail = rejection.detail,
+                                "{n_rejected} answers were served but refused by the log"
+                            );
+                        }
+                    }
+                    Err(e) => {
+                        counter!("waggle_answers_lost_total", "why" => "log").increment(n_answers);
+                        warn!(error = %e, "{n_answers} answers were served but could not be recorded");
+                    }
                 }
             }
         });
         Self { queue }
     }
 
-    /// Hands over the record of one served answer.
+    /// Hands over the record of one served answer. The log is ordered by person, so an answer to nobody has no place in
+    /// it: it is counted, and nothing can be joined to it later.
     pub fn record(&self, answer: Event) {
+        if answer.person.is_nobody() {
+            counter!("waggle_answers_anonymous_total").increment(1);
+            return;
+        }
         if self.queue.try_send(answer).is_err() {
             counter!("waggle_answers_lost_total", "why" => "queue").increment(1);
         }

@@ -6,11 +6,11 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use waggle_contracts::{Features, Ingest, Ranking, Retrieval};
+use waggle_contracts::{Features, Ingest, Ranking, Retrieval, RoleError};
 use waggle_model::Item;
 use waggle_stores::{Cache, Database};
 
-use crate::{AnswerLog, Projector};
+use crate::{AnswerLog, ItemLocks, Projector, recommend::in_time};
 
 /// `[gateway]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,20 @@ pub struct GatewayConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         Self { deadline_ms: 250, n_candidates: 500, cache_ttl_s: 30, answer_queue: 10_000 }
+    }
+}
+
+impl App {
+    /// What a role answers within the deadline of one request: no page waits for a role that does not.
+    ///
+    /// # Errors
+    /// The role's own failure, or [`RoleError::Deadline`].
+    pub(crate) async fn ask<T>(
+        &self,
+        role: &'static str,
+        answer: impl Future<Output = Result<T, RoleError>>,
+    ) -> Result<T, RoleError> {
+        in_time(self.config.deadline(), role, answer).await
     }
 }
 
@@ -53,6 +67,7 @@ pub struct App {
     pub cache: Arc<dyn Cache>,
     pub answers: AnswerLog,
     pub projector: Arc<Projector>,
+    pub item_locks: ItemLocks,
     /// The last rung: what was trending when all was well, else the first items of the catalogue.
     pub last_good: RwLock<Vec<Arc<Item>>>,
 }

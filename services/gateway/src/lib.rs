@@ -2,6 +2,7 @@
 //!
 //! - [`app`]: what the role is made of. [`routes`]: every route in one table.
 //! - [`recommend`]: one recommendation request from start to end, with its ladder of rungs. Start here.
+//! - [`item_locks`]: writes of one item, one after the other.
 //! - [`reasons`]: why an item is in the list, for people. [`answer_cache`]: when an answer may be served again.
 //! - [`answers`]: the record of what was served, on its way to the log. [`projector`]: the catalogue topic into the
 //!   database.
@@ -12,6 +13,7 @@ pub mod answer_cache;
 pub mod answers;
 pub mod app;
 pub mod error;
+pub mod item_locks;
 pub mod projector;
 pub mod reasons;
 pub mod recommend;
@@ -19,5 +21,6 @@ pub mod routes;
 
 pub use answers::AnswerLog;
 pub use app::{App, GatewayConfig};
+pub use item_locks::ItemLocks;
 pub use projector::Projector;
 pub use routes::configure;

@@ -3,6 +3,7 @@
 
 mod items;
 mod profile;
+mod query;
 mod recommendations;
 mod search;
 mod users;

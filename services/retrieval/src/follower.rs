@@ -10,8 +10,9 @@ use waggle_stores::{EventLog, LogError, LogRecord, Topic};
 
 use crate::{lexical::LexicalIndex, table::ItemTable};
 
-/// Records read at once.
-const BATCH: usize = 4_096;
+/// Records read and applied at once. Large, because each batch copies what it touches of the table: reading a whole
+/// catalogue in small ones would copy it over and over.
+const BATCH: usize = 65_536;
 /// How long to wait for the next record before looking at the cancellation again.
 const WAIT: Duration = Duration::from_secs(5);
 /// How long to wait after the log failed.
@@ -78,11 +79,7 @@ impl Follower {
         let changes: Vec<CatalogChange> = records.iter().filter_map(change_of).collect();
         let (table, lexical) = (self.table.clone(), self.lexical.clone());
         let n_changes = changes.len();
-        let applied = tokio::task::spawn_blocking(move || {
-            table.apply(&changes);
-            lexical.apply(&changes)
-        })
-        .await;
+        let applied = tokio::task::spawn_blocking(move || lexical.apply(&table.apply(changes))).await;
         match applied {
             Ok(Ok(())) => debug!(partition, n_changes, "applied {n_changes} catalogue changes"),
             Ok(Err(e)) => error!(error = %e, "the text index missed {n_changes} catalogue changes"),
@@ -95,15 +92,17 @@ impl Follower {
     }
 }
 
+/// `None` for a record that says nothing about the catalogue, or nothing that can be read.
 fn change_of(record: &LogRecord) -> Option<CatalogChange> {
-    match decode_event(&record.value) {
-        Ok(event) => match event.body {
-            EventBody::CatalogChange(change) => Some(*change),
-            _ => None,
-        },
+    match decode_event(&record.value).map(|event| event.body) {
+        Ok(EventBody::CatalogChange(change)) => Some(*change),
+        Ok(_) => None,
         Err(e) => {
             warn!(partition = record.partition, offset = record.offset, error = %e, "a catalogue record is unreadable");
             None
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

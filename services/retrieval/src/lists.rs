@@ -54,7 +54,7 @@ impl Lists {
         let nothing = ItemState::default();
         let offered = table.iter().filter(|(_, entry)| is_offered(entry, None, now));
         let rows = offered
-            .map(|(key, entry)| (*key, totals.get(key).unwrap_or(&nothing), entry.item.available_from));
+            .map(|(key, entry)| (key, totals.get(&key).unwrap_or(&nothing), entry.item.available_from));
         self.current.store(Arc::new(LiveLists::compute(rows, now)));
         Ok(())
     }
@@ -75,3 +75,6 @@ impl Lists {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

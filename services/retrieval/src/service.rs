@@ -1,6 +1,6 @@
 //! The role behind its trait.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -22,15 +22,13 @@ use waggle_stores::{EventLog, StateStore, Topic};
 
 use crate::{
     follower::Follower,
-    lexical::{Hit, LexicalIndex},
+    lexical::{Found, LexicalIndex, SearchQuery},
     lists::Lists,
-    table::{Entry, ItemTable, find, is_offered},
+    table::{Entries, ItemTable, is_offered},
 };
 
-/// Words of a title that "more like this" searches for.
-const MAX_TITLE_WORDS: usize = 6;
-/// Hits looked at beyond what was asked for, since some may not be on offer.
-const SPARE_HITS: usize = 50;
+/// Hits looked at beyond what was asked for: the item itself is most like itself, and one may just have gone.
+const SPARE_HITS: usize = 10;
 
 /// `[retrieval]` of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,32 +114,19 @@ impl RetrievalService {
         limits
     }
 
-    /// Items with similar text: the words of the title, most telling first by the index's own weighting.
+    /// Items with similar text, by the words of the title.
     fn more_like_this(
         &self,
-        entries: &HashMap<ItemKey, Entry>,
+        entries: &Entries,
         item: &Item,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<ProposedItem>, RoleError> {
-        let mut found: Vec<Hit> = Vec::new();
-        // Fewer words match more items: drop words from the front, where titles carry colours and sizes.
-        let words: Vec<&str> = item.title.split_whitespace().collect();
-        for from in 0..words.len().min(MAX_TITLE_WORDS) {
-            let (_, hits) =
-                self.lexical.search(&words[from..].join(" "), None, limit + SPARE_HITS, 0).map_err(failed)?;
-            for hit in hits {
-                if hit.item_id != item.item_id && !found.iter().any(|known| known.item_id == hit.item_id) {
-                    found.push(hit);
-                }
-            }
-            if found.len() >= limit {
-                break;
-            }
-        }
+        let found = self.lexical.alike(&item.title, limit + SPARE_HITS, now).map_err(failed)?;
         let offered = found
             .iter()
-            .filter_map(|hit| Some((hit, find(entries, &hit.item_id)?)))
+            .filter(|hit| hit.item_id != item.item_id)
+            .filter_map(|hit| Some((hit, entries.find(&hit.item_id)?)))
             .filter(|(_, entry)| is_offered(entry, None, now));
         Ok((1..)
             .zip(offered.take(limit))
@@ -165,6 +150,10 @@ impl Retrieval for RetrievalService {
         self.snapshots.current().map(|snapshot| snapshot.manifest.version.clone())
     }
 
+    fn catalog_version(&self) -> u64 {
+        self.table.load().version()
+    }
+
     async fn candidates(&self, request: &CandidateRequest) -> Result<CandidateResponse, RoleError> {
         let snapshot = self.snapshot(request.snapshot.as_ref())?;
         let (entries, lists) = (self.table.load(), self.lists.load());
@@ -173,7 +162,7 @@ impl Retrieval for RetrievalService {
         let allow = |item: ItemKey| {
             !excluded.contains(&item)
                 && entries
-                    .get(&item)
+                    .get(item)
                     .is_some_and(|entry| is_offered(entry, request.category.as_deref(), request.now))
         };
         let limits = self.limits(&request.sources);
@@ -206,11 +195,11 @@ impl Retrieval for RetrievalService {
     async fn similar(&self, request: &SimilarRequest) -> Result<CandidateResponse, RoleError> {
         let snapshot = self.snapshot(request.snapshot.as_ref())?;
         let entries = self.table.load();
-        let Some(page) = find(&entries, &request.item_id) else {
+        let Some(page) = entries.find(&request.item_id) else {
             return Err(RoleError::Invalid(format!("item \"{}\" is not in the catalogue", request.item_id)));
         };
         let allow =
-            |item: ItemKey| entries.get(&item).is_some_and(|entry| is_offered(entry, None, request.now));
+            |item: ItemKey| entries.get(item).is_some_and(|entry| is_offered(entry, None, request.now));
         let mut candidates = match &snapshot {
             Some(snapshot) => {
                 let key = request.item_id.key();
@@ -238,29 +227,35 @@ impl Retrieval for RetrievalService {
     }
 
     async fn search(&self, request: &SearchRequest) -> Result<SearchResponse, RoleError> {
-        let now = Timestamp::now();
         let entries = self.table.load();
-        let (n_matches, hits) = self
-            .lexical
-            .search(&request.query, request.category.as_deref(), request.limit, request.offset)
-            .map_err(failed)?;
+        let wanted = SearchQuery {
+            text: &request.query,
+            category: request.category.as_deref(),
+            now: Timestamp::now(),
+            limit: request.limit,
+            offset: request.offset,
+        };
+        let Found { n_matches, is_partial, hits } = self.lexical.search(&wanted).map_err(failed)?;
+        // Table and text index change one after the other, so a hit may be gone already.
         let items = hits
             .into_iter()
-            .filter_map(|hit| Some((find(&entries, &hit.item_id)?.item.clone(), hit.score)))
-            .filter(|(item, _)| item.is_available(now))
+            .filter_map(|hit| Some((entries.find(&hit.item_id)?, hit.score)))
+            .filter(|(entry, _)| is_offered(entry, wanted.category, wanted.now))
+            .map(|(entry, score)| (entry.item.clone(), score))
             .collect();
-        Ok(SearchResponse { n_matches, items })
+        Ok(SearchResponse { n_matches, is_partial, items })
     }
 
     async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {
         let entries = self.table.load();
-        let visible = |id| find(&entries, id).map(|entry| entry.item.clone()).filter(|item| !item.hidden);
+        let visible = |id| entries.find(id).map(|entry| entry.item.clone()).filter(|item| !item.hidden);
         Ok(items.iter().map(visible).collect())
     }
 
     async fn items_by_key(&self, items: &[ItemKey]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {
         let entries = self.table.load();
-        let visible = |key| entries.get(key).map(|entry| entry.item.clone()).filter(|item| !item.hidden);
+        let visible =
+            |key: &ItemKey| entries.get(*key).map(|entry| entry.item.clone()).filter(|item| !item.hidden);
         Ok(items.iter().map(visible).collect())
     }
 }
@@ -275,9 +270,9 @@ fn models_of(snapshot: &Snapshot) -> CandidateModels<'_> {
 }
 
 /// A proposal as the next stage takes it; `None` if the item left the catalogue in between.
-fn proposed(entries: &HashMap<ItemKey, Entry>, proposal: &Proposal) -> Option<ProposedItem> {
-    let entry = entries.get(&proposal.item)?;
-    let because = |key: ItemKey| entries.get(&key).map(|entry| entry.item.item_id.clone());
+fn proposed(entries: &Entries, proposal: &Proposal) -> Option<ProposedItem> {
+    let entry = entries.get(proposal.item)?;
+    let because = |key: ItemKey| entries.get(key).map(|entry| entry.item.item_id.clone());
     let sources = proposal
         .sources
         .iter()
@@ -293,7 +288,7 @@ fn proposed(entries: &HashMap<ItemKey, Entry>, proposal: &Proposal) -> Option<Pr
 
 /// A list of one source beside the item it belongs to.
 fn listed(
-    entries: &HashMap<ItemKey, Entry>,
+    entries: &Entries,
     snapshot: &Snapshot,
     source: CandidateSource,
     list: &[Scored],
@@ -302,7 +297,7 @@ fn listed(
     (1..)
         .zip(list)
         .filter_map(|(rank, scored)| {
-            let entry = entries.get(&snapshot.vocabulary.id(scored.item).key())?;
+            let entry = entries.get(snapshot.vocabulary.id(scored.item).key())?;
             let opinion = SourceScore { source, score: scored.score, rank, because: Some(because.clone()) };
             Some(ProposedItem {
                 item: entry.item.clone(),
@@ -315,7 +310,7 @@ fn listed(
 
 /// What the ranker must know of the items that the person and the page bring along.
 fn known_items(
-    entries: &HashMap<ItemKey, Entry>,
+    entries: &Entries,
     person: &PersonState,
     context_items: &[ItemKey],
 ) -> Vec<(ItemKey, ItemAttributes)> {
@@ -323,7 +318,7 @@ fn known_items(
     let mut keys: Vec<ItemKey> = history.chain(context_items.iter().copied()).collect();
     keys.sort_unstable();
     keys.dedup();
-    keys.into_iter().filter_map(|key| Some((key, entries.get(&key)?.attributes))).collect()
+    keys.into_iter().filter_map(|key| Some((key, entries.get(key)?.attributes))).collect()
 }
 
 fn failed(error: impl std::fmt::Display) -> RoleError {

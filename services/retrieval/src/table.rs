@@ -3,8 +3,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
+use tracing::error;
 use waggle_features::ItemAttributes;
 use waggle_model::{CatalogChange, Item, ItemId, ItemKey, Timestamp};
+
+/// Parts that are replaced one by one: one changed item of 60,000 copies a thousand entries, not all of them.
+const N_SHARDS: usize = 64;
 
 /// An item with what requests need of it, worked out once.
 #[derive(Debug, Clone)]
@@ -16,33 +20,88 @@ pub struct Entry {
 /// Items by key. Readers take the whole table by pointer and never wait; a writer replaces it.
 #[derive(Debug, Default)]
 pub struct ItemTable {
-    entries: ArcSwap<HashMap<ItemKey, Entry>>,
+    entries: ArcSwap<Entries>,
+}
+
+/// The table at one moment.
+#[derive(Debug, Clone)]
+pub struct Entries {
+    shards: [Arc<HashMap<ItemKey, Entry>>; N_SHARDS],
+    /// How many changes led here.
+    version: u64,
 }
 
 impl ItemTable {
     /// The table as it is now; stays as it is while the caller holds it.
-    pub fn load(&self) -> Arc<HashMap<ItemKey, Entry>> {
+    pub fn load(&self) -> Arc<Entries> {
         self.entries.load_full()
     }
 
-    /// Applies changes in order, in one step for readers. One writer at a time: the follower.
-    pub fn apply(&self, changes: &[CatalogChange]) {
+    /// Applies changes in order, in one step for readers, and gives back those that counted: a change of an item whose
+    /// key is another item's is left out, as the database leaves it out. One writer at a time: the follower.
+    pub fn apply(&self, changes: Vec<CatalogChange>) -> Vec<CatalogChange> {
         if changes.is_empty() {
-            return;
+            return changes;
         }
-        let mut entries = HashMap::clone(&self.entries.load());
-        for change in changes {
-            match change {
-                CatalogChange::Put(item) => {
-                    let attributes = ItemAttributes::of(item);
-                    entries.insert(item.item_id.key(), Entry { item: Arc::new(item.clone()), attributes });
-                }
-                CatalogChange::Delete(item_id) => {
-                    entries.remove(&item_id.key());
-                }
+        let mut entries = Entries::clone(&self.entries.load());
+        entries.version += changes.len() as u64;
+        let counted = changes.into_iter().filter(|change| entries.apply(change)).collect();
+        self.entries.store(Arc::new(entries));
+        counted
+    }
+}
+
+impl Entries {
+    pub fn get(&self, key: ItemKey) -> Option<&Entry> {
+        self.shards[shard_of(key)].get(&key)
+    }
+
+    /// The item of that id, hidden or not.
+    pub fn find(&self, item_id: &ItemId) -> Option<&Entry> {
+        self.get(item_id.key()).filter(|entry| entry.item.item_id == *item_id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (ItemKey, &Entry)> {
+        self.shards.iter().flat_map(|shard| shard.iter()).map(|(key, entry)| (*key, entry))
+    }
+
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Grows with every change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn apply(&mut self, change: &CatalogChange) -> bool {
+        let (item_id, key) = (change.item_id(), change.item_id().key());
+        if let Some(other) = self.get(key).filter(|entry| entry.item.item_id != *item_id) {
+            error!(item.id = %item_id, other = %other.item.item_id, "left out a change: another item has the same key");
+            return false;
+        }
+        // Copies the shard on its first change since readers got it.
+        let shard = Arc::make_mut(&mut self.shards[shard_of(key)]);
+        match change {
+            CatalogChange::Put(item) => {
+                let attributes = ItemAttributes::of(item);
+                shard.insert(key, Entry { item: Arc::new(item.clone()), attributes });
+            }
+            CatalogChange::Delete(_) => {
+                shard.remove(&key);
             }
         }
-        self.entries.store(Arc::new(entries));
+        true
+    }
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| Arc::default()), version: 0 }
     }
 }
 
@@ -51,7 +110,10 @@ pub fn is_offered(entry: &Entry, category: Option<&str>, now: Timestamp) -> bool
     entry.item.is_available(now) && category.is_none_or(|c| entry.item.category.as_deref() == Some(c))
 }
 
-/// The item of that id, hidden or not.
-pub fn find<'a>(entries: &'a HashMap<ItemKey, Entry>, item_id: &ItemId) -> Option<&'a Entry> {
-    entries.get(&item_id.key()).filter(|entry| entry.item.item_id == *item_id)
+fn shard_of(key: ItemKey) -> usize {
+    // Keys are hashes: any bits will do.
+    key.0 as usize % N_SHARDS
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,9 @@ use clap::Parser;
 
 use cli::Cli;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit codes: 0 done, 1 failed, 2 called wrongly (clap's own code, too).
 fn main() -> ExitCode {
     let cli = Cli::parse();

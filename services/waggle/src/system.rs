@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use waggle_features_role::{Archiver, FeaturesConsumer, FeaturesService, Progress};
-use waggle_gateway_role::{AnswerLog, App, Projector};
+use waggle_gateway_role::{AnswerLog, App, ItemLocks, Projector};
 use waggle_http::{Readiness, ServerOptions};
 use waggle_ingest_role::IngestService;
 use waggle_model::Item;
@@ -112,6 +112,7 @@ impl System {
             cache,
             answers: AnswerLog::start(ingest.clone(), config.gateway.answer_queue, &tasks),
             projector,
+            item_locks: ItemLocks::default(),
             last_good: RwLock::new(first_items.into_iter().map(Arc::<Item>::new).collect()),
         });
         let readiness = Arc::new(Readiness::new(&PARTS));

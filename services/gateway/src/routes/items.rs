@@ -8,10 +8,12 @@ use actix_web::{
     web::{Bytes, Data, Json, Path, Query},
 };
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use waggle_contracts::api::{CategoryCount, CategoryList, ItemBody, ItemPage};
 use waggle_http::{ApiError, Kind, Problem};
 use waggle_model::{CatalogChange, Item, ItemId};
 
+use super::query::number;
 use crate::{
     App,
     error::{invalid, not_found, of_database, of_role},
@@ -31,12 +33,12 @@ const PROJECTION: Duration = Duration::from_secs(5);
 pub(super) struct ListQuery {
     category: Option<String>,
     after: Option<String>,
-    limit: Option<usize>,
+    limit: Option<String>,
 }
 
 pub(super) async fn list(app: Data<App>, query: Query<ListQuery>) -> Result<Json<ItemPage>, ApiError> {
     let ListQuery { category, after, limit } = query.into_inner();
-    let limit = limit.unwrap_or(50);
+    let limit = number("limit", limit.as_deref())?.unwrap_or(50);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(invalid(format!("limit is {limit}, it must be between 1 and {MAX_PAGE}")));
     }
@@ -66,25 +68,28 @@ pub(super) async fn put(
     id: Path<String>,
     body: Json<ItemBody>,
 ) -> Result<Json<Item>, ApiError> {
-    let item_id = item_id(&id)?;
-    let title = body.title.clone().ok_or_else(|| invalid("title is missing"))?;
-    let item = merged(Item::new(item_id, title), body.into_inner())?;
+    let item = replaced(item_id(&id)?, body.into_inner())?;
+    let _lock = app.item_locks.lock([&item.item_id]).await;
     write(&app, vec![CatalogChange::Put(item.clone())]).await?;
     Ok(Json(item))
 }
 
+/// A JSON merge patch (RFC 7396).
 pub(super) async fn patch(
     app: Data<App>,
     id: Path<String>,
-    body: Json<ItemBody>,
+    patch: Json<Map<String, Value>>,
 ) -> Result<Json<Item>, ApiError> {
-    let item = merged(existing(&app, &item_id(&id)?).await?, body.into_inner())?;
+    let item_id = item_id(&id)?;
+    let _lock = app.item_locks.lock([&item_id]).await;
+    let item = patched(&existing(&app, &item_id).await?, patch.into_inner())?;
     write(&app, vec![CatalogChange::Put(item.clone())]).await?;
     Ok(Json(item))
 }
 
 pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<HttpResponse, ApiError> {
     let item_id = item_id(&id)?;
+    let _lock = app.item_locks.lock([&item_id]).await;
     existing(&app, &item_id).await?;
     write(&app, vec![CatalogChange::Delete(item_id)]).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -115,6 +120,7 @@ pub(super) async fn batch(app: Data<App>, body: Bytes) -> Result<HttpResponse, A
         check(item)?;
     }
     let n_items = items.len();
+    let _locks = app.item_locks.lock(items.iter().map(|item| &item.item_id)).await;
     write(&app, items.into_iter().map(CatalogChange::Put).collect()).await?;
     Ok(HttpResponse::Ok().json(serde_json::json!({ "accepted": n_items })))
 }
@@ -128,20 +134,34 @@ async fn existing(app: &App, item_id: &ItemId) -> Result<Item, ApiError> {
     item.ok_or_else(|| not_found(format!("item \"{item_id}\" is not in the catalogue")))
 }
 
+/// Returns when the changes are in the log and in the database.
 async fn write(app: &App, changes: Vec<CatalogChange>) -> Result<(), ApiError> {
+    let puts = changes.iter().filter_map(|change| match change {
+        CatalogChange::Put(item) => Some(item.item_id.clone()),
+        CatalogChange::Delete(_) => None,
+    });
+    let written: Vec<ItemId> = puts.collect();
     app.ingest.change_catalog(changes).await.map_err(of_role)?;
     app.projector.caught_up(PROJECTION).await.map_err(|e| {
         // The change is safe in the log; only its arrival in the database is late.
-        Problem::new(Kind::NotReady)
-            .retry_after_s(2)
-            .detail("the change is accepted, its projection is late")
-            .cause(e)
-            .into()
-    })
+        ApiError::from(
+            Problem::new(Kind::NotReady)
+                .retry_after_s(2)
+                .detail("the change is accepted, its projection is late")
+                .cause(e),
+        )
+    })?;
+    // The projector leaves out an item whose key is another item's, and nothing else.
+    let found = app.database.items(&written).await.map_err(of_database)?;
+    match written.iter().zip(found).find(|(_, item)| item.is_none()) {
+        None => Ok(()),
+        Some((item_id, _)) => Err(Problem::new(Kind::Conflict)
+            .detail(format!("item \"{item_id}\" has the same 64-bit key as another item; choose another id"))
+            .into()),
+    }
 }
 
-/// What the body names replaces what the item has.
-fn merged(mut item: Item, body: ItemBody) -> Result<Item, ApiError> {
+fn replaced(item_id: ItemId, body: ItemBody) -> Result<Item, ApiError> {
     let ItemBody {
         title,
         category,
@@ -155,20 +175,55 @@ fn merged(mut item: Item, body: ItemBody) -> Result<Item, ApiError> {
         in_stock,
         properties,
     } = body;
-    item.title = title.unwrap_or(item.title);
-    item.category = category.or(item.category);
-    item.brand = brand.or(item.brand);
-    item.price = price.or(item.price);
-    item.currency = currency.or(item.currency);
-    item.description = description.or(item.description);
-    item.image_url = image_url.or(item.image_url);
-    item.available_from = available_from.or(item.available_from);
-    item.hidden = hidden.unwrap_or(item.hidden);
-    item.in_stock = in_stock.unwrap_or(item.in_stock);
-    item.properties.extend(properties.unwrap_or_default());
-    item.properties.retain(|_, value| !value.is_null());
+    let title = title.ok_or_else(|| invalid("title is missing"))?;
+    let item = Item {
+        item_id,
+        title,
+        category,
+        brand,
+        price,
+        currency,
+        description,
+        image_url,
+        available_from,
+        hidden: hidden.unwrap_or(false),
+        in_stock: in_stock.unwrap_or(true),
+        properties: properties.unwrap_or_default(),
+    };
     check(&item)?;
     Ok(item)
+}
+
+/// The item with a merge patch applied: what is absent stays, what is null gets its default.
+fn patched(item: &Item, patch: Map<String, Value>) -> Result<Item, ApiError> {
+    let mut merged = serde_json::to_value(item).expect("an item serialises into memory");
+    merge(&mut merged, Value::Object(patch));
+    let fields = merged.as_object_mut().expect("an object merged with an object is one");
+    // The id is the path's; `ItemBody` refuses it and every other unknown name.
+    if fields.remove("item_id") != Some(Value::String(item.item_id.to_string())) {
+        return Err(invalid("item_id cannot be changed"));
+    }
+    let body: ItemBody = serde_json::from_value(merged).map_err(|e| invalid(format!("the patch: {e}")))?;
+    replaced(item.item_id.clone(), body)
+}
+
+/// `MergePatch` of RFC 7396.
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(fields) = target else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            fields.remove(&name);
+        } else {
+            merge(fields.entry(name).or_insert(Value::Null), value);
+        }
+    }
 }
 
 fn check(item: &Item) -> Result<(), ApiError> {
@@ -180,3 +235,6 @@ fn check(item: &Item) -> Result<(), ApiError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,12 @@ use serde::Deserialize;
 use waggle_contracts::api::{CategoryShare, Profile, ProfileEvent};
 use waggle_features::{PersonState, RecentKind};
 use waggle_http::ApiError;
-use waggle_model::{Item, ItemKey, Person, Rung, SessionId, UserId};
+use waggle_model::{Item, ItemKey, Rung};
 
 use crate::{
     App,
     error::{invalid, of_role},
+    recommend::checked_person,
 };
 
 /// Most events shown.
@@ -28,14 +29,11 @@ pub(super) struct ProfileQuery {
 
 pub(super) async fn get(app: Data<App>, query: Query<ProfileQuery>) -> Result<Json<Profile>, ApiError> {
     let ProfileQuery { user_id, session_id } = query.into_inner();
-    let person = Person {
-        user_id: user_id.as_deref().map(UserId::try_new).transpose().map_err(invalid)?,
-        session_id: session_id.as_deref().map(SessionId::try_new).transpose().map_err(invalid)?,
-    };
+    let person = checked_person(user_id.clone(), session_id.clone()).map_err(invalid)?;
     if person.is_nobody() {
         return Err(invalid("neither user_id nor session_id is given"));
     }
-    let view = app.features.person(&person).await.map_err(of_role)?;
+    let view = app.ask("features", app.features.person(&person)).await.map_err(of_role)?;
     let state = view.state;
     let items = known_items(&app, &state).await?;
     let is_known = state.n_events > 0;
@@ -59,7 +57,7 @@ pub(super) async fn get(app: Data<App>, query: Query<ProfileQuery>) -> Result<Js
 async fn known_items(app: &App, state: &PersonState) -> Result<HashMap<ItemKey, Arc<Item>>, ApiError> {
     let history = state.items.iter().map(|entry| entry.item);
     let keys: Vec<ItemKey> = history.chain(state.recent.iter().map(|event| event.item)).collect();
-    let items = app.retrieval.items_by_key(&keys).await.map_err(of_role)?;
+    let items = app.ask("retrieval", app.retrieval.items_by_key(&keys)).await.map_err(of_role)?;
     Ok(keys.into_iter().zip(items).filter_map(|(key, item)| Some((key, item?))).collect())
 }
 

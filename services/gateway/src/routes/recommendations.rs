@@ -1,18 +1,22 @@
 //! `/v1/recommendations`, `/v1/trending`, `/v1/items/{id}/similar`.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{
+    HttpRequest,
+    web::{Data, Json, Path, Query},
+};
 use serde::Deserialize;
 use waggle_contracts::{
     api::{RecommendationRequest, RecommendationResponse},
     retrieval::Likeness,
 };
 use waggle_http::ApiError;
-use waggle_model::{CandidateSource, ItemId, Person, Placement, SessionId, UserId};
+use waggle_model::{CandidateSource, ItemId, Placement};
 
+use super::query::{flag, is_uncached, number};
 use crate::{
     App,
     error::{invalid, not_found, of_role},
-    recommend::{self, Checked, checked_k},
+    recommend::{self, Checked, checked_k, checked_person},
 };
 
 /// The query form of a request: everything but the lists, which may be given comma-separated.
@@ -22,33 +26,33 @@ pub(super) struct RecommendationQuery {
     user_id: Option<String>,
     session_id: Option<String>,
     placement: Option<String>,
-    k: Option<i64>,
+    k: Option<String>,
     items: Option<String>,
     category: Option<String>,
-    #[serde(default)]
-    exclude_known: bool,
-    diversity: Option<f32>,
-    #[serde(default)]
-    include_items: bool,
+    exclude_known: Option<String>,
+    diversity: Option<String>,
+    include_items: Option<String>,
 }
 
 pub(super) async fn get(
     app: Data<App>,
+    request: HttpRequest,
     query: Query<RecommendationQuery>,
 ) -> Result<Json<RecommendationResponse>, ApiError> {
     let query = query.into_inner();
     answer(
         &app,
+        &request,
         RecommendationRequest {
             user_id: query.user_id,
             session_id: query.session_id,
             placement: query.placement,
-            k: query.k,
+            k: number("k", query.k.as_deref())?,
             items: query.items.map(|ids| ids.split(',').map(ToOwned::to_owned).collect()).unwrap_or_default(),
             category: query.category,
-            exclude_known: query.exclude_known,
-            diversity: query.diversity,
-            include_items: query.include_items,
+            exclude_known: flag("exclude_known", query.exclude_known.as_deref())?,
+            diversity: number("diversity", query.diversity.as_deref())?,
+            include_items: flag("include_items", query.include_items.as_deref())?,
             ..RecommendationRequest::default()
         },
     )
@@ -57,32 +61,38 @@ pub(super) async fn get(
 
 pub(super) async fn post(
     app: Data<App>,
+    request: HttpRequest,
     body: Json<RecommendationRequest>,
 ) -> Result<Json<RecommendationResponse>, ApiError> {
-    answer(&app, body.into_inner()).await
+    answer(&app, &request, body.into_inner()).await
 }
 
-async fn answer(app: &App, request: RecommendationRequest) -> Result<Json<RecommendationResponse>, ApiError> {
-    let checked = Checked::try_new(request).map_err(invalid)?;
+async fn answer(
+    app: &App,
+    http: &HttpRequest,
+    request: RecommendationRequest,
+) -> Result<Json<RecommendationResponse>, ApiError> {
+    let mut checked = Checked::try_new(request).map_err(invalid)?;
+    checked.is_uncached = is_uncached(http);
     Ok(Json(recommend::recommend(app, &checked).await))
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
-    k: Option<i64>,
+    k: Option<String>,
     category: Option<String>,
     /// `trending` (default) or `new`.
     source: Option<String>,
     user_id: Option<String>,
     session_id: Option<String>,
-    #[serde(default)]
-    include_items: bool,
+    include_items: Option<String>,
 }
 
 /// The same for everybody: who asks is only kept for the record of the answer.
 pub(super) async fn trending(
     app: Data<App>,
+    http: HttpRequest,
     query: Query<ListQuery>,
 ) -> Result<Json<RecommendationResponse>, ApiError> {
     let query = query.into_inner();
@@ -94,28 +104,28 @@ pub(super) async fn trending(
     let request = RecommendationRequest {
         user_id: query.user_id,
         session_id: query.session_id,
-        k: query.k,
+        k: number("k", query.k.as_deref())?,
         category: query.category,
-        include_items: query.include_items,
+        include_items: flag("include_items", query.include_items.as_deref())?,
         placement: Some(source.as_str().to_owned()),
         ..RecommendationRequest::default()
     };
     let mut checked = Checked::try_new(request).map_err(invalid)?;
     checked.sources = vec![source];
     checked.is_impersonal = true;
+    checked.is_uncached = is_uncached(&http);
     Ok(Json(recommend::recommend(&app, &checked).await))
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SimilarQuery {
-    k: Option<i64>,
+    k: Option<String>,
     /// `similar` (default) or `bought_together`.
     kind: Option<String>,
     user_id: Option<String>,
     session_id: Option<String>,
-    #[serde(default)]
-    include_items: bool,
+    include_items: Option<String>,
 }
 
 pub(super) async fn similar(
@@ -133,16 +143,14 @@ pub(super) async fn similar(
         }
     };
     let request = Checked {
-        person: Person {
-            user_id: query.user_id.map(UserId::try_new).transpose().map_err(invalid)?,
-            session_id: query.session_id.map(SessionId::try_new).transpose().map_err(invalid)?,
-        },
+        person: checked_person(query.user_id, query.session_id).map_err(invalid)?,
         placement: Placement::ItemPage,
-        k: checked_k(query.k).map_err(invalid)?,
-        include_items: query.include_items,
+        k: checked_k(number("k", query.k.as_deref())?).map_err(invalid)?,
+        include_items: flag("include_items", query.include_items.as_deref())?,
         ..Checked::default()
     };
-    let known = app.retrieval.items(std::slice::from_ref(&item_id)).await.map_err(of_role)?;
+    let known =
+        app.ask("retrieval", app.retrieval.items(std::slice::from_ref(&item_id))).await.map_err(of_role)?;
     if known.into_iter().flatten().next().is_none() {
         return Err(not_found(format!("item \"{item_id}\" is not in the catalogue")));
     }

@@ -11,6 +11,7 @@ use waggle_contracts::{
 use waggle_http::ApiError;
 use waggle_model::Item;
 
+use super::query::number;
 use crate::{
     App,
     error::{invalid, of_role},
@@ -26,9 +27,8 @@ const MAX_OFFSET: usize = 10_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct SearchQuery {
     q: String,
-    k: Option<i64>,
-    #[serde(default)]
-    offset: usize,
+    k: Option<String>,
+    offset: Option<String>,
     category: Option<String>,
 }
 
@@ -38,14 +38,16 @@ pub(super) async fn search(
 ) -> Result<Json<SearchAnswer>, ApiError> {
     let started = Instant::now();
     let SearchQuery { q, k, offset, category } = query.into_inner();
+    let k = checked_k(number("k", k.as_deref())?).map_err(invalid)?;
+    let offset: usize = number("offset", offset.as_deref())?.unwrap_or(0);
     if q.len() > MAX_QUERY_BYTES {
         return Err(invalid(format!("q has {} bytes, at most {MAX_QUERY_BYTES} are allowed", q.len())));
     }
     if offset > MAX_OFFSET {
         return Err(invalid(format!("offset is {offset}, at most {MAX_OFFSET} is allowed")));
     }
-    let request = SearchRequest { query: q.clone(), category, limit: checked_k(k).map_err(invalid)?, offset };
-    let found = app.retrieval.search(&request).await.map_err(of_role)?;
+    let request = SearchRequest { query: q.clone(), category, limit: k, offset };
+    let found = app.ask("retrieval", app.retrieval.search(&request)).await.map_err(of_role)?;
     let first_rank = u32::try_from(offset).unwrap_or(0) + 1;
     let items = (first_rank..)
         .zip(found.items)
@@ -54,6 +56,7 @@ pub(super) async fn search(
     Ok(Json(SearchAnswer {
         query: q,
         n_matches: found.n_matches,
+        is_partial: found.is_partial,
         items,
         took_ms: started.elapsed().as_secs_f64() * 1e3,
     }))

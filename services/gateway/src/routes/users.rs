@@ -13,6 +13,7 @@ use waggle_http::ApiError;
 use waggle_model::{Event, EventBody, Person, SessionId, Timestamp, UserChange, UserId};
 use waggle_stores::database::UserRecord;
 
+use super::query::number;
 use crate::{
     App,
     error::{invalid, not_found, of_database, of_role},
@@ -26,19 +27,22 @@ const SAMPLE: usize = 400;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
-    limit: Option<usize>,
+    limit: Option<String>,
 }
 
 /// A sample of users, the most active first: for choosing somebody to look at, not for walking through all.
 pub(super) async fn list(app: Data<App>, query: Query<ListQuery>) -> Result<Json<UserList>, ApiError> {
-    let limit = query.limit.unwrap_or(20);
+    let limit = number("limit", query.limit.as_deref())?.unwrap_or(20);
     if !(1..=MAX_LIST).contains(&limit) {
         return Err(invalid(format!("limit is {limit}, it must be between 1 and {MAX_LIST}")));
     }
     let sample = app.database.sample_users(SAMPLE).await.map_err(of_database)?;
     let mut by_activity = Vec::with_capacity(sample.len());
     for record in sample {
-        let view = app.features.person(&Person::user(record.user_id.clone())).await.map_err(of_role)?;
+        let view = app
+            .ask("features", app.features.person(&Person::user(record.user_id.clone())))
+            .await
+            .map_err(of_role)?;
         by_activity.push((view.state.n_orders, view.state.n_events, record));
     }
     by_activity.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then(a.2.user_id.cmp(&b.2.user_id)));

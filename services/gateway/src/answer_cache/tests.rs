@@ -1,0 +1,44 @@
+use waggle_model::{ItemId, Person, UserId};
+
+use super::*;
+
+fn request(pin: &[&str], exclude: &[&str]) -> Checked {
+    let ids = |ids: &[&str]| ids.iter().map(|id| ItemId::try_new(id).unwrap()).collect();
+    Checked { k: 10, pin: ids(pin), exclude: ids(exclude), ..Checked::default() }
+}
+
+fn key_of(request: &Checked) -> Vec<u8> {
+    key(request, &PersonState::default(), None, 1)
+}
+
+#[test]
+fn lists_do_not_run_into_each_other() {
+    assert_ne!(key_of(&request(&["a", "b"], &[])), key_of(&request(&["a"], &["b"])));
+    assert_ne!(key_of(&request(&["ab"], &[])), key_of(&request(&["a", "b"], &[])));
+    assert_ne!(key_of(&request(&["pin"], &[])), key_of(&request(&[], &["pin"])));
+}
+
+#[test]
+fn the_catalogue_and_the_person_are_part_of_the_key() {
+    let request = request(&[], &[]);
+    let state = PersonState { n_events: 1, ..PersonState::default() };
+    assert_ne!(key_of(&request), key(&request, &PersonState::default(), None, 2));
+    assert_ne!(key_of(&request), key(&request, &state, None, 1));
+}
+
+#[test]
+fn who_asks_for_an_impersonal_list_does_not_matter() {
+    let asked = |user: &str, is_impersonal| {
+        let person = Person::user(UserId::try_new(user).unwrap());
+        key_of(&Checked { person, is_impersonal, ..request(&[], &[]) })
+    };
+    assert_eq!(asked("anna", true), asked("bert", true));
+    assert_ne!(asked("anna", false), asked("bert", false));
+}
+
+#[test]
+fn what_another_version_wrote_is_not_read() {
+    assert!(decode(&[]).is_none());
+    assert!(decode(&[VERSION]).is_none());
+    assert!(decode(b"\x07{}").is_none());
+}

@@ -1,0 +1,129 @@
+//! The slate as a response for the client, and as a record for the log.
+
+use std::time::{Duration, Instant};
+
+use metrics::{counter, histogram};
+use waggle_contracts::{
+    api::{Reason, RecommendationResponse, RecommendedItem},
+    features::PersonView,
+};
+use waggle_model::{Answer, AnswerId, Event, EventBody, Item, Timestamp};
+
+use super::{Checked, NO_WATERMARK, compose::Composed};
+use crate::{
+    answer_cache::CachedAnswer,
+    app::App,
+    reasons::{add_titles, reason_of},
+};
+
+/// Time that the catalogue has for the titles in reasons.
+const TITLES: Duration = Duration::from_millis(50);
+
+/// The response for the client and the record for the log.
+pub(super) async fn shape(
+    app: &App,
+    request: &Checked,
+    composed: Composed,
+    view: &PersonView,
+    started: Instant,
+) -> (RecommendationResponse, Answer) {
+    let answer_id = new_answer_id();
+    let watermark = Some(view.watermark).filter(|watermark| *watermark != NO_WATERMARK);
+    let mut items: Vec<RecommendedItem> = composed
+        .slate
+        .iter()
+        .map(|place| RecommendedItem {
+            item_id: place.item_id.clone(),
+            rank: place.position,
+            score: place.score,
+            sources: place.sources.clone(),
+            reason: reason_of(place, &view.state, &request.pin, request.category.as_deref()),
+            item: request
+                .include_items
+                .then(|| composed.items.iter().find(|item| item.item_id == place.item_id))
+                .flatten()
+                .map(|item| Item::clone(item)),
+        })
+        .collect();
+    if items.iter().any(|item| matches!(item.reason, Reason::BecauseOf { .. })) {
+        // Late titles are left out: the list is what was asked for.
+        tokio::time::timeout(TITLES, add_titles(&app.retrieval, &mut items)).await.ok();
+    }
+    let response = RecommendationResponse {
+        answer_id: answer_id.clone(),
+        placement: request.placement.clone(),
+        rung: composed.rung,
+        snapshot: composed.snapshot.clone(),
+        watermark,
+        items,
+        took_ms: millis(started.elapsed()),
+    };
+    let answer = Answer {
+        answer_id,
+        placement: request.placement.clone(),
+        rung: composed.rung,
+        snapshot: composed.snapshot,
+        watermark,
+        computed_by: None,
+        items: composed.slate,
+        feature_names: composed.feature_names,
+        n_candidates: u32::try_from(composed.n_candidates).unwrap_or(u32::MAX),
+        took_ms: 0.0,
+    };
+    (response, answer)
+}
+
+/// Serves a cached answer under an id of its own that points to the computed one.
+pub(super) fn serve_again(
+    app: &App,
+    request: &Checked,
+    cached: CachedAnswer,
+    view: Option<&PersonView>,
+    started: Instant,
+) -> RecommendationResponse {
+    let mut response = cached.response;
+    let computed_by = std::mem::replace(&mut response.answer_id, new_answer_id());
+    response.watermark = view.map(|view| view.watermark).filter(|w| *w != NO_WATERMARK);
+    response.took_ms = millis(started.elapsed());
+    let answer = Answer {
+        answer_id: response.answer_id.clone(),
+        placement: response.placement.clone(),
+        rung: response.rung,
+        snapshot: response.snapshot.clone(),
+        watermark: response.watermark,
+        computed_by: Some(computed_by),
+        items: Vec::new(),
+        feature_names: Vec::new(),
+        n_candidates: cached.n_candidates,
+        took_ms: response.took_ms,
+    };
+    record(app, request, answer);
+    observe(&response, "cached");
+    response
+}
+
+pub(super) fn record(app: &App, request: &Checked, answer: Answer) {
+    app.answers.record(Event {
+        event_id: None,
+        timestamp: Timestamp::now(),
+        person: request.person.clone(),
+        body: EventBody::Answer(Box::new(answer)),
+        context: serde_json::Map::new(),
+    });
+}
+
+pub(super) fn observe(response: &RecommendationResponse, how: &'static str) {
+    counter!("waggle_answers_total", "rung" => response.rung.as_str(), "how" => how).increment(1);
+    histogram!("waggle_answer_duration_seconds", "how" => how).record(response.took_ms / 1e3);
+}
+
+pub(super) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// Sorts by time of minting: 48 bits of milliseconds, then 80 random bits, as hexadecimal.
+fn new_answer_id() -> AnswerId {
+    let millis = Timestamp::now().as_millis();
+    let random = rand::random::<u128>() & ((1 << 80) - 1);
+    AnswerId::try_new(format!("{millis:012x}{random:020x}")).expect("hexadecimal digits are a valid id")
+}

@@ -1,0 +1,93 @@
+//! What a client asks for, every field checked.
+
+use waggle_contracts::api::{DEFAULT_K, MAX_K, RecommendationRequest};
+use waggle_model::{
+    CandidateSource, IdError, ItemId, Person, Placement, SessionId, UserId, ids::MAX_ID_BYTES,
+};
+
+/// Most items in each list of a request.
+pub const MAX_LISTED: usize = 200;
+
+/// A request whose every field was checked.
+#[derive(Debug, Clone, Default)]
+pub struct Checked {
+    pub person: Person,
+    pub placement: Placement,
+    pub k: usize,
+    pub items: Vec<ItemId>,
+    pub exclude: Vec<ItemId>,
+    /// Without those that `exclude` names, too.
+    pub pin: Vec<ItemId>,
+    pub category: Option<String>,
+    pub exclude_known: bool,
+    pub diversity: Option<f32>,
+    pub include_items: bool,
+    /// Which sources may propose; empty means all.
+    pub sources: Vec<CandidateSource>,
+    /// The same list for everybody: the person is only kept for the record.
+    pub is_impersonal: bool,
+    /// Computed anew and not kept, whatever the answer cache holds (`Cache-Control: no-store`).
+    pub is_uncached: bool,
+}
+
+impl Checked {
+    /// # Errors
+    /// One sentence that names the field and its limit.
+    pub fn try_new(request: RecommendationRequest) -> Result<Self, String> {
+        if let Some(diversity) = request.diversity.filter(|d| !(0.0..=1.0).contains(d)) {
+            return Err(format!("diversity is {diversity}, it must be between 0 and 1"));
+        }
+        for (name, value) in [("placement", &request.placement), ("category", &request.category)] {
+            if value.as_ref().is_some_and(|v| v.is_empty() || v.len() > MAX_ID_BYTES) {
+                return Err(format!("{name} must have 1 to {MAX_ID_BYTES} bytes"));
+            }
+        }
+        let exclude = checked_ids("exclude", &request.exclude)?;
+        let mut pin = checked_ids("pin", &request.pin)?;
+        pin.retain(|id| !exclude.contains(id));
+        Ok(Self {
+            person: checked_person(request.user_id, request.session_id).map_err(|e| e.to_string())?,
+            placement: request.placement.map(Placement::from).unwrap_or_default(),
+            k: checked_k(request.k)?,
+            items: checked_ids("items", &request.items)?,
+            exclude,
+            pin,
+            category: request.category,
+            exclude_known: request.exclude_known,
+            diversity: request.diversity,
+            include_items: request.include_items,
+            sources: Vec::new(),
+            is_impersonal: false,
+            is_uncached: false,
+        })
+    }
+}
+
+/// # Errors
+/// Names the value and the range.
+pub fn checked_k(k: Option<i64>) -> Result<usize, String> {
+    let Some(k) = k else { return Ok(DEFAULT_K) };
+    usize::try_from(k)
+        .ok()
+        .filter(|k| (1..=MAX_K).contains(k))
+        .ok_or_else(|| format!("k is {k}, it must be between 1 and {MAX_K}"))
+}
+
+/// # Errors
+/// [`IdError`] names the id that breaks a rule.
+pub fn checked_person(user_id: Option<String>, session_id: Option<String>) -> Result<Person, IdError> {
+    Ok(Person {
+        user_id: user_id.map(UserId::try_new).transpose()?,
+        session_id: session_id.map(SessionId::try_new).transpose()?,
+    })
+}
+
+fn checked_ids(name: &str, ids: &[String]) -> Result<Vec<ItemId>, String> {
+    if ids.len() > MAX_LISTED {
+        return Err(format!("{name} has {} entries, at most {MAX_LISTED} are allowed", ids.len()));
+    }
+    ids.iter().map(|id| ItemId::try_new(id).map_err(|e| format!("{name}: {e}"))).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! Values of a query, with messages that name the parameter: what serde says about a number does not.
+
+use std::{fmt::Display, str::FromStr};
+
+use actix_web::{HttpRequest, http::header};
+use waggle_http::ApiError;
+
+use crate::error::invalid;
+
+/// # Errors
+/// Names the parameter and what it holds.
+pub(super) fn number<T: FromStr<Err: Display>>(
+    name: &str,
+    text: Option<&str>,
+) -> Result<Option<T>, ApiError> {
+    text.map(|text| text.parse().map_err(|e| invalid(format!("{name} is \"{}\": {e}", text.escape_debug()))))
+        .transpose()
+}
+
+/// `true` or `false`; absent is false.
+///
+/// # Errors
+/// Names the parameter and what it holds.
+pub(super) fn flag(name: &str, text: Option<&str>) -> Result<bool, ApiError> {
+    match text {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => {
+            Err(invalid(format!("{name} is \"{}\", it must be true or false", other.escape_debug())))
+        }
+    }
+}
+
+/// Whether the client wants an answer that is computed now.
+pub(super) fn is_uncached(request: &HttpRequest) -> bool {
+    request
+        .headers()
+        .get_all(header::CACHE_CONTROL)
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-store")))
+}

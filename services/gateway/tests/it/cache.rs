@@ -1,0 +1,121 @@
+//! An answer may be served again until the person acts or the catalogue changes.
+
+use serde_json::{Value, json};
+use waggle_model::Answer;
+
+use crate::world::{Gateway, World, slate};
+
+async fn ask(gateway: &Gateway) -> Value {
+    gateway.recommend(json!({ "user_id": "anna", "k": 4 })).await
+}
+
+/// The records of the two latest answers, the older first.
+async fn latest_two(world: &World, n_answers: usize) -> (Answer, Answer) {
+    let mut answers = world.answers(n_answers).await;
+    assert_eq!(answers.len(), n_answers);
+    let newer = answers.pop().unwrap().1;
+    (answers.pop().unwrap().1, newer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_question_gets_the_same_list_under_an_id_of_its_own() {
+    let (world, gateway) = World::furnished().await;
+    let (first, second) = (ask(&gateway).await, ask(&gateway).await);
+    assert_eq!(first["items"], second["items"]);
+    assert_ne!(first["answer_id"], second["answer_id"]);
+    let (computed, cached) = latest_two(&world, 2).await;
+    assert_eq!(computed.answer_id.as_str(), first["answer_id"]);
+    assert_eq!(cached.answer_id.as_str(), second["answer_id"]);
+    assert_eq!(cached.computed_by, Some(computed.answer_id));
+    assert_eq!(cached.items, []);
+    assert_eq!(cached.n_candidates, computed.n_candidates);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acting_invalidates_and_what_others_do_does_not() {
+    let (world, gateway) = World::furnished().await;
+    ask(&gateway).await;
+    gateway.buy("bert", &["rug-1"]).await;
+    world.settled().await;
+    ask(&gateway).await;
+    assert!(latest_two(&world, 2).await.1.computed_by.is_some(), "bert's purchase is not anna's");
+    gateway.buy("anna", &["rug-2"]).await;
+    world.settled().await;
+    ask(&gateway).await;
+    assert!(latest_two(&world, 3).await.1.computed_by.is_none(), "anna acted");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_option_of_the_question_counts() {
+    let (world, gateway) = World::furnished().await;
+    let questions = [
+        json!({ "user_id": "anna", "k": 4 }),
+        json!({ "user_id": "bert", "k": 4 }),
+        json!({ "session_id": "anna", "k": 4 }),
+        json!({ "user_id": "anna", "k": 5 }),
+        json!({ "user_id": "anna", "k": 4, "placement": "cart" }),
+        json!({ "user_id": "anna", "k": 4, "category": "lamp" }),
+        json!({ "user_id": "anna", "k": 4, "items": ["lamp-3"] }),
+        json!({ "user_id": "anna", "k": 4, "exclude": ["lamp-3"] }),
+        json!({ "user_id": "anna", "k": 4, "pin": ["lamp-3"] }),
+        json!({ "user_id": "anna", "k": 4, "exclude_known": true }),
+        json!({ "user_id": "anna", "k": 4, "include_items": true }),
+        json!({ "user_id": "anna", "k": 4, "diversity": 0.5 }),
+    ];
+    for question in &questions {
+        gateway.recommend(question.clone()).await;
+    }
+    world.publish("v2");
+    gateway.recommend(questions[0].clone()).await;
+    let answers = world.answers(questions.len() + 1).await;
+    assert!(answers.iter().all(|(_, answer)| answer.computed_by.is_none()));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cached_answer_never_holds_what_was_hidden_since_and_has_what_came_back() {
+    let (world, gateway) = World::furnished().await;
+    let best = slate(&ask(&gateway).await)[0].clone();
+    for change in [json!({ "hidden": true }), json!({ "hidden": false, "in_stock": false })] {
+        gateway.patch(&best, change.clone()).await;
+        world.settled().await;
+        assert!(!slate(&ask(&gateway).await).contains(&best), "{change}");
+    }
+    gateway.patch(&best, json!({ "in_stock": true })).await;
+    world.settled().await;
+    assert_eq!(slate(&ask(&gateway).await)[0], best);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_the_same_for_everybody_is_computed_once() {
+    let (world, gateway) = World::furnished().await;
+    let anna = gateway.get("/v1/trending?k=3&user_id=anna").await;
+    let bert = gateway.get("/v1/trending?k=3&user_id=bert").await;
+    assert_eq!(anna["items"], bert["items"]);
+    let answers = world.answers(2).await;
+    let of = |user: &str| {
+        &answers.iter().find(|(event, _)| event.person.user_id.as_ref().unwrap().as_str() == user).unwrap().1
+    };
+    assert_eq!(of("bert").computed_by.as_ref(), Some(&of("anna").answer_id));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_store_and_a_ttl_of_zero_bypass_the_cache() {
+    let (world, gateway) = World::furnished().await;
+    let path = "/v1/recommendations?user_id=anna&k=4";
+    gateway.get(path).await;
+    let headers = [("cache-control", "max-age=0, No-Store")];
+    let response = gateway.raw(reqwest::Method::GET, path, &headers, "").await;
+    assert_eq!(response.status(), 200);
+    let uncached = world.gateway_with(|app| app.config.cache_ttl_s = 0).await;
+    uncached.get(path).await;
+    uncached.get(path).await;
+    let answers = world.answers(4).await;
+    assert!(answers.iter().all(|(_, answer)| answer.computed_by.is_none()));
+    uncached.stop().await;
+    gateway.stop().await;
+}

@@ -1,0 +1,10 @@
+//! The public API over real roles and real stores, by HTTP.
+#![cfg(test)]
+
+mod cache;
+mod faults;
+mod items;
+mod ladder;
+mod people;
+mod recommendations;
+mod world;

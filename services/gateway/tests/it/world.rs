@@ -1,0 +1,394 @@
+//! A whole shop in one process: real stores in temporary folders, every role wired as in production, HTTP on port 0.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use ndarray::Array2;
+use reqwest::{Client, Method, Response};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use waggle_contracts::{Features, Ranking, Retrieval};
+use waggle_features_role::{ConsumerConfig, FeaturesConsumer, FeaturesService, Progress};
+use waggle_gateway_role::{AnswerLog, App, GatewayConfig, ItemLocks, Projector};
+use waggle_http::ServerOptions;
+use waggle_ingest_role::{IngestConfig, IngestService};
+use waggle_model::{Answer, Event, EventBody, ItemId, ItemIdx, SnapshotVersion, Timestamp, decode_event};
+use waggle_models::{
+    Als, AlsParams, ItemItem, Manifest, Popularity, Ranker, Snapshot, SnapshotModels, SnapshotSlot,
+    Vocabulary,
+};
+use waggle_ranking_role::RankingService;
+use waggle_retrieval_role::{RetrievalConfig, RetrievalService};
+use waggle_stores::{
+    Cache, Database, EventLog, MemoryState, MokaCache, SqliteLog, SqliteLogOptions, StateStore, Topic,
+};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+const N_PARTITIONS: u32 = 2;
+
+pub(crate) struct World {
+    pub(crate) log: Arc<SqliteLog>,
+    pub(crate) slot: Arc<SnapshotSlot>,
+    pub(crate) ingest: Arc<IngestService>,
+    pub(crate) features: Arc<dyn Features>,
+    pub(crate) retrieval: Arc<RetrievalService>,
+    pub(crate) ranking: Arc<dyn Ranking>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) dir: TempDir,
+    projector: Arc<Projector>,
+    fold: Arc<Progress>,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+/// One gateway of a world, listening.
+pub(crate) struct Gateway {
+    pub(crate) app: Arc<App>,
+    url: String,
+    client: Client,
+    shutdown: CancellationToken,
+    served: JoinHandle<std::io::Result<()>>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SqliteLogOptions { n_partitions: N_PARTITIONS, max_bytes: None };
+        let log = Arc::new(SqliteLog::open(dir.path().join("log.db"), options).await.unwrap());
+        let database = Arc::new(Database::open(dir.path().join("waggle.db")).await.unwrap());
+        let state: Arc<dyn StateStore> = Arc::new(MemoryState::in_memory(N_PARTITIONS));
+        let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let any_log: Arc<dyn EventLog> = log.clone();
+        let ingest = Arc::new(IngestService::new(any_log.clone(), IngestConfig::default()));
+        let consumer = FeaturesConsumer::new(any_log.clone(), state.clone(), ConsumerConfig::default());
+        let fold = consumer.progress();
+        let cancelled = cancel.clone();
+        tasks.spawn(async move { consumer.run(cancelled).await.unwrap() });
+        let projector = Arc::new(Projector::try_new(any_log.clone(), database.clone()).await.unwrap());
+        projector.start(&tasks, &cancel);
+        let slot = Arc::new(SnapshotSlot::default());
+        let config = RetrievalConfig::default();
+        let retrieval =
+            RetrievalService::start(config, slot.clone(), any_log, state.clone(), &tasks, &cancel)
+                .await
+                .unwrap();
+        Self {
+            log,
+            ingest,
+            features: Arc::new(FeaturesService::new(state, N_PARTITIONS)),
+            retrieval,
+            ranking: Arc::new(RankingService::new(slot.clone(), Default::default())),
+            slot,
+            database,
+            dir,
+            projector,
+            fold,
+            tasks,
+            cancel,
+        }
+    }
+
+    /// A world with a catalogue, some history, and a snapshot, and a gateway before it.
+    pub(crate) async fn furnished() -> (Self, Gateway) {
+        let world = Self::new().await;
+        let gateway = world.gateway().await;
+        gateway.put_catalogue().await;
+        gateway.buy("anna", &["lamp-0", "lamp-1", "sofa-0"]).await;
+        gateway.buy("bert", &["lamp-2", "lamp-1"]).await;
+        world.settled().await;
+        world.publish("v1");
+        (world, gateway)
+    }
+
+    pub(crate) async fn gateway(&self) -> Gateway {
+        self.gateway_with(|_| {}).await
+    }
+
+    /// A gateway over roles of the test's choice.
+    pub(crate) async fn gateway_with(&self, change: impl FnOnce(&mut App)) -> Gateway {
+        let cache: Arc<dyn Cache> = Arc::new(MokaCache::new(1 << 20));
+        let mut app = App {
+            // Late only where a test stalls somebody: the machine may be busy.
+            config: GatewayConfig { deadline_ms: 5_000, ..GatewayConfig::default() },
+            ingest: self.ingest.clone(),
+            features: self.features.clone(),
+            retrieval: self.retrieval.clone(),
+            ranking: self.ranking.clone(),
+            database: self.database.clone(),
+            cache,
+            answers: AnswerLog::start(self.ingest.clone(), 1_000, &self.tasks),
+            projector: self.projector.clone(),
+            item_locks: ItemLocks::default(),
+            last_good: RwLock::default(),
+        };
+        change(&mut app);
+        let app = Arc::new(app);
+        let listener = waggle_http::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let options = ServerOptions { workers: 2, ..ServerOptions::default() };
+        let (ingest, gateway) =
+            (waggle_ingest_role::configure(self.ingest.clone()), waggle_gateway_role::configure(app.clone()));
+        let routes = move |config: &mut actix_web::web::ServiceConfig| {
+            ingest(config);
+            gateway(config);
+        };
+        let served = tokio::spawn(waggle_http::serve(listener, options, routes, shutdown.clone()));
+        Gateway { app, url, client: Client::new(), shutdown, served }
+    }
+
+    /// Everything that was acknowledged is in the state, the database, the live table and the lists.
+    pub(crate) async fn settled(&self) {
+        assert!(self.fold.wait_until_caught_up(&*self.log, PATIENCE).await.unwrap());
+        self.projector.caught_up(PATIENCE).await.unwrap();
+        let mut n_changes = 0;
+        for partition in 0..N_PARTITIONS {
+            n_changes += self.log.end(Topic::Catalog, partition).await.unwrap();
+        }
+        eventually("the live table follows", async || self.retrieval.catalog_version() >= n_changes).await;
+        self.retrieval.refresh_lists(Timestamp::now()).await.unwrap();
+    }
+
+    /// A snapshot over the furnished catalogue, with a ranker that likes what goes with the person's items.
+    pub(crate) fn publish(&self, version: &str) {
+        self.slot.install(Arc::new(snapshot(version)));
+    }
+
+    /// The recorded answers, oldest first.
+    pub(crate) async fn answers(&self, at_least: usize) -> Vec<(Event, Answer)> {
+        let mut answers = Vec::new();
+        eventually("the answers are recorded", async || {
+            answers = self.read_answers().await;
+            answers.len() >= at_least
+        })
+        .await;
+        answers
+    }
+
+    async fn read_answers(&self) -> Vec<(Event, Answer)> {
+        let mut answers = Vec::new();
+        for partition in 0..N_PARTITIONS {
+            for record in self.log.read(Topic::Answers, partition, 0, 10_000).await.unwrap() {
+                let event = decode_event(&record.value).unwrap();
+                let EventBody::Answer(answer) = &event.body else { panic!("{event:?} is not an answer") };
+                let answer = Answer::clone(answer);
+                answers.push((event, answer));
+            }
+        }
+        // Stable: answers of one millisecond stay in the order of the log.
+        answers.sort_by_key(|(event, _)| event.timestamp);
+        answers
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+/// 8 lamps, 8 sofas, 4 rugs.
+pub(crate) fn catalogue() -> Vec<Value> {
+    let kinds = [("lamp", 8), ("sofa", 8), ("rug", 4)];
+    kinds
+        .iter()
+        .flat_map(|&(kind, n)| {
+            (0..n).map(move |i| {
+                json!({
+                    "item_id": format!("{kind}-{i}"), "title": format!("{kind} model {i}"),
+                    "category": kind, "price": 10.0 + f64::from(i),
+                })
+            })
+        })
+        .collect()
+}
+
+fn snapshot(version: &str) -> Snapshot {
+    let ids: Vec<ItemId> =
+        catalogue().iter().map(|item| ItemId::try_new(item["item_id"].as_str().unwrap()).unwrap()).collect();
+    let n_items = ids.len();
+    // A category is a direction; each item goes with the next of its category.
+    let direction = |row: usize| {
+        if row < 8 {
+            0
+        } else if row < 16 {
+            1
+        } else {
+            2
+        }
+    };
+    let factors = Array2::from_shape_fn((n_items, 4), |(row, f)| {
+        if f == direction(row) { 1.0 } else { 0.05 * ((row * 7 + f) as f32).sin() }
+    });
+    let neighbours = (0..n_items).map(|row| ItemIdx::from_row((row + 1) % n_items)).collect();
+    let params = AlsParams { n_factors: 4, ..AlsParams::default() };
+    let models = SnapshotModels {
+        vocabulary: Vocabulary::try_new(ids).unwrap(),
+        popularity: Popularity::try_new(vec![1.0; n_items]).unwrap(),
+        item_item: ItemItem::try_new(
+            (0..=n_items).collect(),
+            neighbours,
+            vec![0.5; n_items],
+            Default::default(),
+        )
+        .unwrap(),
+        als: Als::try_new(factors.clone(), params).unwrap(),
+        sample_queries: factors,
+        ranker: Some(ranker()),
+    };
+    let manifest = Manifest {
+        format_version: waggle_models::snapshot::FORMAT_VERSION,
+        version: SnapshotVersion::try_new(version).unwrap(),
+        created_at: Timestamp::now(),
+        trained_until: Timestamp::now(),
+        n_items,
+        n_users: 2,
+        n_interactions: 5,
+        seed: 1,
+        settings: json!({}),
+        evaluation: json!({}),
+        parts: Default::default(),
+    };
+    Snapshot::try_new(manifest, models).unwrap()
+}
+
+fn ranker() -> Ranker {
+    let names: Vec<String> = waggle_features::FEATURES.iter().map(|f| f.name.to_owned()).collect();
+    let n = names.len();
+    Ranker {
+        feature_names: names,
+        means: vec![0.0; n],
+        scales: vec![1.0; n],
+        weights: vec![0.1; n],
+        intercept: 0.0,
+    }
+}
+
+impl Gateway {
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Response {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        match body {
+            Some(body) => request.json(&body),
+            None => request,
+        }
+        .send()
+        .await
+        .unwrap()
+    }
+
+    /// A body as it is, and headers.
+    pub(crate) async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response {
+        let mut request = self.client.request(method, format!("{}{path}", self.url)).body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        json_of(self.send(Method::GET, path, None).await, 200).await
+    }
+
+    /// `POST /v1/recommendations`.
+    pub(crate) async fn recommend(&self, body: Value) -> Value {
+        json_of(self.send(Method::POST, "/v1/recommendations", Some(body)).await, 200).await
+    }
+
+    pub(crate) async fn put_catalogue(&self) {
+        let answer = self.send(Method::POST, "/v1/items", Some(json!({ "items": catalogue() }))).await;
+        assert_eq!(json_of(answer, 200).await, json!({ "accepted": 20 }));
+    }
+
+    pub(crate) async fn put(&self, item_id: &str, body: Value) -> Value {
+        json_of(self.send(Method::PUT, &format!("/v1/items/{item_id}"), Some(body)).await, 200).await
+    }
+
+    pub(crate) async fn patch(&self, item_id: &str, body: Value) -> Value {
+        json_of(self.send(Method::PATCH, &format!("/v1/items/{item_id}"), Some(body)).await, 200).await
+    }
+
+    pub(crate) async fn buy(&self, user: &str, items: &[&str]) {
+        self.act("user_id", user, "purchase", items).await;
+    }
+
+    pub(crate) async fn act(&self, who: &str, id: &str, kind: &str, items: &[&str]) {
+        let events: Vec<Value> =
+            items.iter().map(|item| json!({ "type": kind, who: id, "item_id": item })).collect();
+        let report =
+            json_of(self.send(Method::POST, "/v1/events", Some(json!({ "events": events }))).await, 202)
+                .await;
+        assert_eq!(report["accepted"], items.len(), "{report}");
+    }
+
+    /// The request is refused with this status, as a problem that says this.
+    #[track_caller]
+    pub(crate) fn refused<'a>(
+        &'a self,
+        method: Method,
+        path: &'a str,
+        body: Option<Value>,
+        status: u16,
+        says: &'a str,
+    ) -> impl Future<Output = ()> + 'a {
+        let caller = std::panic::Location::caller();
+        async move {
+            let response = self.send(method, path, body).await;
+            let got = response.status();
+            let kind = response.headers()["content-type"].clone();
+            let problem: Value = response.json().await.unwrap();
+            assert_eq!(got, status, "{path} at {caller}: {problem}");
+            assert_eq!(kind, "application/problem+json", "{path} at {caller}");
+            let detail = problem["detail"].as_str().unwrap_or_default();
+            assert!(detail.contains(says), "{path} at {caller}: {problem} does not say \"{says}\"");
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.served.await.unwrap().unwrap();
+    }
+}
+
+#[track_caller]
+pub(crate) fn json_of(response: Response, status: u16) -> impl Future<Output = Value> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let got = response.status();
+        let text = response.text().await.unwrap();
+        assert_eq!(got, status, "at {caller}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// The ids of an answer, ranks checked.
+#[track_caller]
+pub(crate) fn slate(answer: &Value) -> Vec<String> {
+    let items = answer["items"].as_array().unwrap();
+    let ids: Vec<String> = items.iter().map(|item| item["item_id"].as_str().unwrap().to_owned()).collect();
+    for (place, item) in items.iter().enumerate() {
+        assert_eq!(item["rank"], place + 1, "{answer}");
+        assert!(!ids[..place].contains(&ids[place]), "{} stands twice in {answer}", ids[place]);
+    }
+    ids
+}
+
+/// Waits for what another task brings about.
+pub(crate) async fn eventually(what: &str, mut is_true: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is_true().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"));
+}
