@@ -15,8 +15,6 @@ pub enum StateKind {
     Person,
     /// An item's counters; every partition holds its own partial.
     Item,
-    /// A category's counters; every partition holds its own partial.
-    Category,
     /// The partition's window of recently seen event ids, and other facts of the fold itself.
     Fold,
 }

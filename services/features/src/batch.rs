@@ -229,7 +229,6 @@ impl BatchStates {
                 StateKind::Fold => {
                     states.tombstones.insert(key.key, Slot::stored(blob.map(|_| ())));
                 }
-                StateKind::Category => {}
             }
         }
         Ok(states)

@@ -135,14 +135,13 @@ struct Partition {
 }
 
 /// In the order of their code in a checkpoint.
-const KINDS: [StateKind; 4] = [StateKind::Person, StateKind::Item, StateKind::Category, StateKind::Fold];
+const KINDS: [StateKind; 3] = [StateKind::Person, StateKind::Item, StateKind::Fold];
 
 fn kind_code(kind: StateKind) -> u8 {
     match kind {
         StateKind::Person => 0,
         StateKind::Item => 1,
-        StateKind::Category => 2,
-        StateKind::Fold => 3,
+        StateKind::Fold => 2,
     }
 }
 
