@@ -13,3 +13,6 @@ pub mod service;
 
 pub use policy::Policy;
 pub use service::RankingService;
+
+#[cfg(test)]
+mod tests;
