@@ -119,3 +119,6 @@ fn write_marker(path: &Path) -> Result<()> {
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,3 +120,6 @@ impl<E: Iterator<Item = Event>> Iterator for Chunks<E> {
         (!chunk.is_empty()).then_some(chunk)
     }
 }
+
+#[cfg(test)]
+mod tests;

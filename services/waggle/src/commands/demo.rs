@@ -10,7 +10,7 @@ use super::{
     stop_requested,
 };
 use crate::{
-    cli::{DataName, DemoArgs, Global},
+    cli::{DemoArgs, Global},
     config::Config,
     dir::DataDir,
     import::import,
@@ -21,6 +21,9 @@ use crate::{
 
 /// Key of the database's note that an import began, and at which moment: all times are relative to it.
 const IMPORT_BEGAN: &str = "demo.import_began";
+/// Key of the note of what was asked for, and of what was then imported (files, or the simulator instead of them).
+const ASKED_FOR: &str = "demo.asked_for";
+const IMPORT_OF: &str = "demo.import_of";
 /// Key of the note that it is complete, and of which data.
 const IMPORTED: &str = "demo.imported";
 
@@ -60,23 +63,36 @@ pub(super) async fn run(config: Config, global: &Global, args: &DemoArgs) -> Res
 
 /// Imports and trains what this folder does not have yet.
 async fn prepare(system: &System, steps: &Arc<Steps>, wanted: &Wanted<'_>) -> Result<()> {
-    let name = match wanted.data {
-        DataName::OnlineRetail => "online-retail",
-        DataName::Sim => "sim",
-    };
+    let asked_for = wanted.describe();
+    if let Some(present) = system.database.meta(ASKED_FOR).await? {
+        check_same(&present, &asked_for)?;
+    }
     if system.database.meta(IMPORTED).await?.is_none() {
         let now = Timestamp::now();
         let source = load(steps, wanted).await?;
+        system.database.set_meta_if_absent(ASKED_FOR, &asked_for).await?;
         let began = system.database.set_meta_if_absent(IMPORT_BEGAN, &now.as_millis().to_string()).await?;
         let began = began.parse().map(Timestamp::from_millis).context("the note of the import is damaged")?;
         let is_resumed = began != now;
+        // Without its files a dataset is replaced by the simulator; an import goes on with what it began with.
+        let kind = source.kind();
+        check_same(&system.database.set_meta_if_absent(IMPORT_OF, kind).await?, kind)?;
         import(system, steps, source.into_parts(began), is_resumed).await?;
-        system.database.set_meta(IMPORTED, name).await?;
+        system.database.set_meta(IMPORTED, kind).await?;
     }
     if system.snapshots.current().is_none() {
         train_and_publish(system, steps, wanted.simulator.seed, true).await?;
     }
     system.report_readiness().await
+}
+
+/// A folder holds one market: other data in it would be mixed with what is there.
+fn check_same(present: &str, wanted: &str) -> Result<()> {
+    anyhow::ensure!(
+        present == wanted,
+        "this folder holds {present}, not {wanted}; choose another folder with --dir, or start with what it holds"
+    );
+    Ok(())
 }
 
 /// Reads the data, or falls back to the simulator when the default data cannot be had.
@@ -117,4 +133,16 @@ async fn welcome(system: &System, steps: &Steps, url: &str) -> Result<()> {
         steps.elapsed_s()
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_same;
+
+    #[test]
+    fn a_folder_with_other_data_is_named_with_what_it_holds() {
+        check_same("sim", "sim").unwrap();
+        let error = check_same("sim", "online-retail").unwrap_err().to_string();
+        assert!(error.contains("holds sim, not online-retail") && error.contains("--dir"), "{error}");
+    }
 }

@@ -98,11 +98,12 @@ impl Serving {
         let listener = waggle_http::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let url = format!("http://{}", listener.local_addr()?);
         let system = System::start(DataDir::open(folder.path())?, config.clone()).await?;
+        let events = split.events.to_vec();
         let past = Import {
             items: split.items.to_vec(),
             users: users.to_vec(),
-            n_events: split.events.len() as u64,
-            events: Box::new(split.events.to_vec().into_iter()),
+            n_events: events.len() as u64,
+            events: Box::new(events.into_iter()),
         };
         import(&system, steps, past, false).await?;
         system.snapshots.install(Arc::new(Snapshot::clone(&split.snapshot)));

@@ -29,6 +29,24 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
+    /// The data in a few words, the same for the same data.
+    pub(super) fn describe(&self) -> String {
+        let defaults = SimulatorParams::default();
+        match (self.data, self.from) {
+            (DataName::Sim, _) => format!(
+                "sim of {} items, {} shoppers, seed {}",
+                self.simulator.items.unwrap_or(defaults.n_items),
+                self.simulator.users.unwrap_or(defaults.n_users),
+                self.simulator.seed
+            ),
+            (DataName::OnlineRetail, None) => "online-retail".to_owned(),
+            (DataName::OnlineRetail, Some(path)) => {
+                let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+                format!("online-retail from {}", path.display())
+            }
+        }
+    }
+
     /// The files of a dataset; `None` for the simulator.
     ///
     /// # Errors
@@ -85,6 +103,13 @@ pub(super) fn is_absent(error: &anyhow::Error) -> bool {
 }
 
 impl Source {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::OnlineRetail(_) => "online-retail",
+            Self::Simulated(_) => "sim",
+        }
+    }
+
     pub(super) fn report(&self) -> Option<&CleaningReport> {
         match self {
             Self::OnlineRetail(dataset) => Some(&dataset.report),

@@ -1,0 +1,43 @@
+use waggle_simulator::{Market, SimulatorParams};
+
+use super::*;
+use crate::{config::Config, dir::DataDir};
+
+const END: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// A small market's past, cut off after `n_events`.
+fn past(market: &Market, n_events: usize) -> Import {
+    let events: Vec<Event> = market.events(END).take(n_events).collect();
+    Import {
+        items: market.items(END),
+        users: market.users(),
+        n_events: events.len() as u64,
+        events: Box::new(events.into_iter()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_was_cut_off_goes_on_and_every_event_is_there_once() {
+    let params = SimulatorParams { n_items: 50, n_users: 100, ..SimulatorParams::default() };
+    let market = Market::new(params).unwrap();
+    let expected: HashSet<EventId> = market.events(END).filter_map(|event| event.event_id).collect();
+    assert!(expected.len() > 500, "the market is too small to be cut");
+    let folder = tempfile::tempdir().unwrap();
+    let steps = Steps::new();
+    let system = System::start(DataDir::open(folder.path()).unwrap(), Config::default()).await.unwrap();
+    import(&system, &steps, past(&market, expected.len() / 3), false).await.unwrap();
+    system.stop(None).await.unwrap();
+
+    let system = System::start(DataDir::open(folder.path()).unwrap(), Config::default()).await.unwrap();
+    import(&system, &steps, past(&market, usize::MAX), true).await.unwrap();
+    let mut in_log = Vec::new();
+    for partition in 0..system.log.n_partitions(Topic::Events) {
+        let records = system.log.read(Topic::Events, partition, 0, 1_000_000).await.unwrap();
+        in_log.extend(records.iter().filter_map(|record| decode_event(&record.value).unwrap().event_id));
+    }
+    assert_eq!(in_log.len(), expected.len());
+    assert_eq!(in_log.into_iter().collect::<HashSet<_>>(), expected);
+    assert_eq!(system.database.count_items().await.unwrap(), 50);
+    assert_eq!(system.database.count_users().await.unwrap(), 100);
+    system.stop(None).await.unwrap();
+}
