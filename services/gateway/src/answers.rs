@@ -48,13 +48,8 @@ impl AnswerLog {
         Self { queue }
     }
 
-    /// Hands over the record of one served answer. The log is ordered by person, so an answer to nobody has no place in
-    /// it: it is counted, and nothing can be joined to it later.
+    /// Hands over the record of one served answer.
     pub fn record(&self, answer: Event) {
-        if answer.person.is_nobody() {
-            counter!("waggle_answers_anonymous_total").increment(1);
-            return;
-        }
         if self.queue.try_send(answer).is_err() {
             counter!("waggle_answers_lost_total", "why" => "queue").increment(1);
         }

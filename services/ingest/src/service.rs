@@ -220,6 +220,7 @@ fn topic_of(body: &EventBody) -> Topic {
 fn key_of(event: &Event) -> &str {
     match &event.body {
         EventBody::CatalogChange(change) => change.item_id().as_str(),
+        EventBody::Answer(answer) if event.person.is_nobody() => answer.answer_id.as_str(),
         _ => event.person.partition_key().unwrap_or_default(),
     }
 }
@@ -246,7 +247,8 @@ fn check_time(time: Timestamp, now: Timestamp, origin: Origin, config: &IngestCo
 fn check_person(event: &Event) -> Result<(), String> {
     let Person { user_id, session_id } = &event.person;
     let missing = match &event.body {
-        EventBody::CatalogChange(_) => None,
+        // A list of what is trending may have been asked for by nobody in particular.
+        EventBody::CatalogChange(_) | EventBody::Answer(_) => None,
         EventBody::Merge if user_id.is_none() || session_id.is_none() => {
             Some("a merge needs both user_id and session_id")
         }

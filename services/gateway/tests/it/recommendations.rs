@@ -275,3 +275,13 @@ async fn search_ranks_pages_and_forgets_what_is_not_on_offer() {
     }
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_nobody_in_particular_is_recorded_too() {
+    let (world, gateway) = World::furnished().await;
+    let answer = gateway.recommend(json!({ "k": 3 })).await;
+    let recorded = world.answers(1).await;
+    assert_eq!(recorded.len(), 1);
+    assert_eq!(recorded[0].1.answer_id.as_str(), answer["answer_id"]);
+    gateway.stop().await;
+}
