@@ -29,7 +29,7 @@ pub struct Rejection {
     pub detail: String,
 }
 
-/// `POST /v1/recommendations`; the query parameters of the GET form are the same without the lists.
+/// `POST /v1/recommendations`; the query parameters of the GET form are the same, lists comma-separated.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecommendationRequest {

@@ -2,6 +2,7 @@
 //!
 //! - [`server`]: [`bind`] and [`serve`], with what every role's requests go through (ids, tracing, metrics, headers).
 //! - [`problem`]: how a request fails ([`Problem`], RFC 9457), whoever noticed: a handler, an extractor or the router.
+//! - [`object`]: bodies that must be JSON objects.
 //! - [`health`]: `/healthz`, `/readyz`, `/metrics`; [`Readiness`] collects what a start still waits for.
 //!
 //! A role gives its routes as a closure over [`actix_web::web::ServiceConfig`]. Routes are mounted as
@@ -9,12 +10,14 @@
 //! where `App::route` would say 404.
 
 pub mod health;
+pub mod object;
 pub mod problem;
 pub mod request_id;
 pub mod server;
 pub mod telemetry;
 
 pub use health::Readiness;
+pub use object::Object;
 pub use problem::{ApiError, Kind, PROBLEM_JSON, Problem};
 pub use request_id::RequestId;
 pub use server::{BindError, JSON_LIMIT_BYTES, ServerOptions, bind, serve};

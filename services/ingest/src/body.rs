@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use waggle_contracts::api::Rejection;
+use waggle_http::Object;
 use waggle_model::{Event, Timestamp, wire::WireEvent};
 
 /// How the events of a body are strung together.
@@ -65,7 +66,9 @@ pub fn take_apart(
 }
 
 fn event(json: &[u8], now: Timestamp) -> Result<Event, String> {
-    serde_json::from_slice::<WireEvent>(json).map_err(|e| format!("not an event: {e}"))?.into_event(now)
+    let Object(event): Object<WireEvent> =
+        serde_json::from_slice(json).map_err(|e| format!("not an event: {e}"))?;
+    event.into_event(now)
 }
 
 /// The elements of `{"events":[…]}`, each valid JSON.

@@ -10,7 +10,7 @@ use actix_web::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use waggle_contracts::api::{CategoryCount, CategoryList, ItemBody, ItemPage};
-use waggle_http::{ApiError, Kind, Problem};
+use waggle_http::{ApiError, Kind, Object, Problem};
 use waggle_model::{CatalogChange, Item, ItemId};
 
 use super::query::number;
@@ -66,9 +66,9 @@ pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<Json<Item>, 
 pub(super) async fn put(
     app: Data<App>,
     id: Path<String>,
-    body: Json<ItemBody>,
+    body: Json<Object<ItemBody>>,
 ) -> Result<Json<Item>, ApiError> {
-    let item = replaced(item_id(&id)?, body.into_inner())?;
+    let item = replaced(item_id(&id)?, body.into_inner().0)?;
     let _lock = app.item_locks.lock([&item.item_id]).await;
     write(&app, vec![CatalogChange::Put(item.clone())]).await?;
     Ok(Json(item))

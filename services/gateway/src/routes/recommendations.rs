@@ -9,7 +9,7 @@ use waggle_contracts::{
     api::{RecommendationRequest, RecommendationResponse},
     retrieval::Likeness,
 };
-use waggle_http::ApiError;
+use waggle_http::{ApiError, Object};
 use waggle_model::{CandidateSource, ItemId, Placement};
 
 use super::query::{flag, is_uncached, number};
@@ -19,7 +19,7 @@ use crate::{
     recommend::{self, Checked, checked_k, checked_person},
 };
 
-/// The query form of a request: everything but the lists, which may be given comma-separated.
+/// The query form of a request: the same, lists comma-separated.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecommendationQuery {
@@ -28,6 +28,8 @@ pub(super) struct RecommendationQuery {
     placement: Option<String>,
     k: Option<String>,
     items: Option<String>,
+    exclude: Option<String>,
+    pin: Option<String>,
     category: Option<String>,
     exclude_known: Option<String>,
     diversity: Option<String>,
@@ -48,23 +50,28 @@ pub(super) async fn get(
             session_id: query.session_id,
             placement: query.placement,
             k: number("k", query.k.as_deref())?,
-            items: query.items.map(|ids| ids.split(',').map(ToOwned::to_owned).collect()).unwrap_or_default(),
+            items: listed(query.items.as_deref()),
+            exclude: listed(query.exclude.as_deref()),
+            pin: listed(query.pin.as_deref()),
             category: query.category,
             exclude_known: flag("exclude_known", query.exclude_known.as_deref())?,
             diversity: number("diversity", query.diversity.as_deref())?,
             include_items: flag("include_items", query.include_items.as_deref())?,
-            ..RecommendationRequest::default()
         },
     )
     .await
 }
 
+fn listed(ids: Option<&str>) -> Vec<String> {
+    ids.into_iter().flat_map(|ids| ids.split(',')).map(ToOwned::to_owned).collect()
+}
+
 pub(super) async fn post(
     app: Data<App>,
     request: HttpRequest,
-    body: Json<RecommendationRequest>,
+    body: Json<Object<RecommendationRequest>>,
 ) -> Result<Json<RecommendationResponse>, ApiError> {
-    answer(&app, &request, body.into_inner()).await
+    answer(&app, &request, body.into_inner().0).await
 }
 
 async fn answer(

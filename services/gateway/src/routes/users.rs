@@ -9,7 +9,7 @@ use waggle_contracts::{
     api::{User, UserBody, UserList},
     ingest::Origin,
 };
-use waggle_http::ApiError;
+use waggle_http::{ApiError, Object};
 use waggle_model::{Event, EventBody, Person, SessionId, Timestamp, UserChange, UserId};
 use waggle_stores::database::UserRecord;
 
@@ -63,10 +63,10 @@ pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<Json<User>, 
 pub(super) async fn put(
     app: Data<App>,
     id: Path<String>,
-    body: Json<UserBody>,
+    body: Json<Object<UserBody>>,
 ) -> Result<Json<User>, ApiError> {
     let user_id = user_id(&id)?;
-    let properties = body.into_inner().properties;
+    let Object(UserBody { properties }) = body.into_inner();
     let change = EventBody::UserChange(UserChange { properties: properties.clone() });
     append(&app, Person::user(user_id.clone()), change).await?;
     app.database.put_user(&user_id, &properties, Timestamp::now()).await.map_err(of_database)?;
@@ -91,9 +91,10 @@ pub(super) struct MergeBody {
 pub(super) async fn merge(
     app: Data<App>,
     id: Path<String>,
-    body: Json<MergeBody>,
+    body: Json<Object<MergeBody>>,
 ) -> Result<HttpResponse, ApiError> {
-    let session_id = SessionId::try_new(&body.session_id).map_err(invalid)?;
+    let Object(MergeBody { session_id }) = body.into_inner();
+    let session_id = SessionId::try_new(&session_id).map_err(invalid)?;
     let person = Person { user_id: Some(user_id(&id)?), session_id: Some(session_id) };
     append(&app, person, EventBody::Merge).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -45,6 +45,7 @@ async fn a_merge_brings_the_session_along() {
     assert_eq!((&answer["rung"], slate(&answer).len()), (&json!("personal"), 5));
     let path = "/v1/users/cora/merge";
     gateway.refused(Method::POST, path, Some(json!({})), 400, "session_id").await;
+    gateway.refused(Method::POST, path, Some(json!(["visit"])), 400, "expected an object").await;
     gateway.refused(Method::POST, path, Some(json!({ "session_id": "" })), 400, "session_id is empty").await;
     gateway.stop().await;
 }

@@ -35,12 +35,12 @@ async fn a_known_person_gets_a_personal_list_and_a_stranger_what_is_trending() {
 async fn get_and_post_answer_alike() {
     let (_world, gateway) = World::furnished().await;
     let get = gateway
-        .get("/v1/recommendations?user_id=anna&k=3&category=sofa&exclude_known=true&diversity=0.5&items=lamp-1,lamp-2")
+        .get("/v1/recommendations?user_id=anna&k=3&category=sofa&exclude_known=true&diversity=0.5&items=lamp-1,lamp-2&exclude=sofa-0&pin=sofa-3,sofa-2")
         .await;
     let post = gateway
         .recommend(json!({
             "user_id": "anna", "k": 3, "category": "sofa", "exclude_known": true, "diversity": 0.5,
-            "items": ["lamp-1", "lamp-2"],
+            "items": ["lamp-1", "lamp-2"], "exclude": ["sofa-0"], "pin": ["sofa-3", "sofa-2"],
         }))
         .await;
     assert_eq!(get["items"], post["items"]);
@@ -179,6 +179,8 @@ async fn wrong_requests_are_told_what_is_wrong() {
         (json!({ "pin": vec!["x"; 201] }), "pin has 201 entries"),
         (json!({ "exclude": [""] }), "exclude: item_id is empty"),
         (json!("anna"), "the body is not what this route reads"),
+        (json!([]), "expected an object"),
+        (json!(["anna"]), "expected an object"),
     ] {
         gateway.refused(Method::POST, "/v1/recommendations", Some(body), 400, says).await;
     }
