@@ -7,7 +7,7 @@
 //! - [`person`]: what one person did ([`PersonState`]).
 //! - [`item`]: decayed counters of one item ([`ItemState`]). Exponential decay is linear, so the counter of a category
 //!   *is* the sum of its items' counters and needs no state of its own.
-//! - [`admission`]: which records of the log count at all; [`dedup`]: which of them are repetitions.
+//! - [`admission`]: which records of the log count at all.
 //! - [`fold`]: which states an event touches, and how.
 //! - [`dedup`]: which events are repetitions, decided alike by every consumer of the log.
 //! - [`live`]: what is trending and what is new, from the items' counters.
