@@ -8,6 +8,8 @@ mod serve;
 mod source;
 mod train;
 
+use std::io::IsTerminal as _;
+
 use anyhow::Result;
 use tracing_subscriber::EnvFilter;
 
@@ -41,7 +43,13 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
 fn log_to_stderr(filter: &str) -> Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|e| UsageError(format!("--log \"{filter}\" is not a filter: {e}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for terminals (which NO_COLOR turns off by itself), not for files.
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.with_ansi(false).init();
+    }
     Ok(())
 }
 
