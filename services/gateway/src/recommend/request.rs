@@ -38,8 +38,10 @@ impl Checked {
             return Err(format!("diversity is {diversity}, it must be between 0 and 1"));
         }
         for (name, value) in [("placement", &request.placement), ("category", &request.category)] {
-            if value.as_ref().is_some_and(|v| v.is_empty() || v.len() > MAX_ID_BYTES) {
-                return Err(format!("{name} must have 1 to {MAX_ID_BYTES} bytes"));
+            let is_named =
+                |v: &String| (1..=MAX_ID_BYTES).contains(&v.len()) && !v.chars().any(char::is_control);
+            if !value.as_ref().is_none_or(is_named) {
+                return Err(format!("{name} must have 1 to {MAX_ID_BYTES} bytes without control characters"));
             }
         }
         let exclude = checked_ids("exclude", &request.exclude)?;

@@ -34,7 +34,11 @@ fn a_refusal_names_the_field_and_its_limit() {
     check(RecommendationRequest { session_id: Some(String::new()), ..request() }, "session_id is empty");
     check(
         RecommendationRequest { placement: Some("p".repeat(257)), ..request() },
-        "placement must have 1 to 256 bytes",
+        "placement must have 1 to 256 bytes without control characters",
+    );
+    check(
+        RecommendationRequest { category: Some("a\0".into()), ..request() },
+        "category must have 1 to 256 bytes without control characters",
     );
 }
 
