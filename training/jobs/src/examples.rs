@@ -1,9 +1,9 @@
 //! What the ranker learns from: candidates of past moments, with what happened next.
 //!
 //! Two kinds of question are asked of the past, both as of their moment. *What will this person buy in the weeks to
-//! come?* is asked for everybody at a cut, people who were not known yet included. *What else goes into this basket?* is asked in the middle of baskets: some
-//! lines lie in the cart, the rest is the truth. The features of the session are 0 in the first kind and the ranker
-//! learns from the second kind what they mean.
+//! come?* is asked for everybody at a cut, people who were not known yet included. *What else goes into this basket?*
+//! is asked in the middle of baskets: some lines lie in the cart, the rest is the truth. The features of the session are
+//! 0 in the first kind and the ranker learns from the second kind what they mean.
 
 use std::collections::{HashMap, HashSet};
 

@@ -40,6 +40,8 @@ pub struct RankerFit {
     pub negative_rate: f64,
 }
 
+/// The weights that minimise log-loss and L2 over the rows, each candidate weighing the same.
+///
 /// # Errors
 /// If the rows do not hold both labels, or the optimisation fails.
 pub fn fit_ranker(rows: &Rows, fit: &RankerFit) -> anyhow::Result<Ranker> {
