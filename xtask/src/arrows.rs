@@ -30,7 +30,6 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("waggle-ingest-role", ROLE),
     ("waggle-features-role", ROLE),
     ("waggle-gateway-role", ROLE),
-    ("waggle-metrics-role", ROLE),
     ("waggle-retrieval-role", ROLE_WITH_MODELS),
     ("waggle-ranking-role", ROLE_WITH_MODELS),
     // A client of the public API like any customer.
@@ -57,7 +56,6 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
             "waggle-retrieval-role",
             "waggle-ranking-role",
             "waggle-gateway-role",
-            "waggle-metrics-role",
             "waggle-web-role",
             // Puts the roles' routes on one listener.
             "waggle",
@@ -76,7 +74,6 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
             "waggle-retrieval-role",
             "waggle-ranking-role",
             "waggle-gateway-role",
-            "waggle-metrics-role",
             "waggle-web-role",
             "waggle",
             "xtask",

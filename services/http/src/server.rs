@@ -12,7 +12,10 @@ use actix_web::{
     body::{BodySize, BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::{InternalError, JsonPayloadError, PathError, PayloadError, QueryPayloadError},
-    http::header::{self, HeaderName, HeaderValue},
+    http::{
+        Method,
+        header::{self, HeaderName, HeaderValue},
+    },
     middleware::{Next, from_fn},
     web::{self, FormConfig, JsonConfig, PathConfig, PayloadConfig, QueryConfig, ServiceConfig},
 };
@@ -189,12 +192,16 @@ async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, ApiError> {
 
 /// The one middleware: names the request, catches a panic, gives failures their form, adds headers, counts.
 async fn handle<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
     let started = Instant::now();
     let id = RequestId::of(&request);
     let method = request.method().clone();
+    // Whatever can be got can be asked for by its head alone; the protocol layer leaves the body out.
+    if method == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
     request.extensions_mut().insert(id.clone());
     let span = tracing::info_span!("request", request_id = id.as_str());
     async {

@@ -315,3 +315,18 @@ fn a_port_in_use_is_named_with_the_way_out() {
         )
     );
 }
+
+#[tokio::test]
+async fn a_head_request_gets_the_head_of_what_get_would_answer() {
+    let server = Server::start();
+    let url = format!("{}/healthz", server.base);
+    let got = server.client.get(&url).send().await.unwrap();
+    let length = got.headers()["content-length"].clone();
+    let head = server.client.head(&url).send().await.unwrap();
+    assert_eq!(head.status(), StatusCode::OK);
+    assert_eq!(head.headers()["content-length"], length);
+    assert_eq!(head.bytes().await.unwrap().len(), 0);
+    // The connection is still in step: the next answer is whole.
+    assert_eq!(server.client.get(&url).send().await.unwrap().status(), StatusCode::OK);
+    server.stop().await;
+}
