@@ -70,7 +70,7 @@ impl Default for TrainParams {
             l2_choices: vec![1e-5, 1e-4, 1e-3],
             max_ranker_iterations: 60,
             n_resamples: 1000,
-            seed: 0x5eed,
+            seed: 42,
         }
     }
 }
