@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// Each crate of the workspace and the crates of the workspace it may depend on. `*` stands for all.
-const ALLOWED: [(&str, &[&str]); 19] = [
+const ALLOWED: &[(&str, &[&str])] = &[
     ("waggle-model", &[]),
     ("waggle-features", &["waggle-model"]),
     ("waggle-simulator", &["waggle-model"]),
