@@ -96,7 +96,7 @@ pub(crate) fn run(plan: Plan, connections: Vec<Connection>) -> Result<Outcome> {
         && let Schedule::Open(rest) = run.schedule.into_inner().unwrap_or_else(PoisonError::into_inner)
     {
         for arrival in rest {
-            tally.request(took.saturating_sub(arrival.at), Some(Delay::NoConnection));
+            tally.request(Some(took.saturating_sub(arrival.at)), Some(Delay::NoConnection));
             tally.error("not sent before the run was over".to_owned());
         }
     }
@@ -143,8 +143,9 @@ impl Run {
             let result = connection.exchange(&request, sent);
             let latency = self.start.elapsed().saturating_sub(arrival.at);
             let verdict = judge(result.as_ref().map(|r| (r.status, r.body)), expected, is_checked);
-            let is_failure = result.is_err();
-            self.note(latency, delay, is_failure, verdict);
+            let (is_failure, is_timeout) = (result.is_err(), result == Err(Failure::Timeout));
+            let is_wait = is_timeout || !matches!(verdict, Verdict::Error(_));
+            self.note(is_wait.then_some(latency), delay, is_failure, verdict);
             if is_closed && is_failure {
                 thread::sleep(PAUSE_AFTER_FAILURE);
             }
@@ -152,7 +153,7 @@ impl Run {
         connection.n_opened
     }
 
-    fn note(&self, latency: Duration, delay: Option<Delay>, is_failure: bool, verdict: Verdict) {
+    fn note(&self, latency: Option<Duration>, delay: Option<Delay>, is_failure: bool, verdict: Verdict) {
         let mut tally = lock(&self.tally);
         tally.request(latency, delay);
         tally.n_answers_of_second += u64::from(!is_failure);

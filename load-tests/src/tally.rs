@@ -20,8 +20,9 @@ pub(crate) enum Delay {
 
 /// Everything since the start, and what changes from one line on the terminal to the next.
 pub(crate) struct Tally {
-    /// Microseconds from the intended moment of sending to the whole answer. A failed request counts with the time
-    /// until it failed, since leaving it out would flatter a server that drops what it is late with.
+    /// Microseconds from the intended moment of sending to the whole answer, of requests answered with the expected
+    /// status. Those that timed out or never left count with the time they waited: leaving them out would flatter a
+    /// server that is slow. Failures that come at once are left out, since counting them would flatter one that is dead.
     pub(crate) latency_us: Histogram<u64>,
     pub(crate) second: Histogram<u64>,
     pub(crate) n_requests: u64,
@@ -49,10 +50,12 @@ impl Tally {
         }
     }
 
-    pub(crate) fn request(&mut self, latency: Duration, delay: Option<Delay>) {
-        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.latency_us.saturating_record(latency_us);
-        self.second.saturating_record(latency_us);
+    pub(crate) fn request(&mut self, latency: Option<Duration>, delay: Option<Delay>) {
+        if let Some(latency) = latency {
+            let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+            self.latency_us.saturating_record(latency_us);
+            self.second.saturating_record(latency_us);
+        }
         self.n_requests += 1;
         if let Some(delay) = delay {
             *self.n_late.entry(delay.as_str()).or_default() += 1;

@@ -93,6 +93,7 @@ fn requests_that_never_left_are_counted() {
     let sent = server.n_requests.load(Ordering::SeqCst);
     assert_eq!(report["requests"].as_u64().unwrap(), sent + unsent, "{report}");
     assert!(sent < 10 && unsent > 50, "{report}");
+    assert!(report["p50_ms"].as_f64().unwrap() > 900.0, "{report}");
 }
 
 #[test]
@@ -101,7 +102,11 @@ fn wrong_answers_and_wrong_codes_are_counted_by_kind() {
     let server = serve(|n, path| {
         Some(match n {
             0..10 => ok(r#"{"rung":"personal","items":[]}"#),
-            10..15 => response("503 Service Unavailable", "{}"),
+            10..15 => {
+                // Slow, so that it would show if it counted as an answer.
+                thread::sleep(Duration::from_millis(700));
+                response("503 Service Unavailable", "{}")
+            }
             15..18 => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
             _ => right(path),
         })
@@ -111,6 +116,7 @@ fn wrong_answers_and_wrong_codes_are_counted_by_kind() {
     assert_eq!(report["check_failures"], serde_json::json!({"empty list": 10}));
     let chunked = "not understood: chunked body, which this client does not read";
     assert_eq!(report["errors"], serde_json::json!({"status 503": 5, chunked: 3}));
+    assert!(report["max_ms"].as_f64().unwrap() < 700.0, "{report}");
     assert_eq!(output.status.code(), Some(1));
 }
 
