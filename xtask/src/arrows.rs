@@ -35,7 +35,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // A client of the public API like any customer.
     ("waggle-web-role", &["waggle-model", "waggle-contracts", "waggle-http"]),
     ("waggle", &["*"]),
-    // Drives the binary from outside and imports none of it.
+    // Both drive the binary from outside and import none of it.
+    ("load-tests", &[]),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,131 @@
+//! Whether an answer is right, not only whether it came.
+
+use serde::Deserialize;
+
+/// Length of the lists that are asked for.
+pub(crate) const K: usize = 10;
+
+/// What a request must be answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Status 200 and a list of [`K`] items.
+    Slate,
+    /// Status 202 and one accepted event.
+    Receipt,
+}
+
+impl Expected {
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::Slate => 200,
+            Self::Receipt => 202,
+        }
+    }
+
+    /// Reads the body of an answer of the right status.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, as the name under which such answers are counted.
+    pub(crate) fn check(self, body: &[u8]) -> Result<(), &'static str> {
+        match self {
+            Self::Slate => check_slate(body),
+            Self::Receipt => check_receipt(body),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Slate<'a> {
+    rung: &'a str,
+    items: Vec<Place>,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    item_id: String,
+    rank: usize,
+}
+
+fn check_slate(body: &[u8]) -> Result<(), &'static str> {
+    let slate: Slate<'_> = serde_json::from_slice(body).map_err(|_| "not a list of items in JSON")?;
+    if !["personal", "segment", "trending", "static"].contains(&slate.rung) {
+        return Err("unknown rung");
+    }
+    match slate.items.len() {
+        0 => return Err("empty list"),
+        K => (),
+        _ => return Err("not ten items"),
+    }
+    if slate.items.iter().zip(1..).any(|(place, rank)| place.rank != rank) {
+        return Err("ranks are not 1 to 10 in order");
+    }
+    let mut ids: Vec<_> = slate.items.iter().map(|place| &place.item_id).collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err("an item twice");
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Receipt {
+    accepted: u64,
+    rejected: Vec<serde::de::IgnoredAny>,
+}
+
+fn check_receipt(body: &[u8]) -> Result<(), &'static str> {
+    let receipt: Receipt = serde_json::from_slice(body).map_err(|_| "not a receipt in JSON")?;
+    if receipt.accepted == 1 && receipt.rejected.is_empty() { Ok(()) } else { Err("event not accepted") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn slate(change: impl FnOnce(&mut Value)) -> Value {
+        let items: Vec<_> =
+            (1..=10).map(|n| json!({"item_id": format!("i{n}"), "rank": n, "score": 0.5})).collect();
+        let mut slate = json!({"answer_id": "a", "rung": "personal", "items": items, "took_ms": 1.0});
+        change(&mut slate);
+        slate
+    }
+
+    #[track_caller]
+    fn check(expected: Expected, body: &Value, verdict: Result<(), &'static str>) {
+        assert_eq!(expected.check(body.to_string().as_bytes()), verdict);
+    }
+
+    #[test]
+    fn ten_distinct_items_in_order_on_a_named_rung_are_right() {
+        check(Expected::Slate, &slate(|_| ()), Ok(()));
+    }
+
+    #[test]
+    fn each_fault_of_a_list_has_its_name() {
+        check(Expected::Slate, &json!([]), Err("not a list of items in JSON"));
+        check(Expected::Slate, &slate(|s| s["rung"] = json!("top")), Err("unknown rung"));
+        check(Expected::Slate, &slate(|s| s["items"] = json!([])), Err("empty list"));
+        check(
+            Expected::Slate,
+            &slate(|s| s["items"].as_array_mut().unwrap().truncate(9)),
+            Err("not ten items"),
+        );
+        check(
+            Expected::Slate,
+            &slate(|s| s["items"][3]["rank"] = json!(3)),
+            Err("ranks are not 1 to 10 in order"),
+        );
+        check(Expected::Slate, &slate(|s| s["items"][3]["item_id"] = json!("i9")), Err("an item twice"));
+    }
+
+    #[test]
+    fn a_receipt_accepts_exactly_the_event_that_was_sent() {
+        let refused = json!({"accepted": 0, "duplicates": 0, "rejected": [{"index": 0, "detail": "no"}]});
+        check(Expected::Receipt, &json!({"accepted": 1, "duplicates": 0, "rejected": []}), Ok(()));
+        check(Expected::Receipt, &refused, Err("event not accepted"));
+        check(Expected::Receipt, &json!({"accepted": 0, "rejected": []}), Err("event not accepted"));
+        check(Expected::Receipt, &json!({}), Err("not a receipt in JSON"));
+    }
+}
