@@ -1,6 +1,9 @@
 //! The live item table: what the shop offers right now.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 use tracing::error;
@@ -21,6 +24,8 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct ItemTable {
     entries: ArcSwap<Entries>,
+    /// Held while a table is made from the one before: each partition of the topic has a follower of its own.
+    writer: Mutex<()>,
 }
 
 /// The table at one moment.
@@ -38,11 +43,12 @@ impl ItemTable {
     }
 
     /// Applies changes in order, in one step for readers, and gives back those that counted: a change of an item whose
-    /// key is another item's is left out, as the database leaves it out. One writer at a time: the follower.
+    /// key is another item's is left out, as the database leaves it out. Several writers take turns.
     pub fn apply(&self, changes: Vec<CatalogChange>) -> Vec<CatalogChange> {
         if changes.is_empty() {
             return changes;
         }
+        let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut entries = Entries::clone(&self.entries.load());
         entries.version += changes.len() as u64;
         let counted = changes.into_iter().filter(|change| entries.apply(change)).collect();

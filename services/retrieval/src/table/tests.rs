@@ -83,3 +83,19 @@ fn what_cannot_be_bought_now_is_not_offered() {
     assert!(!offered(|item| item.available_from = Some(Timestamp::from_millis(1_001)), None));
     assert!(offered(|item| item.available_from = Some(Timestamp::from_millis(1_000)), None));
 }
+
+#[test]
+fn writers_of_several_partitions_lose_nothing_to_each_other() {
+    let table = ItemTable::default();
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let table = &table;
+            scope.spawn(move || {
+                for n in 0..250 {
+                    table.apply(vec![put(&format!("{writer}-{n}"), "cup")]);
+                }
+            });
+        }
+    });
+    assert_eq!((table.load().version(), table.load().len()), (1_000, 1_000));
+}
