@@ -25,7 +25,9 @@ pub use database::{
     ArchiveFile, Database, DatabaseError, NewSnapshot, SnapshotRecord, SnapshotState, UserRecord,
 };
 pub use log::{
-    EventLog, LogError, LogRecord, NewRecord, Position, Topic,
+    EventLog, LogError, LogRecord, Membership, NewRecord, Position, SoleMember, Topic,
     sqlite::{SqliteLog, SqliteLogOptions},
 };
-pub use state::{Applied, StateBatch, StateError, StateKey, StateKind, StateStore, memory::MemoryState};
+pub use state::{
+    ALL_SLOTS, Applied, StateBatch, StateError, StateKey, StateKind, StateStore, memory::MemoryState,
+};

@@ -2,6 +2,8 @@
 
 pub mod memory;
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,16 @@ pub struct StateKey {
     pub partition: u32,
     pub kind: StateKind,
     pub key: u64,
+}
+
+/// Slots that the keys of one kind in one partition are divided into, so that they can be walked a part at a time.
+pub const N_SLOTS: u16 = 4096;
+/// Every slot.
+pub const ALL_SLOTS: RangeInclusive<u16> = 0..=N_SLOTS - 1;
+
+/// The slot of a key: its top bits, so that ascending slots are ascending keys.
+pub fn slot_of(key: u64) -> u16 {
+    u16::try_from(key >> (u64::BITS - N_SLOTS.trailing_zeros())).expect("twelve bits")
 }
 
 /// What folding one batch of a partition's records changed.
@@ -67,8 +79,14 @@ pub trait StateStore: Send + Sync + 'static {
     /// The blobs of `keys`, in that order, in one round trip.
     async fn read(&self, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StateError>;
 
-    /// Every blob of one kind in one partition, for ranking lists such as "trending".
-    async fn scan(&self, partition: u32, kind: StateKind) -> Result<Vec<(u64, Bytes)>, StateError>;
+    /// Every blob of one kind in these slots of one partition, in no particular order: for lists such as "trending" (over
+    /// [`ALL_SLOTS`]), and for walking through everything. A commit in between may be seen in part.
+    async fn scan(
+        &self,
+        partition: u32,
+        kind: StateKind,
+        slots: RangeInclusive<u16>,
+    ) -> Result<Vec<(u64, Bytes)>, StateError>;
 
     async fn applied(&self, partition: u32) -> Result<Applied, StateError>;
 

@@ -64,7 +64,8 @@ impl FoldError {
     fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Log(LogError::Storage(_) | LogError::Full(_)) | Self::Store(StateError::Storage(_))
+            Self::Log(LogError::Storage(_) | LogError::Full(_) | LogError::Busy)
+                | Self::Store(StateError::Storage(_))
         )
     }
 }

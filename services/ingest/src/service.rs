@@ -261,6 +261,7 @@ fn check_person(event: &Event) -> Result<(), String> {
 
 fn refusal(error: &LogError) -> RoleError {
     match error {
+        LogError::Busy => RoleError::Overloaded { retry_after: RETRY_OVERLOAD },
         LogError::Full(_) | LogError::Closed => {
             tracing::error!(%error, "the log takes no events");
             RoleError::NotReady {

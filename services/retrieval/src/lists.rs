@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use waggle_features::{ItemState, LiveLists};
 use waggle_model::{ItemKey, Timestamp};
-use waggle_stores::{StateError, StateKind, StateStore};
+use waggle_stores::{ALL_SLOTS, StateError, StateKind, StateStore};
 
 use crate::table::{ItemTable, is_offered};
 
@@ -40,7 +40,7 @@ impl Lists {
     pub async fn refresh(&self, now: Timestamp) -> Result<(), StateError> {
         let mut totals: HashMap<ItemKey, ItemState> = HashMap::new();
         for partition in 0..self.n_partitions {
-            for (key, blob) in self.state.scan(partition, StateKind::Item).await? {
+            for (key, blob) in self.state.scan(partition, StateKind::Item, ALL_SLOTS).await? {
                 match ItemState::decode(&blob) {
                     Ok(partial) => {
                         let total = totals.entry(ItemKey(key)).or_default();

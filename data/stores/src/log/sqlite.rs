@@ -20,7 +20,9 @@ use sqlx::SqlitePool;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::writer::{Append, Command, Writer};
-use super::{EventLog, LogError, LogRecord, NewRecord, Position, Topic, partition_of};
+use super::{
+    EventLog, LogError, LogRecord, Membership, NewRecord, Position, SoleMember, Topic, partition_of,
+};
 
 /// Most requests waiting for the writer; further ones wait at the door.
 const QUEUED_REQUESTS: usize = 1_024;
@@ -130,19 +132,6 @@ impl SqliteLog {
         Ok(n_records)
     }
 
-    /// Writes what is queued, then closes the file. Later calls answer [`LogError::Closed`].
-    pub async fn close(&self) {
-        // The writer may have gone already; then there is nothing left to ask of it.
-        self.commands.send(Command::Close).await.ok();
-        let writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(writer) = writer
-            && let Err(failure) = writer.await
-        {
-            tracing::error!(log = %self.path.display(), %failure, "the log's writer ended abnormally");
-        }
-        self.ends.close();
-    }
-
     fn slot(&self, topic: Topic, partition: u32) -> Result<&watch::Sender<u64>, LogError> {
         self.ends.slot(topic, partition).ok_or(LogError::NoSuchPartition {
             topic: topic.as_str(),
@@ -230,6 +219,11 @@ impl EventLog for SqliteLog {
         Ok(records)
     }
 
+    /// Nothing is ever removed.
+    async fn start(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        self.end(topic, partition).await.map(|_| 0)
+    }
+
     async fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
         let end = *self.slot(topic, partition)?.borrow();
         if self.ends.is_closed() { Err(LogError::Closed) } else { Ok(end) }
@@ -247,6 +241,29 @@ impl EventLog for SqliteLog {
         // Passing the time limit is an answer too; the caller reads and finds nothing.
         tokio::time::timeout(timeout, arrived).await.ok();
         if self.ends.is_closed() { Err(LogError::Closed) } else { Ok(()) }
+    }
+
+    /// The file has one process, so whoever joins is alone.
+    async fn join(
+        &self,
+        _group: &str,
+        _topic: Topic,
+        _member: &str,
+    ) -> Result<Box<dyn Membership>, LogError> {
+        Ok(Box::new(SoleMember::new(self.n_partitions)))
+    }
+
+    /// Writes what is queued, then closes the file.
+    async fn close(&self) {
+        // The writer may have gone already; then there is nothing left to ask of it.
+        self.commands.send(Command::Close).await.ok();
+        let writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && let Err(failure) = writer.await
+        {
+            tracing::error!(log = %self.path.display(), %failure, "the log's writer ended abnormally");
+        }
+        self.ends.close();
     }
 }
 

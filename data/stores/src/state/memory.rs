@@ -4,6 +4,7 @@ mod checkpoint;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::checkpoint::Folder;
-use super::{Applied, StateBatch, StateError, StateKey, StateKind, StateStore};
+use super::{Applied, StateBatch, StateError, StateKey, StateKind, StateStore, slot_of};
 
 /// A [`StateStore`] in memory.
 ///
@@ -92,9 +93,15 @@ impl StateStore for MemoryState {
             .collect())
     }
 
-    async fn scan(&self, partition: u32, kind: StateKind) -> Result<Vec<(u64, Bytes)>, StateError> {
+    async fn scan(
+        &self,
+        partition: u32,
+        kind: StateKind,
+        slots: RangeInclusive<u16>,
+    ) -> Result<Vec<(u64, Bytes)>, StateError> {
         let partition = self.read_lock(partition)?;
-        Ok(partition.blobs(kind).iter().map(|(&key, blob)| (key, blob.clone())).collect())
+        let blobs = partition.blobs(kind).iter().filter(|(key, _)| slots.contains(&slot_of(**key)));
+        Ok(blobs.map(|(&key, blob)| (key, blob.clone())).collect())
     }
 
     async fn applied(&self, partition: u32) -> Result<Applied, StateError> {

@@ -4,7 +4,7 @@ use std::{path::Path, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use waggle_model::Timestamp;
-use waggle_stores::{Applied, MemoryState, StateError, StateKind, StateStore};
+use waggle_stores::{ALL_SLOTS, Applied, MemoryState, StateError, StateKind, StateStore};
 
 use crate::contract::state::{batch, blob, key, state_store_contract};
 
@@ -23,8 +23,10 @@ async fn memory_with_checkpoints_keeps_the_contract() {
     for partition in 0..2 {
         assert_eq!(again.applied(partition).await.unwrap(), store.applied(partition).await.unwrap());
         for kind in [StateKind::Person, StateKind::Item, StateKind::Fold] {
-            let mut both =
-                [store.scan(partition, kind).await.unwrap(), again.scan(partition, kind).await.unwrap()];
+            let mut both = [
+                store.scan(partition, kind, ALL_SLOTS).await.unwrap(),
+                again.scan(partition, kind, ALL_SLOTS).await.unwrap(),
+            ];
             both.iter_mut().for_each(|blobs| blobs.sort());
             assert_eq!(both[0], both[1]);
         }

@@ -12,7 +12,8 @@ use waggle_model::{
     UserChange, UserId, encode_event,
 };
 use waggle_stores::{
-    EventLog, MemoryState, NewRecord, SqliteLog, SqliteLogOptions, StateKey, StateKind, StateStore, Topic,
+    ALL_SLOTS, EventLog, MemoryState, NewRecord, SqliteLog, SqliteLogOptions, StateKey, StateKind,
+    StateStore, Topic,
 };
 
 pub(crate) const N_PARTITIONS: u32 = 3;
@@ -90,7 +91,7 @@ pub(crate) async fn everything(state: &MemoryState) -> Vec<(StateKey, Bytes)> {
     let mut all = Vec::new();
     for partition in 0..N_PARTITIONS {
         for kind in [StateKind::Person, StateKind::Item, StateKind::Fold] {
-            let blobs = state.scan(partition, kind).await.unwrap();
+            let blobs = state.scan(partition, kind, ALL_SLOTS).await.unwrap();
             all.extend(blobs.into_iter().map(|(key, blob)| (StateKey { partition, kind, key }, blob)));
         }
     }

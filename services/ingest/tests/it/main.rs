@@ -20,7 +20,8 @@ use waggle_model::{
     wire::WireEvent,
 };
 use waggle_stores::{
-    EventLog, LogError, LogRecord, NewRecord, Position, SqliteLog, SqliteLogOptions, Topic, log::partition_of,
+    EventLog, LogError, LogRecord, Membership, NewRecord, Position, SqliteLog, SqliteLogOptions, Topic,
+    log::partition_of,
 };
 
 const N_PARTITIONS: u32 = 3;
@@ -264,6 +265,10 @@ impl EventLog for HeldLog {
         self.log.read(topic, partition, offset, max).await
     }
 
+    async fn start(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        self.log.start(topic, partition).await
+    }
+
     async fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
         self.log.end(topic, partition).await
     }
@@ -276,5 +281,13 @@ impl EventLog for HeldLog {
         timeout: Duration,
     ) -> Result<(), LogError> {
         self.log.wait(topic, partition, offset, timeout).await
+    }
+
+    async fn join(&self, group: &str, topic: Topic, member: &str) -> Result<Box<dyn Membership>, LogError> {
+        self.log.join(group, topic, member).await
+    }
+
+    async fn close(&self) {
+        self.log.close().await;
     }
 }

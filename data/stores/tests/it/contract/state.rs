@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use waggle_model::Timestamp;
-use waggle_stores::{Applied, StateBatch, StateError, StateKey, StateKind, StateStore};
+use waggle_stores::{ALL_SLOTS, Applied, StateBatch, StateError, StateKey, StateKind, StateStore};
 
 /// Runs the whole suite on an empty store with two partitions.
 pub(crate) async fn state_store_contract(store: Arc<dyn StateStore>) {
@@ -37,7 +37,7 @@ pub(crate) fn blob(text: impl Into<String>) -> Option<Bytes> {
 async fn an_empty_store_is_at_offset_zero(store: &dyn StateStore) {
     for partition in 0..2 {
         assert_eq!(store.applied(partition).await.unwrap(), Applied::default());
-        assert!(store.scan(partition, StateKind::Item).await.unwrap().is_empty());
+        assert!(store.scan(partition, StateKind::Item, ALL_SLOTS).await.unwrap().is_empty());
     }
     assert_eq!(store.read(&[]).await.unwrap(), []);
     assert_eq!(store.read(&[key(1, StateKind::Person, 5)]).await.unwrap(), [None]);
@@ -64,11 +64,15 @@ async fn a_commit_moves_blobs_and_offset_together(store: &dyn StateStore) {
         .await
         .unwrap();
     assert_eq!(store.read(&[anna, item]).await.unwrap(), [None, None]);
-    let mut scanned = store.scan(0, StateKind::Fold).await.unwrap();
+    let mut scanned = store.scan(0, StateKind::Fold, ALL_SLOTS).await.unwrap();
     scanned.sort();
     let expected = (0..50).filter(|&i| i != 3).map(|i| (i, Bytes::from(format!("c{i}")))).collect::<Vec<_>>();
     assert_eq!(scanned, expected);
-    assert_eq!(store.scan(1, StateKind::Fold).await.unwrap(), [(0, Bytes::new())], "partitions are apart");
+    assert_eq!(
+        store.scan(1, StateKind::Fold, ALL_SLOTS).await.unwrap(),
+        [(0, Bytes::new())],
+        "partitions are apart"
+    );
 }
 
 async fn another_offset_is_fenced_and_changes_nothing(store: &dyn StateStore) {
