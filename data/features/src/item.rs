@@ -1,7 +1,7 @@
 //! What happened to one item: decayed counters by kind and half-life. Each log partition holds its own partial.
 
 use serde::{Deserialize, Serialize};
-use waggle_model::{Interaction, InteractionKind, Timestamp};
+use waggle_model::{CountsAs, Interaction, InteractionKind, Timestamp};
 
 use crate::{Decayed, StateDecodeError, decode_versioned, encode_versioned};
 
@@ -24,17 +24,31 @@ pub enum Counter {
 impl Counter {
     pub const COUNT: usize = 4;
 
-    /// The counter of a kind; `None` for kinds that carry no meaning before they are configured.
-    pub fn of(kind: &InteractionKind) -> Option<Self> {
-        Some(match kind {
+    /// The counter that an act moves, and by how much; `None` for kinds that nobody gave a meaning.
+    pub fn of(interaction: &Interaction) -> Option<(Self, f64)> {
+        let counter = match &interaction.kind {
             InteractionKind::View | InteractionKind::Click => Self::Attention,
             InteractionKind::Cart | InteractionKind::Like | InteractionKind::Rating => Self::Cart,
             InteractionKind::Purchase => Self::Purchase,
             InteractionKind::Dislike | InteractionKind::Dismiss | InteractionKind::PurchaseCancelled => {
                 Self::Negative
             }
-            InteractionKind::Custom(_) => return None,
-        })
+            InteractionKind::Custom(_) => {
+                return interaction.signal.map(|signal| (signal.counts_as().into(), signal.weight()));
+            }
+        };
+        Some((counter, 1.0))
+    }
+}
+
+impl From<CountsAs> for Counter {
+    fn from(counts_as: CountsAs) -> Self {
+        match counts_as {
+            CountsAs::Attention => Self::Attention,
+            CountsAs::Cart => Self::Cart,
+            CountsAs::Purchase => Self::Purchase,
+            CountsAs::Negative => Self::Negative,
+        }
     }
 }
 
@@ -73,9 +87,9 @@ impl ItemState {
         self.n_events += 1;
         self.first_seen = self.first_seen.min(time);
         self.last_seen = self.last_seen.max(time);
-        if let Some(counter) = Counter::of(&interaction.kind) {
+        if let Some((counter, weight)) = Counter::of(interaction) {
             for (decayed, half_life) in self.counters[counter as usize].iter_mut().zip(HALF_LIVES_DAYS) {
-                decayed.add(1.0, time, half_life);
+                decayed.add(weight, time, half_life);
             }
         }
     }

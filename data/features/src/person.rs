@@ -1,7 +1,7 @@
 //! What one person did: every distinct item with how often and when, and the last events in order.
 
 use serde::{Deserialize, Serialize};
-use waggle_model::{Interaction, InteractionKind, ItemKey, PersonKey, Timestamp};
+use waggle_model::{CountsAs, Interaction, InteractionKind, ItemKey, PersonKey, Signal, Timestamp};
 
 use crate::{StateDecodeError, decode_versioned, encode_versioned};
 
@@ -11,6 +11,8 @@ const VERSION: u8 = 1;
 pub const MAX_ITEMS: usize = 512;
 /// Most recent events kept in order.
 pub const MAX_RECENT: usize = 64;
+/// Most evidence that own kinds give for one item, in orders.
+pub const MAX_OWN_KINDS: f32 = 3.0;
 /// Most sessions that a user may be known by.
 pub const MAX_ALIASES: usize = 16;
 
@@ -54,8 +56,11 @@ pub struct ItemHistory {
     pub last_purchase: Timestamp,
     /// XXH3 of the newest order that held it, so that two lines of one order count once.
     pub last_order: u64,
-    /// The newest verdict was negative (dislike, dismiss).
+    /// The newest verdict was negative (dislike, dismiss, or an own kind that counts as negative).
     pub is_rejected: bool,
+    /// What acts of the installation's own kinds add to the evidence, in orders.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub own_kinds: f32,
 }
 
 /// One of the last events, in order.
@@ -79,6 +84,8 @@ pub enum RecentKind {
     Dismiss,
     PurchaseCancelled,
     Custom,
+    /// An own kind that counts as negative.
+    CustomNegative,
 }
 
 impl PersonState {
@@ -104,11 +111,7 @@ impl PersonState {
             self.count_purchase(interaction, time);
         }
         self.touch_item(interaction, time);
-        self.push_recent(RecentEvent {
-            item: interaction.item_id.key(),
-            kind: (&interaction.kind).into(),
-            time,
-        });
+        self.push_recent(RecentEvent { item: interaction.item_id.key(), kind: interaction.into(), time });
     }
 
     /// The session `alias` turned out to be this person; the newest [`MAX_ALIASES`] are kept.
@@ -209,6 +212,7 @@ impl ItemHistory {
             last_purchase: Timestamp::default(),
             last_order: 0,
             is_rejected: false,
+            own_kinds: 0.0,
         }
     }
 
@@ -230,23 +234,31 @@ impl ItemHistory {
                 self.last_purchase = self.last_purchase.max(time);
             }
             InteractionKind::PurchaseCancelled => self.n_purchases = self.n_purchases.saturating_sub(1),
+            InteractionKind::Custom(_) => {
+                self.own_kinds = (self.own_kinds + evidence_of(interaction.signal)).min(MAX_OWN_KINDS)
+            }
             _ => {}
         }
         if is_newest {
-            self.is_rejected =
-                matches!(interaction.kind, InteractionKind::Dislike | InteractionKind::Dismiss);
+            self.is_rejected = match &interaction.kind {
+                InteractionKind::Dislike | InteractionKind::Dismiss => true,
+                InteractionKind::Custom(_) => is_negative(interaction.signal),
+                _ => false,
+            };
         }
     }
 
     /// How strongly the person is bound to the item, for models that take a weighted history: orders count 1 each with
-    /// diminishing return, a cart ½, attention a tenth; nothing if the item was rejected.
+    /// diminishing return, a cart ½, attention a tenth, own kinds what they count as times their weight; nothing if the
+    /// item was rejected.
     pub fn strength(&self) -> f32 {
         if self.is_rejected {
             return 0.0;
         }
         let evidence = f32::from(self.n_purchases)
             + 0.5 * f32::from(self.n_carts.min(2))
-            + 0.1 * f32::from(self.n_attention.min(5));
+            + 0.1 * f32::from(self.n_attention.min(5))
+            + self.own_kinds;
         evidence.ln_1p() / std::f32::consts::LN_2
     }
 
@@ -259,6 +271,7 @@ impl ItemHistory {
         self.n_attention = self.n_attention.saturating_add(other.n_attention);
         self.n_carts = self.n_carts.saturating_add(other.n_carts);
         self.n_purchases = self.n_purchases.saturating_add(other.n_purchases);
+        self.own_kinds = (self.own_kinds + other.own_kinds).min(MAX_OWN_KINDS);
         if other.last_purchase > self.last_purchase {
             self.last_purchase = other.last_purchase;
             self.last_order = other.last_order;
@@ -266,9 +279,9 @@ impl ItemHistory {
     }
 }
 
-impl From<&InteractionKind> for RecentKind {
-    fn from(kind: &InteractionKind) -> Self {
-        match kind {
+impl From<&Interaction> for RecentKind {
+    fn from(interaction: &Interaction) -> Self {
+        match &interaction.kind {
             InteractionKind::View => Self::View,
             InteractionKind::Click => Self::Click,
             InteractionKind::Cart => Self::Cart,
@@ -278,9 +291,31 @@ impl From<&InteractionKind> for RecentKind {
             InteractionKind::Dislike => Self::Dislike,
             InteractionKind::Dismiss => Self::Dismiss,
             InteractionKind::PurchaseCancelled => Self::PurchaseCancelled,
+            InteractionKind::Custom(_) if is_negative(interaction.signal) => Self::CustomNegative,
             InteractionKind::Custom(_) => Self::Custom,
         }
     }
+}
+
+/// What an act of an own kind adds to the evidence, in the units of [`ItemHistory::strength`].
+fn evidence_of(signal: Option<Signal>) -> f32 {
+    let Some(signal) = signal else { return 0.0 };
+    let unit = match signal.counts_as() {
+        CountsAs::Purchase => 1.0,
+        CountsAs::Cart => 0.5,
+        CountsAs::Attention => 0.1,
+        CountsAs::Negative => 0.0,
+    };
+    (unit * signal.weight()) as f32
+}
+
+fn is_negative(signal: Option<Signal>) -> bool {
+    signal.is_some_and(|signal| signal.counts_as() == CountsAs::Negative)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
 }
 
 /// XXH3 of the order's id; 0 stands for "no order named".

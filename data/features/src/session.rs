@@ -66,14 +66,17 @@ fn kind_weight(kind: RecentKind) -> f32 {
         // Bought is done; what goes with it may still be wanted.
         RecentKind::Purchase => 0.4,
         RecentKind::Custom => 0.3,
-        RecentKind::Dislike | RecentKind::Dismiss | RecentKind::PurchaseCancelled => 0.0,
+        RecentKind::Dislike
+        | RecentKind::Dismiss
+        | RecentKind::PurchaseCancelled
+        | RecentKind::CustomNegative => 0.0,
     }
 }
 
 impl RecentKind {
     /// Whether it speaks against the item.
     pub fn is_negative(self) -> bool {
-        matches!(self, Self::Dislike | Self::Dismiss | Self::PurchaseCancelled)
+        matches!(self, Self::Dislike | Self::Dismiss | Self::PurchaseCancelled | Self::CustomNegative)
     }
 }
 

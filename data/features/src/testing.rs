@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use waggle_model::{
-    Event, EventBody, Interaction, InteractionKind, ItemId, ItemKey, Person, PersonKey, Timestamp, UserId,
+    CountsAs, Event, EventBody, Interaction, InteractionKind, ItemId, ItemKey, Person, PersonKey, Signal,
+    Timestamp, UserId,
 };
 
 use crate::{ItemState, PersonState, fold::States};
@@ -21,6 +22,12 @@ pub(crate) fn days(days: f64) -> Timestamp {
 
 pub(crate) fn act(kind: InteractionKind, n: usize) -> Interaction {
     Interaction::new(kind, item(n))
+}
+
+/// An act of an own kind with a meaning.
+pub(crate) fn own_kind(n: usize, counts_as: CountsAs, weight: f64) -> Interaction {
+    let signal = Signal::try_new(counts_as, weight).unwrap();
+    Interaction { signal: Some(signal), ..act(InteractionKind::Custom("wishlist".to_owned()), n) }
 }
 
 pub(crate) fn order_line(n: usize, order: &str) -> Interaction {

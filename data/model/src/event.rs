@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnswerId, EventId, ItemId, PersonKey, SessionId, Timestamp, UserId, answer::Answer,
+    AnswerId, EventId, ItemId, PersonKey, SessionId, Signal, Timestamp, UserId, answer::Answer,
     catalog::CatalogChange,
 };
 
@@ -103,6 +103,9 @@ pub struct Interaction {
     pub answer_id: Option<AnswerId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u32>,
+    /// What an act of the installation's own kind means; without it, such an act is history and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signal>,
 }
 
 impl Interaction {
@@ -117,6 +120,7 @@ impl Interaction {
             order_id: None,
             answer_id: None,
             position: None,
+            signal: None,
         }
     }
 }
@@ -138,7 +142,7 @@ pub enum InteractionKind {
     Dismiss,
     /// A purchase was taken back.
     PurchaseCancelled,
-    /// The installation's own kind, with a configured weight.
+    /// The installation's own kind; its [`Signal`] says what it means.
     Custom(String),
 }
 

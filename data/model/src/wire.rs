@@ -89,10 +89,7 @@ impl WireEvent {
             }
             EventBody::Impression(impression(answer_id, self.items)?)
         } else {
-            check_name("type", &self.r#type)?;
-            if let Some(reserved) = RESERVED.iter().find(|r| **r == self.r#type) {
-                return Err(format!("type \"{reserved}\" is written by waggle itself"));
-            }
+            check_type(&self.r#type)?;
             if self.items.is_some() {
                 return Err(format!("items belong to impressions, not to \"{}\"", self.r#type));
             }
@@ -121,6 +118,7 @@ impl WireEvent {
                 order_id: self.order_id,
                 answer_id,
                 position: self.position,
+                signal: None,
             })
         };
         Ok(Event { event_id, timestamp, person, body, context: self.context })
@@ -129,6 +127,18 @@ impl WireEvent {
 
 /// Bodies that clients cannot send under a `type`.
 const RESERVED: [&str; 5] = ["answer", "catalog_change", "user_change", "merge", "erasure"];
+
+/// Whether clients may send events of this type.
+///
+/// # Errors
+/// One sentence that says why not.
+pub fn check_type(name: &str) -> Result<(), String> {
+    check_name("type", name)?;
+    if RESERVED.contains(&name) {
+        return Err(format!("type \"{name}\" is written by waggle itself"));
+    }
+    Ok(())
+}
 
 fn impression(answer_id: Option<AnswerId>, items: Option<Vec<WireSeenItem>>) -> Result<Impression, String> {
     let answer_id = answer_id.ok_or("answer_id is missing")?;

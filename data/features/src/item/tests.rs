@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{act, days};
+use crate::testing::{act, days, own_kind};
 
 fn counted(kinds: &[InteractionKind]) -> ItemState {
     let mut state = ItemState::default();
@@ -23,6 +23,22 @@ fn a_custom_kind_is_an_event_without_a_counter() {
     let state = counted(&[InteractionKind::Custom("wishlist".to_owned())]);
     assert_eq!(state.n_events, 1);
     assert!(state.demand(2, days(100.0)).abs() < 1e-12);
+}
+
+#[test]
+fn a_configured_kind_moves_the_counter_it_counts_as_by_its_weight() {
+    let check = |counts_as, weight, expected: Counter| {
+        let mut state = ItemState::default();
+        state.apply(&own_kind(1, counts_as, weight), days(100.0));
+        for counter in [Counter::Attention, Counter::Cart, Counter::Purchase, Counter::Negative] {
+            let wanted = if counter == expected { weight } else { 0.0 };
+            assert!((state.count(counter, 0, days(100.0)) - wanted).abs() < 1e-12, "{counter:?}");
+        }
+    };
+    check(CountsAs::Attention, 0.1, Counter::Attention);
+    check(CountsAs::Cart, 0.5, Counter::Cart);
+    check(CountsAs::Purchase, 3.0, Counter::Purchase);
+    check(CountsAs::Negative, 1.0, Counter::Negative);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{act, days, interactions, item, order_line, times};
+use crate::testing::{act, days, interactions, item, order_line, own_kind, times};
 
 fn folded(events: &[(Interaction, Timestamp)]) -> PersonState {
     let mut state = PersonState::default();
@@ -51,6 +51,34 @@ fn the_newest_verdict_decides_and_a_late_one_does_not() {
     assert!(!folded(&late).items[0].is_rejected);
     let rejected = folded(&[(act(InteractionKind::Dismiss, 1), days(2.0))]);
     assert!(rejected.items[0].strength().abs() < 1e-9);
+}
+
+#[test]
+fn an_own_kind_binds_as_much_as_what_it_counts_as() {
+    let strength = |interaction| folded(&[(interaction, days(1.0))]).items[0].strength();
+    let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} is not {b}");
+    close(strength(own_kind(1, CountsAs::Cart, 1.0)), strength(act(InteractionKind::Cart, 1)));
+    close(strength(own_kind(1, CountsAs::Purchase, 1.0)), strength(act(InteractionKind::Purchase, 1)));
+    close(strength(own_kind(1, CountsAs::Attention, 1.0)), strength(act(InteractionKind::View, 1)));
+    close(strength(own_kind(1, CountsAs::Purchase, 100.0)), 2.0);
+    close(strength(act(InteractionKind::Custom("wishlist".to_owned()), 1)), 0.0);
+}
+
+#[test]
+fn an_own_kind_that_counts_as_negative_rejects_the_item_and_is_no_order() {
+    let no = (own_kind(1, CountsAs::Negative, 1.0), days(2.0));
+    let state = folded(&[(act(InteractionKind::Purchase, 1), days(1.0)), no]);
+    assert!(state.items[0].is_rejected && state.recent[1].kind.is_negative());
+    let bought = folded(&[(own_kind(1, CountsAs::Purchase, 1.0), days(1.0))]);
+    assert_eq!((bought.n_orders, bought.n_purchases), (0, 0));
+}
+
+#[test]
+fn a_history_stored_before_own_kinds_counted_still_loads() {
+    let state = folded(&[(act(InteractionKind::Purchase, 1), days(1.0))]);
+    let entry = rmp_serde::to_vec(&state.items[0]).unwrap();
+    assert_eq!(entry[0], 0x99, "nine fields, as before");
+    assert_eq!(rmp_serde::from_slice::<ItemHistory>(&entry).unwrap(), state.items[0]);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::{
-    Answer, AnswerId, AnsweredItem, CandidateSource, CatalogChange, EventBody, EventId, Impression,
-    Interaction, InteractionKind, Item, ItemId, Person, Placement, Rung, SessionId, SnapshotVersion,
+    Answer, AnswerId, AnsweredItem, CandidateSource, CatalogChange, CountsAs, EventBody, EventId, Impression,
+    Interaction, InteractionKind, Item, ItemId, Person, Placement, Rung, SessionId, Signal, SnapshotVersion,
     SourceScore, Timestamp, UserChange, UserId, Watermark, event::SeenItem,
 };
 
@@ -58,6 +58,12 @@ fn person() -> impl Strategy<Value = Person> {
     })
 }
 
+fn signal() -> impl Strategy<Value = Signal> {
+    let counts_as = [CountsAs::Attention, CountsAs::Cart, CountsAs::Purchase, CountsAs::Negative];
+    (proptest::sample::select(counts_as.to_vec()), 0.001..100.0)
+        .prop_map(|(counts_as, weight)| Signal::try_new(counts_as, weight).unwrap())
+}
+
 prop_compose! {
     fn interaction()(
         kind in prop_oneof![
@@ -72,8 +78,9 @@ prop_compose! {
         order_id in option::of("[0-9]{1,8}"),
         answer_id in option::of(answer_id()),
         position in option::of(any::<u32>()),
+        signal in option::of(signal()),
     ) -> Interaction {
-        Interaction { kind, item_id, value, quantity, price, currency, order_id, answer_id, position }
+        Interaction { kind, item_id, value, quantity, price, currency, order_id, answer_id, position, signal }
     }
 }
 

@@ -66,6 +66,7 @@ fn every_field_of_a_purchase_arrives() {
             order_id: Some("536365".to_owned()),
             answer_id: Some(AnswerId::try_new("a1").unwrap()),
             position: Some(3),
+            signal: None,
         }
     );
 }

@@ -1,8 +1,8 @@
 //! Rows of the archive and their columns.
 //!
 //! An interaction is spread over the columns, so that any tool can read it. Every other event keeps its encoded bytes
-//! in `body`, as does an interaction whose context JSON would not read back exactly. A record that is not an event is
-//! kept too, as type `undecodable`.
+//! in `body`, as does an interaction that carries a signal or whose context JSON would not read back exactly. A record
+//! that is not an event is kept too, as type `undecodable`.
 
 use std::{io::Write, sync::Arc};
 
@@ -80,7 +80,8 @@ impl Row {
         let reads_back = context.as_deref().is_none_or(|json| {
             serde_json::from_str::<Map<String, Value>>(json).is_ok_and(|read| read == event.context)
         });
-        let is_columnar = matches!(event.body, EventBody::Interaction(_)) && reads_back;
+        let fits = matches!(&event.body, EventBody::Interaction(interaction) if interaction.signal.is_none());
+        let is_columnar = fits && reads_back;
         let body = (!is_columnar).then(|| value.clone());
         Self { offset, time: event.timestamp, event: Some(event), context, body }
     }
@@ -296,8 +297,18 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Vec<(u64, Option<Event>)>> {
         }
         let item_id = item_id.ok_or_else(|| damaged(&"an interaction has no item"))?;
         let kind = InteractionKind::from(kind);
-        let interaction =
-            Interaction { kind, item_id, value, quantity, price, currency, order_id, answer_id, position };
+        let interaction = Interaction {
+            kind,
+            item_id,
+            value,
+            quantity,
+            price,
+            currency,
+            order_id,
+            answer_id,
+            position,
+            signal: None,
+        };
         let context = match context {
             Some(json) => serde_json::from_slice(json.data()).map_err(|e| damaged(&e))?,
             None => Map::new(),

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use waggle_model::{
-    Answer, AnswerId, AnsweredItem, CatalogChange, Event, EventBody, EventId, Impression, Interaction,
-    InteractionKind, Item, ItemId, Person, Placement, Rung, SessionId, Timestamp, UserChange, UserId,
-    encode_event, event::SeenItem,
+    Answer, AnswerId, AnsweredItem, CatalogChange, CountsAs, Event, EventBody, EventId, Impression,
+    Interaction, InteractionKind, Item, ItemId, Person, Placement, Rung, SessionId, Signal, Timestamp,
+    UserChange, UserId, encode_event, event::SeenItem,
 };
 use waggle_stores::{
     ArchiveError, ArchiveReader, ArchiveWriter, ArtifactError, Artifacts, Database, LogRecord, Position,
@@ -112,8 +112,9 @@ fn any_interaction() -> impl Strategy<Value = EventBody> {
     let numbers = (number(), number(), number());
     let texts =
         (proptest::option::of(".{0,8}"), proptest::option::of(".{0,8}"), proptest::option::of(any_id()));
-    (kind, any_id(), numbers, texts, proptest::option::of(any::<u32>())).prop_map(
-        |(kind, item_id, (value, quantity, price), (currency, order_id, answer_id), position)| {
+    let rest = (proptest::option::of(any::<u32>()), proptest::option::weighted(0.2, 0.01..100.0));
+    (kind, any_id(), numbers, texts, rest).prop_map(
+        |(kind, item_id, (value, quantity, price), (currency, order_id, answer_id), (position, weight))| {
             EventBody::Interaction(Interaction {
                 kind,
                 item_id: ItemId::try_new(item_id).unwrap(),
@@ -124,6 +125,7 @@ fn any_interaction() -> impl Strategy<Value = EventBody> {
                 order_id,
                 answer_id: answer_id.map(|id| AnswerId::try_new(id).unwrap()),
                 position,
+                signal: weight.map(|weight| Signal::try_new(CountsAs::Cart, weight).unwrap()),
             })
         },
     )

@@ -103,6 +103,6 @@ fn kind_name(kind: RecentKind) -> &'static str {
         RecentKind::Dislike => "dislike",
         RecentKind::Dismiss => "dismiss",
         RecentKind::PurchaseCancelled => "purchase_cancelled",
-        RecentKind::Custom => "custom",
+        RecentKind::Custom | RecentKind::CustomNegative => "custom",
     }
 }
