@@ -12,6 +12,6 @@ mod recent;
 pub mod routes;
 pub mod service;
 
-pub use config::IngestConfig;
+pub use config::{IngestConfig, OwnType, UnknownTypes};
 pub use routes::{MAX_BODY_BYTES, MAX_EVENTS, configure};
 pub use service::IngestService;

@@ -80,14 +80,12 @@ impl IngestService {
     }
 
     /// Checks and encodes the events; touches nothing.
-    fn prepare(&self, events: &[Event], origin: Origin) -> Prepared {
+    fn prepare(&self, events: Vec<Event>, origin: Origin) -> Prepared {
         let now = Timestamp::now();
         let mut prepared = Prepared::default();
         let mut in_this_batch = HashSet::new();
-        for (index, event) in events.iter().enumerate() {
-            let refused =
-                check_time(event.timestamp, now, origin, &self.config).and_then(|()| check_person(event));
-            if let Err(detail) = refused {
+        for (index, mut event) in events.into_iter().enumerate() {
+            if let Err(detail) = self.admit(&mut event, now, origin) {
                 prepared.rejected.push(Rejection { index, detail });
                 continue;
             }
@@ -96,7 +94,7 @@ impl IngestService {
                 prepared.n_duplicates += 1;
                 continue;
             }
-            let value = encode_event(event);
+            let value = encode_event(&event);
             if value.len() > MAX_RECORD_BYTES {
                 let detail =
                     format!("event has {} bytes, at most {MAX_RECORD_BYTES} are allowed", value.len());
@@ -104,13 +102,23 @@ impl IngestService {
                 continue;
             }
             let topic = topic_of(&event.body);
-            let key = Bytes::copy_from_slice(key_of(event).as_bytes());
+            let key = Bytes::copy_from_slice(key_of(&event).as_bytes());
             prepared.size_bytes += key.len() + value.len();
             let batch = prepared.batch_mut(topic);
             batch.ids.extend(id);
             batch.records.push(NewRecord { key, value: value.into(), timestamp: event.timestamp });
         }
         prepared
+    }
+
+    /// Applies the rules, and writes down what an act of the installation's own kind means today.
+    fn admit(&self, event: &mut Event, now: Timestamp, origin: Origin) -> Result<(), String> {
+        check_time(event.timestamp, now, origin, &self.config)?;
+        check_person(event)?;
+        if let EventBody::Interaction(interaction) = &mut event.body {
+            interaction.signal = self.config.signal(&interaction.kind)?;
+        }
+        Ok(())
     }
 
     /// Held for one look only: requests of all workers share it.
@@ -139,8 +147,7 @@ impl Ingest for IngestService {
     /// one stays, and a retry finds those `event_id`s known.
     async fn accept(&self, events: Vec<Event>, origin: Origin) -> Result<IngestReport, RoleError> {
         let _events = self.room(&self.in_flight_events, events.len(), self.config.max_in_flight_events)?;
-        let prepared = self.prepare(&events, origin);
-        drop(events);
+        let prepared = self.prepare(events, origin);
         let _bytes =
             self.room(&self.in_flight_bytes, prepared.size_bytes, self.config.max_in_flight_bytes)?;
         let mut accepted = 0;

@@ -14,10 +14,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use waggle_contracts::{Ingest, RoleError, ingest::Origin};
 use waggle_http::{ServerOptions, bind, serve};
-use waggle_ingest_role::{IngestConfig, IngestService, MAX_BODY_BYTES, MAX_EVENTS, configure};
+use waggle_ingest_role::{
+    IngestConfig, IngestService, MAX_BODY_BYTES, MAX_EVENTS, OwnType, UnknownTypes, configure,
+};
 use waggle_model::{
-    CatalogChange, DeadLetter, DeadLetterOrigin, Event, EventBody, Item, ItemId, Timestamp, decode_event,
-    wire::WireEvent,
+    CatalogChange, CountsAs, DeadLetter, DeadLetterOrigin, Event, EventBody, EventId, Item, ItemId, Signal,
+    Timestamp, decode_event, wire::WireEvent,
 };
 use waggle_stores::{
     EventLog, LogError, LogRecord, Membership, NewRecord, Position, SqliteLog, SqliteLogOptions, Topic,
@@ -91,9 +93,12 @@ fn view(user: &str, item: &str) -> Value {
 }
 
 fn event(id: &str, user: &str) -> Event {
+    Event { event_id: Some(EventId::try_new(id).unwrap()), ..event_of("view", user) }
+}
+
+fn event_of(kind: &str, user: &str) -> Event {
     WireEvent {
-        event_id: Some(id.to_owned()),
-        r#type: "view".to_owned(),
+        r#type: kind.to_owned(),
         user_id: Some(user.to_owned()),
         item_id: Some("lamp".to_owned()),
         ..WireEvent::default()
@@ -197,6 +202,29 @@ async fn catalogue_changes_go_to_their_own_topic_by_item() {
         decode_event(&records[0].value).unwrap().body,
         EventBody::CatalogChange(Box::new(CatalogChange::Put(item)))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_an_own_type_carries_its_meaning_into_the_log() {
+    let wishlist = Signal::try_new(CountsAs::Cart, 0.5).unwrap();
+    let own = |name: &str| OwnType::try_from(name.to_owned()).unwrap();
+    let config = IngestConfig { types: [(own("wishlist"), wishlist)].into(), ..IngestConfig::default() };
+    let events = || ["wishlist", "test_drive", "view"].map(|kind| event_of(kind, "anna")).to_vec();
+
+    let (log, _dir) = open_log().await;
+    let keeps = IngestService::new(log.clone(), config.clone());
+    assert_eq!(keeps.accept(events(), Origin::Client).await.unwrap().accepted, 3);
+    let signals = all_records(&*log, Topic::Events).await.into_iter().map(|record| {
+        let EventBody::Interaction(interaction) = decode_event(&record.value).unwrap().body else { panic!() };
+        interaction.signal
+    });
+    assert_eq!(signals.collect::<Vec<_>>(), [Some(wishlist), None, None]);
+
+    let (log, _dir) = open_log().await;
+    let rejects = IngestService::new(log, IngestConfig { unknown_types: UnknownTypes::Reject, ..config });
+    let report = rejects.accept(events(), Origin::Import).await.unwrap();
+    assert_eq!((report.accepted, report.rejected[0].index), (2, 1));
+    assert!(report.rejected[0].detail.contains("\"test_drive\""), "{:?}", report.rejected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
