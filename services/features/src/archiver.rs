@@ -1,11 +1,22 @@
 //! Keeps the archive: the log's records as files, for training.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use waggle_stores::{ArchiveError, ArchiveWriter, Artifacts, Database, EventLog, LogError, Topic};
+use waggle_stores::{
+    ArchiveError, ArchiveWriter, Artifacts, Database, DatabaseError, EventLog, LogError, Membership, Topic,
+};
+
+use crate::{
+    lag::{self, Lag},
+    ownership::{join, work_on_owned},
+};
 
 /// What is archived: what people did and what they were shown.
 const TOPICS: [Topic; 2] = [Topic::Events, Topic::Answers];
@@ -35,10 +46,17 @@ pub enum ArchiverError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     #[error(transparent)]
-    Database(#[from] waggle_stores::DatabaseError),
+    Database(#[from] DatabaseError),
 }
 
-/// Follows the log's events and answers at its own pace.
+impl ArchiverError {
+    /// Another owner, or a [`flush`](Archiver::flush) elsewhere, has moved the archive in the meantime.
+    fn is_fenced(&self) -> bool {
+        matches!(self, Self::Database(DatabaseError::Fenced { .. }))
+    }
+}
+
+/// Follows the log's events and answers at its own pace; the partitions are divided among the members of a group.
 ///
 /// The rows of the manifest are the commit: they name the files and move the partition's offset in one transaction, and
 /// every batch starts from the offset that is stored there. Files without a row are not part of the archive, and are
@@ -47,6 +65,7 @@ pub struct Archiver {
     log: Arc<dyn EventLog>,
     database: Arc<Database>,
     config: ArchiverConfig,
+    member: String,
     partitions: Vec<Partition>,
 }
 
@@ -58,11 +77,13 @@ struct Partition {
 }
 
 impl Archiver {
+    /// `member` names this archiver in its group: the same after a restart, another for every replica.
     pub fn new(
         log: Arc<dyn EventLog>,
         artifacts: &Artifacts,
         database: Arc<Database>,
         config: ArchiverConfig,
+        member: impl Into<String>,
     ) -> Arc<Self> {
         let partitions = TOPICS
             .into_iter()
@@ -72,18 +93,63 @@ impl Archiver {
                 Partition { topic, partition, writer }
             })
             .collect();
-        Arc::new(Self { log, database, config, partitions })
+        Arc::new(Self { log, database, config, member: member.into(), partitions })
     }
 
-    /// Archives batches by size or age until `shutdown` is cancelled; the batch in hand is finished. What is left is in
-    /// the log, and the next start goes on from there.
+    /// Archives batches of the owned partitions by size or age until `shutdown` is cancelled; the batch in hand is
+    /// finished. What is left is in the log, and the next start goes on from there.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut tasks = JoinSet::new();
-        for place in 0..self.partitions.len() {
+        let mut topics = JoinSet::new();
+        for topic in TOPICS {
             let (archiver, shutdown) = (Arc::clone(&self), shutdown.clone());
-            tasks.spawn(async move { archiver.follow(&archiver.partitions[place], shutdown).await });
+            topics.spawn(async move {
+                tokio::select! {
+                    () = archiver.archive_owned(topic, &shutdown) => {}
+                    never = archiver.measure_lag(topic) => match never {},
+                }
+            });
         }
-        tasks.join_all().await;
+        topics.join_all().await;
+    }
+
+    /// Archives what the group assigns, until cancelled.
+    async fn archive_owned(self: &Arc<Self>, topic: Topic, shutdown: &CancellationToken) {
+        // A group of its own for each topic: a member's name stands once in a group.
+        let group = format!("archive-{}", topic.as_str());
+        while let Some(membership) = join(&*self.log, &group, topic, &self.member, shutdown).await {
+            let membership: Arc<dyn Membership> = membership.into();
+            let work = |partition, stop| {
+                let (archiver, membership) = (Arc::clone(self), Arc::clone(&membership));
+                async move {
+                    if let Some(place) = archiver.partition(topic, partition) {
+                        archiver.follow(place, &*membership, stop).await;
+                    }
+                    Ok::<(), Infallible>(())
+                }
+            };
+            let Ok(()) = work_on_owned(&*membership, shutdown, work).await;
+            membership.leave().await;
+            if shutdown.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    fn partition(&self, topic: Topic, partition: u32) -> Option<&Partition> {
+        self.partitions.iter().find(|place| (place.topic, place.partition) == (topic, partition))
+    }
+
+    async fn measure_lag(&self, topic: Topic) -> Infallible {
+        let mut lag = Lag::new("archive", topic, self.log.n_partitions(topic));
+        loop {
+            for place in self.partitions.iter().filter(|place| place.topic == topic) {
+                // Whoever cannot be asked now is asked again in a second; the archiving itself says what is wrong.
+                let Ok(applied) = self.offset(place).await else { continue };
+                let Ok(end) = self.log.end(topic, place.partition).await else { continue };
+                lag.observe(place.partition, applied, end, Instant::now());
+            }
+            tokio::time::sleep(lag::PERIOD).await;
+        }
     }
 
     /// Archives everything that the log holds now, so that training sees it. Gives the number of records written.
@@ -95,13 +161,18 @@ impl Archiver {
         for partition in &self.partitions {
             let end = self.log.end(partition.topic, partition.partition).await?;
             while self.offset(partition).await? < end {
-                n_records += self.archive_batch(partition).await?;
+                match self.archive_batch(partition).await {
+                    Ok(n) => n_records += n,
+                    // The partition's owner was quicker: on from where it left the archive.
+                    Err(error) if error.is_fenced() => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(n_records)
     }
 
-    async fn follow(&self, partition: &Partition, shutdown: CancellationToken) {
+    async fn follow(&self, partition: &Partition, membership: &dyn Membership, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             match shutdown.run_until_cancelled(self.wait_for_batch(partition)).await {
                 None => break,
@@ -112,13 +183,26 @@ impl Archiver {
                         Ok(()) => self.archive_batch(partition).await,
                         Err(error) => Err(error),
                     };
-                    if let Err(error) = archived {
-                        let (topic, partition) = (partition.topic.as_str(), partition.partition);
-                        tracing::error!(topic, partition, %error, "archiving failed and is tried again");
-                        shutdown.run_until_cancelled(tokio::time::sleep(BACKOFF)).await;
+                    let (topic, number) = (partition.topic.as_str(), partition.partition);
+                    match archived {
+                        Ok(_) => self.report(partition, membership).await,
+                        Err(error) if error.is_fenced() => {
+                            tracing::info!(topic, partition = number, %error, "somebody else archived this batch");
+                        }
+                        Err(error) => {
+                            tracing::error!(topic, partition = number, %error, "archiving failed and is tried again");
+                            shutdown.run_until_cancelled(tokio::time::sleep(BACKOFF)).await;
+                        }
                     }
                 }
             }
+        }
+    }
+
+    /// Shows the group how far the archive is; where it cannot be read, the next batch will tell.
+    async fn report(&self, partition: &Partition, membership: &dyn Membership) {
+        if let Ok(offset) = self.offset(partition).await {
+            membership.report(partition.partition, offset).await;
         }
     }
 

@@ -1,6 +1,8 @@
-//! Follows the log and moves the state: read, fold, commit, one task per partition.
+//! Follows the log and moves the state: read, fold, commit, one task per partition that this member owns.
 
 use std::{
+    convert::Infallible,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,23 +11,29 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use waggle_features::DedupWindow;
 use waggle_model::Timestamp;
-use waggle_stores::{Applied, EventLog, LogError, StateBatch, StateError, StateStore, Topic};
+use waggle_stores::{Applied, EventLog, LogError, Membership, StateBatch, StateError, StateStore, Topic};
 
 use crate::{
     Progress,
     batch::{Batch, UnreadableState, window_keys},
+    lag::{self, Lag},
+    ownership::{join, work_on_owned},
 };
 
+/// The consumers among whom the partitions are divided.
+const GROUP: &str = "features";
 /// How long one wait for new records lasts before it is renewed.
 const WAIT: Duration = Duration::from_secs(60);
 /// Pause after a failure that may pass, doubled up to the second value.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
 /// Smaller batches are folded where they are; larger ones go to a thread of their own.
 const FOLDED_IN_PLACE: usize = 32;
+/// How often a busy partition tells its group how far it is.
+const REPORT: Duration = Duration::from_secs(1);
 
 /// Section `[features]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +61,9 @@ pub enum FoldError {
     Store(#[from] StateError),
     #[error(transparent)]
     Unreadable(#[from] UnreadableState),
+    /// The log was lost and made anew, or state and log belong to two installations.
+    #[error("state of partition {partition} is at offset {applied}, beyond the log's end at {end}")]
+    BeyondLog { partition: u32, applied: u64, end: u64 },
     #[error("chunk {place} of partition {partition}'s window of event ids is damaged")]
     Window { partition: u32, place: usize },
     #[error("folding partition {partition} ended abnormally: {detail}")]
@@ -60,39 +71,50 @@ pub enum FoldError {
 }
 
 impl FoldError {
-    /// Whether trying again may help.
+    /// Whether trying again may help. A log may come back shorter for a moment when its leader changes.
     fn may_pass(&self) -> bool {
         matches!(
             self,
             Self::Log(LogError::Storage(_) | LogError::Full(_) | LogError::Busy)
                 | Self::Store(StateError::Storage(_))
+                | Self::BeyondLog { .. }
         )
     }
 }
 
 /// Folds the topic [`Topic::Events`] into a [`StateStore`].
 ///
-/// Each commit moves a partition's state and its offset together, so whatever ends the process, a record counts once:
-/// the next start goes on from the offset that is stored with the state. The commit is fenced by that offset; a consumer
-/// that was replaced stops. A record that does not decode goes to the dead letters (once more if the process dies
-/// between that and the commit) and blocks nothing.
+/// The partitions are divided among the members of a group. Each commit moves a partition's state and its offset
+/// together, so whatever ends the process, a record counts once: whoever owns the partition next goes on from the offset
+/// that is stored with the state. The commit is fenced by that offset: a member that has lost a partition and does not
+/// know it yet is refused, forgets what it believed, and goes on from what is stored if the partition is still its own.
+///
+/// A record that does not decode goes to the dead letters (once more if the process dies between that and the commit)
+/// and blocks nothing.
 pub struct FeaturesConsumer {
     log: Arc<dyn EventLog>,
     state: Arc<dyn StateStore>,
     config: ConsumerConfig,
+    member: String,
     progress: Arc<Progress>,
     unsaved: Arc<Unsaved>,
 }
 
 impl FeaturesConsumer {
-    pub fn new(log: Arc<dyn EventLog>, state: Arc<dyn StateStore>, config: ConsumerConfig) -> Self {
-        let progress = Arc::new(Progress::new(log.n_partitions(Topic::Events)));
+    /// `member` names this consumer in its group: the same after a restart, another for every replica.
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        state: Arc<dyn StateStore>,
+        config: ConsumerConfig,
+        member: impl Into<String>,
+    ) -> Self {
+        let progress = Arc::new(Progress::new(log.clone(), state.clone()));
         let unsaved = Arc::new(Unsaved {
             records: AtomicU64::new(0),
             limit: config.checkpoint_records.max(1),
             due: Notify::new(),
         });
-        Self { log, state, config, progress, unsaved }
+        Self { log, state, config, member: member.into(), progress, unsaved }
     }
 
     /// Watched from outside; valid before and while [`run`](Self::run) runs.
@@ -100,48 +122,73 @@ impl FeaturesConsumer {
         Arc::clone(&self.progress)
     }
 
-    /// Folds until `shutdown` is cancelled; then every partition finishes the batch in hand and commits it, and a last
-    /// checkpoint is written.
+    /// Folds until `shutdown` is cancelled; then every partition finishes the batch in hand and commits it, the group is
+    /// left, and a last checkpoint is written.
     ///
-    /// Failures that may pass (a log or store that does not answer) are logged and tried again.
+    /// Failures that may pass (a log or store that does not answer, a partition that somebody else took) are logged and
+    /// tried again.
     ///
     /// # Errors
-    /// What does not pass: a lost partition ([`StateError::Fenced`]), state this build cannot read, a checkpoint that
-    /// cannot be written at the end. The other partitions are stopped cleanly first.
+    /// What does not pass: state this build cannot read, records that retention removed before they were folded, a
+    /// checkpoint that cannot be written at the end. The other partitions are stopped cleanly first.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), FoldError> {
-        let stop = shutdown.child_token();
-        let mut tasks = JoinSet::new();
-        for partition in 0..self.log.n_partitions(Topic::Events) {
-            let fold = PartitionFold {
-                partition,
-                log: Arc::clone(&self.log),
-                state: Arc::clone(&self.state),
-                batch_records: self.config.batch_records.max(1),
-                position: None,
-            };
-            tasks.spawn(fold.run(stop.clone(), Arc::clone(&self.progress), Arc::clone(&self.unsaved)));
-        }
+        let mut folding = pin!(self.fold_owned(&shutdown));
+        let mut measuring = pin!(self.measure_lag());
         let period = Duration::from_secs(self.config.checkpoint_every_s.max(1).into());
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
-        let mut failure = None;
-        loop {
+        let outcome = loop {
             tokio::select! {
-                ended = tasks.join_next() => match ended {
-                    None => break,
-                    Some(Ok(Ok(()))) => {}
-                    Some(Ok(Err(error))) => {
-                        stop.cancel();
-                        failure.get_or_insert(error);
-                    }
-                    // Aborted tasks do not exist here, so this is a panic, and it belongs to whoever awaits us.
-                    Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
-                },
+                outcome = &mut folding => break outcome,
+                never = &mut measuring => match never {},
+                // Not raced against the others: a checkpoint that was begun is finished.
                 _ = ticks.tick() => self.checkpoint_or_warn().await,
                 () = self.unsaved.due.notified() => self.checkpoint_or_warn().await,
             }
-        }
+        };
         let saved = self.checkpoint().await;
-        failure.map_or(saved, Err)
+        outcome.and(saved)
+    }
+
+    /// Folds what the group assigns, until cancelled.
+    async fn fold_owned(&self, shutdown: &CancellationToken) -> Result<(), FoldError> {
+        while let Some(membership) = join(&*self.log, GROUP, Topic::Events, &self.member, shutdown).await {
+            let membership: Arc<dyn Membership> = membership.into();
+            let fold = |partition, stop| self.partition(partition, &membership).run(stop);
+            let outcome = work_on_owned(&*membership, shutdown, fold).await;
+            membership.leave().await;
+            if outcome.is_err() || shutdown.is_cancelled() {
+                return outcome;
+            }
+        }
+        Ok(())
+    }
+
+    fn partition(&self, partition: u32, membership: &Arc<dyn Membership>) -> PartitionFold {
+        PartitionFold {
+            partition,
+            log: Arc::clone(&self.log),
+            state: Arc::clone(&self.state),
+            membership: Arc::clone(membership),
+            progress: Arc::clone(&self.progress),
+            unsaved: Arc::clone(&self.unsaved),
+            batch_records: self.config.batch_records.max(1),
+            position: None,
+            reported: None,
+        }
+    }
+
+    async fn measure_lag(&self) -> Infallible {
+        let n_partitions = self.log.n_partitions(Topic::Events);
+        let mut lag = Lag::new(GROUP, Topic::Events, n_partitions);
+        loop {
+            for partition in 0..n_partitions {
+                // Whoever cannot be asked now is asked again in a second; the fold itself says what is wrong.
+                let Ok(applied) = self.state.applied(partition).await else { continue };
+                let Ok(end) = self.log.end(Topic::Events, partition).await else { continue };
+                lag.observe(partition, applied.offset, end, Instant::now());
+            }
+            tokio::time::sleep(lag::PERIOD).await;
+        }
     }
 
     async fn checkpoint_or_warn(&self) {
@@ -187,25 +234,26 @@ struct PartitionFold {
     partition: u32,
     log: Arc<dyn EventLog>,
     state: Arc<dyn StateStore>,
+    membership: Arc<dyn Membership>,
+    progress: Arc<Progress>,
+    unsaved: Arc<Unsaved>,
     batch_records: usize,
     /// As stored; `None` until it is loaded, and again after a failure.
     position: Option<(Applied, DedupWindow)>,
+    /// What the group was told last, and when.
+    reported: Option<(u64, Instant)>,
 }
 
 impl PartitionFold {
-    async fn run(
-        mut self,
-        stop: CancellationToken,
-        progress: Arc<Progress>,
-        unsaved: Arc<Unsaved>,
-    ) -> Result<(), FoldError> {
+    async fn run(mut self, stop: CancellationToken) -> Result<(), FoldError> {
         let mut pause = BACKOFF[0];
         while !stop.is_cancelled() {
             match self.step().await {
                 Ok(Step { n_records, applied }) => {
                     pause = BACKOFF[0];
-                    progress.advance(self.partition, applied);
-                    unsaved.add(n_records as u64);
+                    self.progress.advance(self.partition, applied);
+                    self.unsaved.add(n_records as u64);
+                    self.report(applied, n_records == 0).await;
                     if n_records == 0 {
                         let wait = self.log.wait(Topic::Events, self.partition, applied, WAIT);
                         // A log that cannot be waited on cannot be read either, and the next step says so.
@@ -213,6 +261,17 @@ impl PartitionFold {
                     }
                 }
                 Err(FoldError::Log(LogError::Closed)) => break,
+                Err(FoldError::Store(StateError::Fenced { partition, stored, expected })) => {
+                    tracing::warn!(
+                        partition,
+                        stored,
+                        expected,
+                        "somebody else has moved the partition's state; going on from there if it is still ours"
+                    );
+                    metrics::counter!("waggle_features_fenced_total").increment(1);
+                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                    pause = (pause * 2).min(BACKOFF[1]);
+                }
                 Err(error) if error.may_pass() => {
                     tracing::warn!(partition = self.partition, %error, "folding failed and is tried again");
                     stop.run_until_cancelled(tokio::time::sleep(pause)).await;
@@ -221,7 +280,21 @@ impl PartitionFold {
                 Err(error) => return Err(error),
             }
         }
+        if let Some((applied, _)) = &self.position {
+            let offset = applied.offset;
+            self.report(offset, true).await;
+        }
         Ok(())
+    }
+
+    /// Tells the group how far the partition is; a busy one is not worth a word with every batch.
+    async fn report(&mut self, offset: u64, is_idle: bool) {
+        let is_due =
+            self.reported.is_none_or(|(told, at)| told != offset && (is_idle || at.elapsed() >= REPORT));
+        if is_due {
+            self.membership.report(self.partition, offset).await;
+            self.reported = Some((offset, Instant::now()));
+        }
     }
 
     /// One batch, as far as there is one.
@@ -285,6 +358,10 @@ impl PartitionFold {
     async fn load(&self) -> Result<(Applied, DedupWindow), FoldError> {
         let partition = self.partition;
         let applied = self.state.applied(partition).await?;
+        let end = self.log.end(Topic::Events, partition).await?;
+        if applied.offset > end {
+            return Err(FoldError::BeyondLog { partition, applied: applied.offset, end });
+        }
         let chunks = self.state.read(&window_keys(partition)).await?;
         let window = DedupWindow::load(applied.offset, chunks.iter().map(Option::as_deref))
             .map_err(|place| FoldError::Window { partition, place })?;

@@ -1,9 +1,10 @@
 //! Features: folds the log into online state and reads it back; keeps the archive.
 //!
 //! - [`service`]: [`FeaturesService`], reads a person and items; implements `waggle_contracts::Features`.
-//! - [`consumer`]: [`FeaturesConsumer`], one task per partition of the log: read, fold, commit. What a batch does to the
-//!   state is in [`batch`], which is pure; how far it has come is watched through [`Progress`].
+//! - [`consumer`]: [`FeaturesConsumer`], one task per owned partition of the log: read, fold, commit. What a batch does to
+//!   the state is in [`batch`], which is pure; how far it has come is watched through [`Progress`].
 //! - [`archiver`]: [`Archiver`], the log's records into Parquet files, for training.
+//! - `ownership`: which partitions are ours and whose work starts and stops with that. `lag`: how far behind we are.
 //!
 //! What an event does to a state is not decided here: that is `waggle_features::fold`, shared with training.
 //!
@@ -17,6 +18,8 @@
 pub mod archiver;
 pub mod batch;
 pub mod consumer;
+mod lag;
+mod ownership;
 pub mod progress;
 pub mod service;
 

@@ -1,28 +1,36 @@
 //! How far the fold has come, for those who wait for it.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::timeout_at};
-use waggle_stores::{EventLog, LogError, Topic};
+use tokio::{sync::watch, time::Instant};
+use waggle_stores::{EventLog, StateStore, Topic};
 
-/// The offset that each partition's state has reached; signalled with every commit.
-#[derive(Debug)]
+use crate::FoldError;
+
+/// How often the stored offset is looked at while another process may be the one who moves it.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The offset that each partition's state has reached; signalled with every commit of this process.
 pub struct Progress {
+    log: Arc<dyn EventLog>,
+    state: Arc<dyn StateStore>,
     partitions: Vec<watch::Sender<u64>>,
 }
 
 impl Progress {
-    pub(crate) fn new(n_partitions: u32) -> Self {
-        Self { partitions: (0..n_partitions).map(|_| watch::Sender::new(0)).collect() }
+    pub(crate) fn new(log: Arc<dyn EventLog>, state: Arc<dyn StateStore>) -> Self {
+        let partitions = (0..log.n_partitions(Topic::Events)).map(|_| watch::Sender::new(0)).collect();
+        Self { log, state, partitions }
     }
 
-    /// Offset of the first record of the partition that is not folded yet; 0 for a partition that does not exist.
+    /// Offset of the first record of the partition that this process has not folded yet; 0 for a partition that does
+    /// not exist.
     pub fn applied(&self, partition: u32) -> u64 {
         self.partitions.get(partition as usize).map_or(0, |slot| *slot.borrow())
     }
 
-    /// Waits until every record of the partition below `offset` is folded, so for an event at position `p` ask for
-    /// `p + 1`. Says whether that happened within `timeout`.
+    /// Waits until this process has folded every record of the partition below `offset`, so for an event at position
+    /// `p` ask for `p + 1`. Says whether that happened within `timeout`.
     pub async fn wait_until_applied(&self, partition: u32, offset: u64, timeout: Duration) -> bool {
         let Some(slot) = self.partitions.get(partition as usize) else { return false };
         let mut applied = slot.subscribe();
@@ -30,21 +38,22 @@ impl Progress {
         matches!(tokio::time::timeout(timeout, reached).await, Ok(Ok(_)))
     }
 
-    /// Waits until all that the log holds now is folded. Says whether that happened within `timeout`.
+    /// Waits until all that the log holds now is folded, by this process or another. Says whether that happened within
+    /// `timeout`.
     ///
     /// # Errors
-    /// If the log cannot say where it ends.
-    pub async fn wait_until_caught_up(
-        &self,
-        log: &dyn EventLog,
-        timeout: Duration,
-    ) -> Result<bool, LogError> {
-        let deadline = tokio::time::Instant::now() + timeout;
+    /// If the log cannot say where it ends, or the state how far it is.
+    pub async fn wait_until_caught_up(&self, timeout: Duration) -> Result<bool, FoldError> {
+        let deadline = Instant::now() + timeout;
         for (partition, slot) in (0..).zip(&self.partitions) {
-            let end = log.end(Topic::Events, partition).await?;
+            let end = self.log.end(Topic::Events, partition).await?;
             let mut applied = slot.subscribe();
-            if timeout_at(deadline, applied.wait_for(|applied| *applied >= end)).await.is_err() {
-                return Ok(false);
+            while *applied.borrow_and_update() < end && self.state.applied(partition).await?.offset < end {
+                if Instant::now() >= deadline {
+                    return Ok(false);
+                }
+                // Woken by our own commits; somebody else's have to be looked for. The sender lives in `self`.
+                tokio::time::timeout(LOOK, applied.changed()).await.ok();
             }
         }
         Ok(true)
@@ -54,5 +63,11 @@ impl Progress {
         if let Some(slot) = self.partitions.get(partition as usize) {
             slot.send_replace(offset);
         }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.partitions.iter().map(|slot| *slot.borrow())).finish()
     }
 }

@@ -34,6 +34,9 @@ const CATCH_UP: Duration = Duration::from_secs(3_600);
 /// Items kept for the last rung before anything has been trending.
 const FIRST_ITEMS: usize = 200;
 
+/// Name of the one member of every group.
+const MEMBER: &str = "all";
+
 /// Parts that must be there before the process wants requests.
 const PARTS: [&str; 2] = ["catalogue", "snapshot"];
 
@@ -77,11 +80,13 @@ impl System {
         let any_state: Arc<dyn StateStore> = state.clone();
 
         let ingest = Arc::new(IngestService::new(any_log.clone(), config.ingest.clone()));
-        let consumer = FeaturesConsumer::new(any_log.clone(), any_state.clone(), config.features.clone());
+        let consumer =
+            FeaturesConsumer::new(any_log.clone(), any_state.clone(), config.features.clone(), MEMBER);
         let fold = consumer.progress();
         tasks.spawn(fold_until(consumer, cancel.clone()));
         let features = Arc::new(FeaturesService::new(any_state.clone(), log.n_partitions(Topic::Events)));
-        let archiver = Archiver::new(any_log.clone(), &artifacts, database.clone(), config.archive.clone());
+        let archiver =
+            Archiver::new(any_log.clone(), &artifacts, database.clone(), config.archive.clone(), MEMBER);
         tasks.spawn(archiver.clone().run(cancel.clone()));
         let projector = Arc::new(Projector::try_new(any_log.clone(), database.clone()).await?);
         projector.start(&tasks, &cancel);
@@ -143,7 +148,7 @@ impl System {
     /// # Errors
     /// If the fold makes no end within [`CATCH_UP`].
     pub(crate) async fn folded(&self) -> Result<()> {
-        let is_done = self.fold.wait_until_caught_up(&*self.log, CATCH_UP).await?;
+        let is_done = self.fold.wait_until_caught_up(CATCH_UP).await?;
         anyhow::ensure!(is_done, "the online state did not catch up with the log within {CATCH_UP:?}");
         Ok(())
     }

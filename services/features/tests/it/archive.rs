@@ -20,7 +20,7 @@ impl Archive {
 
     fn archiver(&self, world: &World, batch_records: usize) -> Arc<Archiver> {
         let config = ArchiverConfig { batch_records, max_age_s: 3_600 };
-        Archiver::new(world.log.clone(), &self.artifacts, self.database.clone(), config)
+        Archiver::new(world.log.clone(), &self.artifacts, self.database.clone(), config, "alone")
     }
 
     async fn events(&self) -> Vec<Event> {

@@ -45,7 +45,7 @@ impl World {
     /// Folds all that the log holds and stops; the state's own checkpoint is written on the way out.
     pub(crate) async fn fold(&self, state: &Arc<MemoryState>, batch_records: usize) {
         let running = Running::start(self, state, batch_records);
-        running.caught_up(self).await;
+        running.caught_up().await;
         running.stop().await.unwrap();
     }
 }
@@ -59,14 +59,14 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(world: &World, state: &Arc<MemoryState>, batch_records: usize) -> Self {
         let config = ConsumerConfig { batch_records, ..ConsumerConfig::default() };
-        let consumer = FeaturesConsumer::new(world.log.clone(), state.clone(), config);
+        let consumer = FeaturesConsumer::new(world.log.clone(), state.clone(), config, "alone");
         let (progress, shutdown) = (consumer.progress(), CancellationToken::new());
         let task = tokio::spawn(consumer.run(shutdown.clone()));
         Self { progress, shutdown, task }
     }
 
-    pub(crate) async fn caught_up(&self, world: &World) {
-        assert!(self.progress.wait_until_caught_up(&*world.log, PATIENCE).await.unwrap());
+    pub(crate) async fn caught_up(&self) {
+        assert!(self.progress.wait_until_caught_up(PATIENCE).await.unwrap());
     }
 
     pub(crate) async fn stop(self) -> Result<(), FoldError> {

@@ -65,7 +65,8 @@ impl World {
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         let any_log: Arc<dyn EventLog> = log.clone();
         let ingest = Arc::new(IngestService::new(any_log.clone(), IngestConfig::default()));
-        let consumer = FeaturesConsumer::new(any_log.clone(), state.clone(), ConsumerConfig::default());
+        let consumer =
+            FeaturesConsumer::new(any_log.clone(), state.clone(), ConsumerConfig::default(), "alone");
         let fold = consumer.progress();
         let cancelled = cancel.clone();
         tasks.spawn(async move { consumer.run(cancelled).await.unwrap() });
@@ -144,7 +145,7 @@ impl World {
 
     /// Everything that was acknowledged is in the state, the database, the live table and the lists.
     pub(crate) async fn settled(&self) {
-        assert!(self.fold.wait_until_caught_up(&*self.log, PATIENCE).await.unwrap());
+        assert!(self.fold.wait_until_caught_up(PATIENCE).await.unwrap());
         self.projector.caught_up(PATIENCE).await.unwrap();
         let mut n_changes = 0;
         for partition in 0..N_PARTITIONS {
