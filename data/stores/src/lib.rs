@@ -16,6 +16,7 @@ pub mod artifacts;
 pub mod cache;
 pub mod database;
 pub mod log;
+pub mod redis;
 pub mod state;
 
 pub use archive::{ArchiveError, ArchiveReader, ArchiveWriter, ArchivedEvents};
@@ -28,6 +29,8 @@ pub use log::{
     EventLog, LogError, LogRecord, Membership, NewRecord, Position, SoleMember, Topic,
     sqlite::{SqliteLog, SqliteLogOptions},
 };
+pub use redis::{RedisConfig, RedisUrl};
 pub use state::{
-    ALL_SLOTS, Applied, StateBatch, StateError, StateKey, StateKind, StateStore, memory::MemoryState,
+    ALL_SLOTS, Applied, StateBatch, StateDigest, StateError, StateKey, StateKind, StateStore,
+    memory::MemoryState, redis::RedisState,
 };

@@ -1,6 +1,8 @@
 //! Online state: blobs by key, written together with the log offset they have reached.
 
+mod digest;
 pub mod memory;
+pub mod redis;
 
 use std::ops::RangeInclusive;
 
@@ -8,6 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use waggle_model::Timestamp;
+
+pub use self::digest::{StateDigest, digest};
 
 /// What a blob is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,7 +49,8 @@ pub struct StateBatch {
     pub partition: u32,
     /// Offset that the state must be at; anything else means that somebody else moved it.
     pub expected_offset: u64,
-    /// Offset that the state is at afterwards: of the first record not folded yet.
+    /// Offset that the state is at afterwards: of the first record not folded yet. A batch that does not move the offset
+    /// is not fenced against another such batch.
     pub next_offset: u64,
     /// Newest event time folded so far.
     pub time: Timestamp,
@@ -95,4 +100,25 @@ pub trait StateStore: Send + Sync + 'static {
 
     /// Makes everything committed so far survive a restart. Redis is durable by itself; memory writes a checkpoint.
     async fn checkpoint(&self) -> Result<(), StateError>;
+}
+
+/// What no store accepts.
+fn check_batch(batch: &StateBatch) -> Result<(), StateError> {
+    if batch.next_offset < batch.expected_offset {
+        let (from, to) = (batch.expected_offset, batch.next_offset);
+        return Err(StateError::Storage(format!(
+            "a batch cannot move the state back from offset {from} to {to}"
+        )));
+    }
+    match batch.writes.iter().find(|(key, _)| key.partition != batch.partition) {
+        Some((key, _)) => Err(StateError::Storage(format!(
+            "a batch of partition {} cannot write a blob of partition {}",
+            batch.partition, key.partition
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn no_such_partition(partition: u32, n_partitions: usize) -> StateError {
+    StateError::Storage(format!("the state has {n_partitions} partitions, {partition} is not one of them"))
 }

@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::checkpoint::Folder;
-use super::{Applied, StateBatch, StateError, StateKey, StateKind, StateStore, slot_of};
+use super::{
+    Applied, StateBatch, StateError, StateKey, StateKind, StateStore, check_batch, no_such_partition, slot_of,
+};
 
 /// A [`StateStore`] in memory.
 ///
@@ -109,7 +111,7 @@ impl StateStore for MemoryState {
     }
 
     async fn commit(&self, batch: StateBatch) -> Result<(), StateError> {
-        check(&batch)?;
+        check_batch(&batch)?;
         let mut partition = self.slot(batch.partition)?.write().unwrap_or_else(PoisonError::into_inner);
         let stored = partition.applied.offset;
         if stored != batch.expected_offset {
@@ -177,26 +179,6 @@ impl Partition {
         }
         (self.applied, all)
     }
-}
-
-fn check(batch: &StateBatch) -> Result<(), StateError> {
-    if batch.next_offset < batch.expected_offset {
-        let (from, to) = (batch.expected_offset, batch.next_offset);
-        return Err(StateError::Storage(format!(
-            "a batch cannot move the state back from offset {from} to {to}"
-        )));
-    }
-    match batch.writes.iter().find(|(key, _)| key.partition != batch.partition) {
-        Some((key, _)) => Err(StateError::Storage(format!(
-            "a batch of partition {} cannot write a blob of partition {}",
-            batch.partition, key.partition
-        ))),
-        None => Ok(()),
-    }
-}
-
-fn no_such_partition(partition: u32, n_partitions: usize) -> StateError {
-    StateError::Storage(format!("the state has {n_partitions} partitions, {partition} is not one of them"))
 }
 
 async fn blocking<T: Send + 'static>(

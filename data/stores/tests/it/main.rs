@@ -11,6 +11,12 @@ mod memory_state;
 #[cfg(test)]
 mod moka_cache;
 #[cfg(test)]
+mod redis_crash;
+#[cfg(test)]
+mod redis_state;
+#[cfg(test)]
 mod sqlite_database;
 #[cfg(test)]
 mod sqlite_log;
+#[cfg(test)]
+mod support;
