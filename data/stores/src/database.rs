@@ -1,27 +1,38 @@
 //! The database: catalogue, users, registry, projector offsets, the archive's manifest.
 //!
-//! SQLite in one file, with SQL kept to what Postgres shares: `$n`, `ON CONFLICT`, BIGINT / TEXT / DOUBLE PRECISION /
-//! SMALLINT, times as BIGINT ms, booleans as SMALLINT, JSON as TEXT. One module per table; the migrations lie in
-//! `/migrations` and are applied when the database is opened.
+//! SQLite in one file ([`Database::open`]) or Postgres ([`Database::connect`]), with SQL kept to what both share: `$n`,
+//! `ON CONFLICT`, BIGINT / TEXT / DOUBLE PRECISION / SMALLINT, times as BIGINT ms, booleans as SMALLINT, JSON as TEXT. One
+//! module per table; the migrations lie in `/migrations` and are applied when the database is opened.
+//!
+//! SQLite has one writer at a time. Postgres has many, in READ COMMITTED: what one transaction decides by a row it holds
+//! by writing that row first (offsets), by a unique constraint (facts, files, keys), or by a lock on the small table it
+//! decides about (the registry). What the server gives up on as a conflict of two is tried again here.
+//!
+//! Postgres holds no U+0000 in text. Ids have none and JSON escapes it; the columns of an item that repeat its text hold
+//! U+FFFD in its place, and a fact with one is refused ([`DatabaseError::Nul`]) by both databases.
 
 mod archive_files;
 mod catalog;
 mod meta;
+mod postgres;
 mod projectors;
 mod registry;
+mod sql;
+mod sqlite;
 mod users;
 
-use std::{borrow::Cow, fmt::Write, path::Path, time::Duration};
+use std::{borrow::Cow, fmt, fmt::Write, future::Future, path::Path, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, Connection, Sqlite, SqlitePool,
+    AssertSqlSafe, PgPool, SqlitePool,
     migrate::{Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use waggle_model::{ItemId, SnapshotVersion};
 
+use self::sql::{On, OpenTransaction, Target, Transaction, waited_for};
 pub use self::{
     archive_files::ArchiveFile,
+    postgres::{PostgresConfig, PostgresUrl},
     registry::{NewSnapshot, SnapshotRecord, SnapshotState},
     users::UserRecord,
 };
@@ -36,12 +47,10 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
     (6, "archive files", include_str!("../../../migrations/0006_archive_files.sql")),
 ];
 
-/// Connections for reading.
-const READERS: u32 = 4;
 /// Rows of one bulk statement.
 const ROWS_PER_STATEMENT: usize = 100;
-
-type Transaction<'c> = sqlx::Transaction<'c, Sqlite>;
+/// Tries of a transaction that conflicts with others.
+const MAX_ATTEMPTS: u32 = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
@@ -66,6 +75,19 @@ pub enum DatabaseError {
     NothingToRollBackTo,
     #[error("archive batch {path} of partition {partition}: {detail}")]
     ArchiveBatch { path: String, partition: u32, detail: String },
+    /// No server there, or one that does not answer in time.
+    #[error("{database} is not reachable: {detail}")]
+    Unreachable { database: String, detail: String },
+    /// Never holds the URL, which has a password in it.
+    #[error("the settings of the database are not usable: {0}")]
+    Settings(String),
+    /// Nothing was changed; the same call may pass.
+    #[error("a transaction conflicted with others: {0}")]
+    Conflict(String),
+    #[error("a row with that key is there already: {0}")]
+    Duplicate(String),
+    #[error("{what} holds the character U+0000, which a database cannot hold")]
+    Nul { what: String },
     #[error("table {table} holds something this build cannot read: {detail}")]
     Corrupt { table: &'static str, detail: String },
     #[error("database is full: {0}")]
@@ -75,76 +97,126 @@ pub enum DatabaseError {
 }
 
 /// The database. Cheap to share behind an `Arc`; every method takes `&self`.
-#[derive(Debug)]
 pub struct Database {
-    /// One connection: SQLite has one writer at a time, and waiting here beats failing there.
-    writer: SqlitePool,
-    readers: SqlitePool,
+    /// As errors name it; without password.
+    name: String,
+    pools: Pools,
+    /// Longest wait for one answer of a server.
+    patience: Option<Duration>,
+}
+
+enum Pools {
+    Sqlite {
+        /// One connection: SQLite has one writer at a time, and waiting here beats failing there.
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres(PgPool),
 }
 
 impl Database {
-    /// Opens the database at `path`, creating it if there is none, and applies the migrations it lacks.
+    /// Opens the SQLite database at `path`, creating it if there is none, and applies the migrations it lacks.
     ///
     /// # Errors
     /// [`DatabaseError::Newer`] for a database that a newer build has written, [`DatabaseError::Schema`] for one whose
     /// migrations were changed, [`DatabaseError::Storage`], naming the file, for anything that is not a database.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, DatabaseError> {
         let path = path.as_ref();
-        let named = |e: &dyn std::fmt::Display| DatabaseError::Storage(format!("{}: {e}", path.display()));
-        if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            tokio::fs::create_dir_all(folder).await.map_err(|e| named(&e))?;
-        }
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(10));
-        let writer = pool(1).after_release(|connection, _| {
-            Box::pin(async move {
-                // A full disk makes SQLite roll back behind sqlx's back, which then takes the next transaction for a
-                // nested one. Such a connection is thrown away. The ping lets a rollback that is under way finish.
-                connection.ping().await?;
-                Ok(!connection.is_in_transaction())
-            })
-        });
-        let writer = writer.connect_with(options.clone()).await.map_err(|e| named(&e))?;
-        if let Err(error) = migrator().run(&writer).await {
-            writer.close().await;
-            return Err(migration_failure(path, error));
-        }
-        let readers = pool(READERS).connect_with(options.read_only(true)).await.map_err(|e| named(&e))?;
-        Ok(Self { writer, readers })
+        let (writer, readers) = sqlite::open(path).await?;
+        let name = path.display().to_string();
+        Ok(Self { name, pools: Pools::Sqlite { writer, readers }, patience: None })
     }
 
-    /// Waits for what is under way and closes the file.
+    /// Connects to Postgres and applies the migrations it lacks; of processes that start at once, one does.
+    ///
+    /// - `prefix`: the schema that holds the tables, created if there is none, so that installations share a server: 1
+    ///   to 63 of `a-z 0-9 _ -`, not beginning with `pg_`.
+    ///
+    /// Connections that break are replaced; only what was under way on them fails.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Settings`] for a URL, prefix or setting that cannot be used; [`DatabaseError::Unreachable`] after
+    /// at most `connect_timeout_ms`, naming host, port and database; otherwise as [`open`](Self::open).
+    pub async fn connect(config: &PostgresConfig, prefix: &str) -> Result<Self, DatabaseError> {
+        let (name, pool) = postgres::connect(config, prefix).await?;
+        Ok(Self { name, pools: Pools::Postgres(pool), patience: Some(config.patience()) })
+    }
+
+    /// Waits for what is under way and closes the connections.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
-
-    async fn begin(&self) -> Result<Transaction<'static>, DatabaseError> {
-        Ok(self.writer.begin().await?)
-    }
-}
-
-impl From<sqlx::Error> for DatabaseError {
-    fn from(error: sqlx::Error) -> Self {
-        const SQLITE_FULL: i32 = 13;
-        let code = error.as_database_error().and_then(|e| e.code()?.parse::<i32>().ok());
-        match code {
-            Some(code) if code & 0xff == SQLITE_FULL => Self::Full(error.to_string()),
-            _ => Self::Storage(error.to_string()),
+        match &self.pools {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
         }
     }
+
+    /// For statements by themselves that only read.
+    fn read(&self) -> Target<'_> {
+        let on = match &self.pools {
+            Pools::Sqlite { readers, .. } => On::SqlitePool(readers),
+            Pools::Postgres(pool) => On::PostgresPool(pool),
+        };
+        Target { on, database: &self.name, patience: self.patience }
+    }
+
+    /// For statements by themselves that write.
+    fn write(&self) -> Target<'_> {
+        let on = match &self.pools {
+            Pools::Sqlite { writer, .. } => On::SqlitePool(writer),
+            Pools::Postgres(pool) => On::PostgresPool(pool),
+        };
+        Target { on, database: &self.name, patience: self.patience }
+    }
+
+    async fn begin(&self) -> Result<Transaction<'_>, DatabaseError> {
+        let begin = async {
+            match &self.pools {
+                // Another process may write too: to read first and write then would fail if it did between.
+                Pools::Sqlite { writer, .. } => {
+                    writer.begin_with("BEGIN IMMEDIATE").await.map(OpenTransaction::Sqlite)
+                }
+                Pools::Postgres(pool) => pool.begin().await.map(OpenTransaction::Postgres),
+            }
+        };
+        let on = waited_for(&self.name, self.patience, begin).await?;
+        Ok(Transaction { on, database: &self.name, patience: self.patience })
+    }
+
+    /// A transaction beside which nobody else writes to `table`; reading goes on.
+    async fn begin_alone(&self, table: &'static str) -> Result<Transaction<'_>, DatabaseError> {
+        let mut transaction = self.begin().await?;
+        if matches!(self.pools, Pools::Postgres(_)) {
+            let lock = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
+            sql::query(AssertSqlSafe(lock)).execute(transaction.target()).await?;
+        }
+        Ok(transaction)
+    }
 }
 
-fn pool(max_connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(max_connections)
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Tries a transaction again that conflicted with others.
+async fn retried<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, DatabaseError>
+where
+    F: Future<Output = Result<T, DatabaseError>>,
+{
+    for n in 1..MAX_ATTEMPTS {
+        match attempt().await {
+            Err(DatabaseError::Conflict(detail)) => {
+                tracing::debug!(detail, n, "a transaction is tried again");
+                tokio::time::sleep(Duration::from_millis(5 << n)).await;
+            }
+            done => return done,
+        }
+    }
+    attempt().await
 }
 
 fn migrator() -> Migrator {
@@ -160,9 +232,9 @@ fn migrator() -> Migrator {
     )
 }
 
-fn migration_failure(path: &Path, error: sqlx::migrate::MigrateError) -> DatabaseError {
+fn migration_failure(database: &str, error: sqlx::migrate::MigrateError) -> DatabaseError {
     use sqlx::migrate::MigrateError;
-    let database = path.display().to_string();
+    let database = database.to_owned();
     match error {
         MigrateError::VersionMissing(migration) | MigrateError::VersionTooNew(migration, _) => {
             DatabaseError::Newer { database, migration }
@@ -170,6 +242,7 @@ fn migration_failure(path: &Path, error: sqlx::migrate::MigrateError) -> Databas
         MigrateError::VersionMismatch(_) | MigrateError::Dirty(_) | MigrateError::ExecuteMigration(..) => {
             DatabaseError::Schema { database, detail: error.to_string() }
         }
+        MigrateError::Execute(error) => sql::failure(&database, &error),
         other => DatabaseError::Storage(format!("{database}: {other}")),
     }
 }

@@ -5,7 +5,7 @@
 //! | [`EventLog`] | [`SqliteLog`] | ordered, durable, replayable records |
 //! | [`StateStore`] | [`MemoryState`] | online state, moved together with the log offset it has reached |
 //! | [`Cache`] | [`MokaCache`] | answers that may be served again |
-//! | [`Database`] | SQLite | catalogue, registry, projector offsets |
+//! | [`Database`] | SQLite; Postgres by [`Database::connect`] | catalogue, registry, projector offsets, the archive's manifest |
 //! | [`Artifacts`] | a local folder | snapshots, archive, checkpoints |
 //!
 //! Each port has one contract suite that runs against every implementation. Nothing here knows a feature, a model or
@@ -23,7 +23,8 @@ pub use archive::{ArchiveError, ArchiveReader, ArchiveWriter, ArchivedEvents};
 pub use artifacts::{ArtifactError, ArtifactInfo, Artifacts};
 pub use cache::{Cache, CacheError, CacheStats, MokaCache};
 pub use database::{
-    ArchiveFile, Database, DatabaseError, NewSnapshot, SnapshotRecord, SnapshotState, UserRecord,
+    ArchiveFile, Database, DatabaseError, NewSnapshot, PostgresConfig, PostgresUrl, SnapshotRecord,
+    SnapshotState, UserRecord,
 };
 pub use log::{
     EventLog, LogError, LogRecord, Membership, NewRecord, Position, SoleMember, Topic,

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use sqlx::{Row, sqlite::SqliteRow};
 use waggle_model::Timestamp;
 
-use super::{Database, DatabaseError, ROWS_PER_STATEMENT, bulk_sql, corrupt, projectors, to_i64, to_u64};
+use super::{
+    Database, DatabaseError, ROWS_PER_STATEMENT, bulk_sql, corrupt, projectors,
+    sql::{Row, query},
+    to_i64, to_u64,
+};
 use crate::log::Topic;
 
 /// One file of the archive.
@@ -62,10 +65,10 @@ impl Database {
             projectors::advance(&mut transaction, &projector(topic), partition, first, last + 1).await?;
         }
         for chunk in files.chunks(ROWS_PER_STATEMENT) {
-            let mut query =
-                sqlx::query(bulk_sql(&format!("INSERT INTO archive_files ({COLUMNS})"), 11, chunk.len(), ""));
+            let mut statement =
+                query(bulk_sql(&format!("INSERT INTO archive_files ({COLUMNS})"), 11, chunk.len(), ""));
             for file in chunk {
-                query = query
+                statement = statement
                     .bind(file.topic.as_str())
                     .bind(file.path.as_str())
                     .bind(file.day.as_str())
@@ -78,9 +81,9 @@ impl Database {
                     .bind(file.min_time.as_millis())
                     .bind(file.max_time.as_millis());
             }
-            query.execute(&mut *transaction).await?;
+            statement.execute(transaction.target()).await?;
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// Files that may hold an event with a time in `range`, by their earliest event.
@@ -93,11 +96,11 @@ impl Database {
             "SELECT {COLUMNS} FROM archive_files WHERE topic = $1 AND min_time < $2 AND max_time >= $3
              ORDER BY min_time, log_partition, first_offset, path"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let rows = query(sqlx::AssertSqlSafe(sql))
             .bind(topic.as_str())
             .bind(range.end.as_millis())
             .bind(range.start.as_millis())
-            .fetch_all(&self.readers)
+            .fetch_all(self.read())
             .await?;
         rows.iter().map(read_file).collect()
     }
@@ -107,21 +110,21 @@ fn projector(topic: Topic) -> String {
     format!("archive:{}", topic.as_str())
 }
 
-fn read_file(row: &SqliteRow) -> Result<ArchiveFile, DatabaseError> {
-    let number = |column: usize| to_u64("archive_files", row.try_get(column)?);
-    let name = row.try_get::<&str, _>(0)?;
+fn read_file(row: &Row) -> Result<ArchiveFile, DatabaseError> {
+    let number = |column: usize| to_u64("archive_files", row.get(column)?);
+    let name = row.get::<&str>(0)?;
     let topic = Topic::ALL.into_iter().find(|topic| topic.as_str() == name);
     Ok(ArchiveFile {
         topic: topic.ok_or_else(|| corrupt("archive_files", "unknown topic", name))?,
-        path: row.try_get(1)?,
-        day: row.try_get(2)?,
+        path: row.get(1)?,
+        day: row.get(2)?,
         partition: u32::try_from(number(3)?).map_err(|e| corrupt("archive_files", "partition", e))?,
         first_offset: number(4)?,
         last_offset: number(5)?,
         n_rows: number(6)?,
         size_bytes: number(7)?,
-        sha256: row.try_get(8)?,
-        min_time: Timestamp::from_millis(row.try_get(9)?),
-        max_time: Timestamp::from_millis(row.try_get(10)?),
+        sha256: row.get(8)?,
+        min_time: Timestamp::from_millis(row.get(9)?),
+        max_time: Timestamp::from_millis(row.get(10)?),
     })
 }

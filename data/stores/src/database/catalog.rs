@@ -1,19 +1,22 @@
 //! Table `items`: the catalogue as the projector has applied it.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
-use futures::TryStreamExt;
-use sqlx::{AssertSqlSafe, Row, sqlite::SqliteRow};
+use sqlx::AssertSqlSafe;
 use waggle_model::{CatalogChange, Item, ItemId, ItemKey, Timestamp};
 
 use super::{
     Database, DatabaseError, ROWS_PER_STATEMENT, Transaction, bulk_sql, corrupt, id_groups, projectors,
-    push_placeholders, to_u64,
+    push_placeholders, retried,
+    sql::{Row, query},
+    to_u64,
 };
 
 /// Name of the catalogue's projector in `projector_offsets`.
 const PROJECTOR: &str = "catalog";
 const COLUMNS: usize = 12;
+/// Of a text that is repeated in a column, in bytes: Postgres indexes none that is longer than about 2,700.
+const MAX_COLUMN_BYTES: usize = 1_024;
 
 impl Database {
     /// Inserts or replaces the items; of several with one id the last counts.
@@ -65,11 +68,8 @@ impl Database {
             let mut sql = String::from("SELECT item, price FROM items WHERE item_id IN (");
             push_placeholders(&mut sql, 1, group.len());
             sql.push(')');
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for id in group {
-                query = query.bind(id);
-            }
-            for row in query.fetch_all(&self.readers).await? {
+            let statement = group.iter().fold(query(AssertSqlSafe(sql)), |statement, id| statement.bind(*id));
+            for row in statement.fetch_all(self.read()).await? {
                 let item = read_item(&row)?;
                 found.insert(item.item_id.clone(), item);
             }
@@ -89,103 +89,108 @@ impl Database {
         // No id is empty, so the empty string stands for the beginning.
         let after = after.map_or("", ItemId::as_str);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let query = match category {
-            Some(category) => sqlx::query(
+        let statement = match category {
+            Some(category) => query(
                 "SELECT item, price FROM items WHERE category = $1 AND item_id > $2 ORDER BY item_id LIMIT $3",
             )
-            .bind(category),
-            None => sqlx::query("SELECT item, price FROM items WHERE item_id > $1 ORDER BY item_id LIMIT $2"),
+            .bind(column_text(category)),
+            None => query("SELECT item, price FROM items WHERE item_id > $1 ORDER BY item_id LIMIT $2"),
         };
-        let rows = query.bind(after).bind(limit).fetch_all(&self.readers).await?;
+        let rows = statement.bind(after).bind(limit).fetch_all(self.read()).await?;
         rows.iter().map(read_item).collect()
     }
 
     /// Categories with their number of items, most items first. Items without a category are not counted.
     pub async fn categories(&self) -> Result<Vec<(String, u64)>, DatabaseError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT category, COUNT(*) AS n_items FROM items WHERE category IS NOT NULL
              GROUP BY category ORDER BY n_items DESC, category",
         )
-        .fetch_all(&self.readers)
+        .fetch_all(self.read())
         .await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, to_u64("items", row.try_get(1)?)?))).collect()
+        rows.iter().map(|row| Ok((row.get(0)?, to_u64("items", row.get(1)?)?))).collect()
     }
 
     /// The whole catalogue, by ascending id.
     pub async fn all_items(&self) -> Result<Vec<Item>, DatabaseError> {
-        let mut rows = sqlx::query("SELECT item, price FROM items ORDER BY item_id").fetch(&self.readers);
         let mut items = Vec::new();
-        while let Some(row) = rows.try_next().await? {
+        let push = |row| {
             items.push(read_item(&row)?);
-        }
+            Ok(())
+        };
+        query("SELECT item, price FROM items ORDER BY item_id").fetch_each(self.read(), push).await?;
         Ok(items)
     }
 
     pub async fn count_items(&self) -> Result<u64, DatabaseError> {
-        to_u64("items", sqlx::query_scalar("SELECT COUNT(*) FROM items").fetch_one(&self.readers).await?)
+        to_u64("items", query("SELECT COUNT(*) FROM items").fetch_one(self.read()).await?.get(0)?)
     }
 
+    /// - `changes`: one per id.
     /// - `moves`: partition, expected and next offset of the projector.
     async fn write_catalog(
         &self,
-        changes: Vec<(&str, Option<&Item>)>,
+        mut changes: Vec<(&str, Option<&Item>)>,
         at: Timestamp,
         moves: Option<(u32, u64, u64)>,
     ) -> Result<(), DatabaseError> {
+        // Two that write the same items take turns at the first instead of waiting for each other.
+        changes.sort_unstable_by_key(|(id, _)| *id);
         let puts = changes.iter().filter_map(|(_, item)| *item).collect::<Vec<_>>();
         let deletes =
             changes.iter().filter(|(_, item)| item.is_none()).map(|(id, _)| *id).collect::<Vec<_>>();
         check_keys(&puts)?;
+        retried(|| self.try_write_catalog(&puts, &deletes, at, moves)).await
+    }
+
+    async fn try_write_catalog(
+        &self,
+        puts: &[&Item],
+        deletes: &[&str],
+        at: Timestamp,
+        moves: Option<(u32, u64, u64)>,
+    ) -> Result<(), DatabaseError> {
         let mut transaction = self.begin().await?;
         if let Some((partition, expected, next)) = moves {
             projectors::advance(&mut transaction, PROJECTOR, partition, expected, next).await?;
         }
-        delete_items(&mut transaction, &deletes).await?;
+        delete_items(&mut transaction, deletes).await?;
         for chunk in puts.chunks(ROWS_PER_STATEMENT) {
             let Err(error) = put_items(&mut transaction, chunk, at).await else { continue };
             transaction.rollback().await.ok();
-            let is_collision = error.as_database_error().is_some_and(|e| e.is_unique_violation());
-            return Err(if is_collision { self.collision(chunk, error).await } else { error.into() });
+            return Err(match error {
+                DatabaseError::Duplicate(detail) => self.collision(chunk, detail).await,
+                other => other,
+            });
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// Finds which of the items has the key of another.
-    async fn collision(&self, items: &[&Item], error: sqlx::Error) -> DatabaseError {
+    async fn collision(&self, items: &[&Item], detail: String) -> DatabaseError {
         for item in items {
-            let other = sqlx::query_scalar::<_, String>(
-                "SELECT item_id FROM items WHERE item_key = $1 AND item_id <> $2",
-            )
-            .bind(stored_key(item.item_id.key()))
-            .bind(item.item_id.as_str())
-            .fetch_optional(&self.readers)
-            .await;
+            let other = query("SELECT item_id FROM items WHERE item_key = $1 AND item_id <> $2")
+                .bind(stored_key(item.item_id.key()))
+                .bind(item.item_id.as_str())
+                .fetch_optional(self.read())
+                .await;
             if let Ok(Some(other)) = other
+                && let Ok(other) = other.get::<String>(0)
                 && let Ok(other) = ItemId::try_new(other)
             {
                 return DatabaseError::KeyCollision { item_id: item.item_id.clone(), other };
             }
         }
-        error.into()
+        // Two inserted the same item at once, and one of them met the other in the index of keys.
+        DatabaseError::Conflict(detail)
     }
 }
 
-/// The last change of each id, in the order of their ids' first appearance.
+/// The last change of each id.
 fn newest<'a>(
     changes: impl Iterator<Item = (&'a str, Option<&'a Item>)>,
 ) -> Vec<(&'a str, Option<&'a Item>)> {
-    let mut places = HashMap::new();
-    let mut newest = Vec::new();
-    for (id, item) in changes {
-        match places.insert(id, newest.len()) {
-            None => newest.push((id, item)),
-            Some(place) => {
-                places.insert(id, place);
-                newest[place] = (id, item);
-            }
-        }
-    }
-    newest
+    changes.collect::<HashMap<_, _>>().into_iter().collect()
 }
 
 fn check_keys(items: &[&Item]) -> Result<(), DatabaseError> {
@@ -208,11 +213,8 @@ async fn delete_items(transaction: &mut Transaction<'_>, ids: &[&str]) -> Result
         let mut sql = String::from("DELETE FROM items WHERE item_id IN (");
         push_placeholders(&mut sql, 1, group.len());
         sql.push(')');
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for id in group {
-            query = query.bind(id);
-        }
-        query.execute(&mut **transaction).await?;
+        let statement = group.iter().fold(query(AssertSqlSafe(sql)), |statement, id| statement.bind(*id));
+        statement.execute(transaction.target()).await?;
     }
     Ok(())
 }
@@ -221,7 +223,7 @@ async fn put_items(
     transaction: &mut Transaction<'_>,
     items: &[&Item],
     at: Timestamp,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), DatabaseError> {
     let sql = bulk_sql(
         "INSERT INTO items (item_id, item_key, title, category, brand, price, currency, item, hidden, in_stock,
                             available_from, updated_at)",
@@ -232,30 +234,36 @@ async fn put_items(
              hidden = excluded.hidden, in_stock = excluded.in_stock, available_from = excluded.available_from,
              updated_at = excluded.updated_at",
     );
-    let mut query = sqlx::query(sql);
+    let mut statement = query(sql);
     for item in items {
-        query = query
+        statement = statement
             .bind(item.item_id.as_str())
             .bind(stored_key(item.item_id.key()))
-            .bind(item.title.as_str())
-            .bind(item.category.as_deref())
-            .bind(item.brand.as_deref())
+            .bind(column_text(&item.title))
+            .bind(item.category.as_deref().map(column_text))
+            .bind(item.brand.as_deref().map(column_text))
             .bind(item.price)
-            .bind(item.currency.as_deref())
-            .bind(serde_json::to_string(item).map_err(|e| sqlx::Error::Encode(e.into()))?)
+            .bind(item.currency.as_deref().map(column_text))
+            .bind(serde_json::to_string(item).map_err(|e| corrupt("items", "an item", e))?)
             .bind(i16::from(item.hidden))
             .bind(i16::from(item.in_stock))
             .bind(item.available_from.map(Timestamp::as_millis))
             .bind(at.as_millis());
     }
-    query.execute(&mut **transaction).await.map(drop)
+    statement.execute(transaction.target()).await.map(drop)
+}
+
+/// What a column repeats of an item's text: its beginning, and U+FFFD for each U+0000. The item itself is kept whole.
+fn column_text(text: &str) -> Cow<'_, str> {
+    let text = &text[..text.floor_char_boundary(MAX_COLUMN_BYTES)];
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
 /// From columns `item, price`.
-fn read_item(row: &SqliteRow) -> Result<Item, DatabaseError> {
-    let json = row.try_get::<&str, _>(0)?;
+fn read_item(row: &Row) -> Result<Item, DatabaseError> {
+    let json = row.get::<&str>(0)?;
     let mut item = serde_json::from_str::<Item>(json).map_err(|e| corrupt("items", "an item", e))?;
     // The column has every bit of it, decimal digits may not.
-    item.price = row.try_get(1)?;
+    item.price = row.get(1)?;
     Ok(item)
 }

@@ -1,10 +1,12 @@
 //! Table `snapshots`: what training published, and which of it serves.
 
 use serde_json::Value;
-use sqlx::{Row, sqlite::SqliteRow};
 use waggle_model::{SnapshotVersion, Timestamp};
 
-use super::{Database, DatabaseError, Transaction, corrupt};
+use super::{
+    Database, DatabaseError, Transaction, corrupt,
+    sql::{Row, query},
+};
 
 /// Where a snapshot stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -50,7 +52,7 @@ impl Database {
     /// [`DatabaseError::SnapshotExists`]: a version is published once.
     pub async fn register_snapshot(&self, snapshot: &NewSnapshot) -> Result<(), DatabaseError> {
         let state = if snapshot.is_refused { SnapshotState::Refused } else { SnapshotState::Published };
-        let inserted = sqlx::query(
+        let inserted = query(
             "INSERT INTO snapshots (version, created_at, state, manifest, metrics) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (version) DO NOTHING",
         )
@@ -59,13 +61,9 @@ impl Database {
         .bind(state.as_str())
         .bind(snapshot.manifest.to_string())
         .bind(snapshot.metrics.to_string())
-        .execute(&self.writer)
+        .execute(self.write())
         .await?;
-        if inserted.rows_affected() == 1 {
-            Ok(())
-        } else {
-            Err(DatabaseError::SnapshotExists(snapshot.version.clone()))
-        }
+        if inserted == 1 { Ok(()) } else { Err(DatabaseError::SnapshotExists(snapshot.version.clone())) }
     }
 
     /// Makes the snapshot the one that serves, and retires the one that did, in one transaction. Promoting the one
@@ -78,7 +76,7 @@ impl Database {
         version: &SnapshotVersion,
         at: Timestamp,
     ) -> Result<(), DatabaseError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_alone("snapshots").await?;
         let current = promoted(&mut transaction).await?;
         match find(&mut transaction, version).await?.map(|s| s.state) {
             None => return Err(DatabaseError::NoSuchSnapshot(version.clone())),
@@ -90,7 +88,7 @@ impl Database {
         let previous = current.and_then(|s| s.promoted_at);
         let at = previous.map_or(at, |previous| at.max(previous.shifted_by_millis(1)));
         flip(&mut transaction, version, at).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// Goes back to the snapshot that was promoted before the current one, which retires. Repeated, it goes back
@@ -99,22 +97,22 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::NothingToRollBackTo`].
     pub async fn rollback_snapshot(&self) -> Result<SnapshotVersion, DatabaseError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_alone("snapshots").await?;
         let current = promoted(&mut transaction).await?;
         let Some(at) = current.and_then(|s| s.promoted_at) else {
             return Err(DatabaseError::NothingToRollBackTo);
         };
-        let row = sqlx::query(
+        let row = query(
             "SELECT version, promoted_at FROM snapshots WHERE state = 'retired' AND promoted_at < $1
              ORDER BY promoted_at DESC LIMIT 1",
         )
         .bind(at.as_millis())
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(transaction.target())
         .await?;
         let Some(row) = row else { return Err(DatabaseError::NothingToRollBackTo) };
-        let version = read_version(row.try_get(0)?)?;
+        let version = read_version(row.get(0)?)?;
         // It keeps its time of promotion: the next rollback goes to the one before it, not back to the bad one.
-        flip(&mut transaction, &version, Timestamp::from_millis(row.try_get(1)?)).await?;
+        flip(&mut transaction, &version, Timestamp::from_millis(row.get(1)?)).await?;
         transaction.commit().await?;
         Ok(version)
     }
@@ -122,7 +120,7 @@ impl Database {
     /// The snapshot that serves.
     pub async fn current_snapshot(&self) -> Result<Option<SnapshotRecord>, DatabaseError> {
         let sql = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM snapshots WHERE state = 'promoted'"));
-        let row = sqlx::query(sql).fetch_optional(&self.readers).await?;
+        let row = query(sql).fetch_optional(self.read()).await?;
         row.as_ref().map(read_snapshot).transpose()
     }
 
@@ -131,7 +129,7 @@ impl Database {
         let sql = sqlx::AssertSqlSafe(format!(
             "SELECT {COLUMNS} FROM snapshots ORDER BY created_at DESC, version DESC"
         ));
-        let rows = sqlx::query(sql).fetch_all(&self.readers).await?;
+        let rows = query(sql).fetch_all(self.read()).await?;
         rows.iter().map(read_snapshot).collect()
     }
 }
@@ -152,20 +150,20 @@ async fn flip(
     version: &SnapshotVersion,
     promoted_at: Timestamp,
 ) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE snapshots SET state = 'retired' WHERE state = 'promoted'")
-        .execute(&mut **transaction)
+    query("UPDATE snapshots SET state = 'retired' WHERE state = 'promoted'")
+        .execute(transaction.target())
         .await?;
-    sqlx::query("UPDATE snapshots SET state = 'promoted', promoted_at = $1 WHERE version = $2")
+    query("UPDATE snapshots SET state = 'promoted', promoted_at = $1 WHERE version = $2")
         .bind(promoted_at.as_millis())
         .bind(version.as_str())
-        .execute(&mut **transaction)
+        .execute(transaction.target())
         .await?;
     Ok(())
 }
 
 async fn promoted(transaction: &mut Transaction<'_>) -> Result<Option<SnapshotRecord>, DatabaseError> {
     let sql = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM snapshots WHERE state = 'promoted'"));
-    let row = sqlx::query(sql).fetch_optional(&mut **transaction).await?;
+    let row = query(sql).fetch_optional(transaction.target()).await?;
     row.as_ref().map(read_snapshot).transpose()
 }
 
@@ -174,15 +172,15 @@ async fn find(
     version: &SnapshotVersion,
 ) -> Result<Option<SnapshotRecord>, DatabaseError> {
     let sql = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM snapshots WHERE version = $1"));
-    let row = sqlx::query(sql).bind(version.as_str()).fetch_optional(&mut **transaction).await?;
+    let row = query(sql).bind(version.as_str()).fetch_optional(transaction.target()).await?;
     row.as_ref().map(read_snapshot).transpose()
 }
 
-fn read_snapshot(row: &SqliteRow) -> Result<SnapshotRecord, DatabaseError> {
+fn read_snapshot(row: &Row) -> Result<SnapshotRecord, DatabaseError> {
     let json = |column: usize| -> Result<Value, DatabaseError> {
-        serde_json::from_str(row.try_get(column)?).map_err(|e| corrupt("snapshots", "manifest or metrics", e))
+        serde_json::from_str(row.get(column)?).map_err(|e| corrupt("snapshots", "manifest or metrics", e))
     };
-    let state = match row.try_get::<&str, _>(2)? {
+    let state = match row.get::<&str>(2)? {
         "published" => SnapshotState::Published,
         "promoted" => SnapshotState::Promoted,
         "retired" => SnapshotState::Retired,
@@ -190,12 +188,12 @@ fn read_snapshot(row: &SqliteRow) -> Result<SnapshotRecord, DatabaseError> {
         other => return Err(corrupt("snapshots", "unknown state", other)),
     };
     Ok(SnapshotRecord {
-        version: read_version(row.try_get(0)?)?,
-        created_at: Timestamp::from_millis(row.try_get(1)?),
+        version: read_version(row.get(0)?)?,
+        created_at: Timestamp::from_millis(row.get(1)?),
         state,
         manifest: json(3)?,
         metrics: json(4)?,
-        promoted_at: row.try_get::<Option<i64>, _>(5)?.map(Timestamp::from_millis),
+        promoted_at: row.get::<Option<i64>>(5)?.map(Timestamp::from_millis),
     })
 }
 

@@ -22,9 +22,9 @@ async fn two_items_with_one_key_are_refused_by_name() {
     let at = waggle_model::Timestamp::from_millis(1);
     database.upsert_items(&[waggle_model::Item::new(old.clone(), "Old")], at).await.unwrap();
     // No two ids with one key are known, so the collision is made by hand.
-    sqlx::query("UPDATE items SET item_key = $1")
+    sql::query("UPDATE items SET item_key = $1")
         .bind(new.key().0.cast_signed())
-        .execute(&database.writer)
+        .execute(database.write())
         .await
         .unwrap();
     let others =
@@ -44,7 +44,7 @@ async fn a_database_that_was_full_works_again_with_room() {
     let item =
         |i: usize| waggle_model::Item::new(ItemId::try_new(format!("i{i}")).unwrap(), "x".repeat(1_000));
     let items = (0..2_000).map(item).collect::<Vec<_>>();
-    sqlx::query("PRAGMA max_page_count = 100").execute(&database.writer).await.unwrap();
+    sql::query("PRAGMA max_page_count = 100").execute(database.write()).await.unwrap();
     for _ in 0..3 {
         // The limit lives in the connection, and a connection that ran full is replaced.
         let refused = database.upsert_items(&items, at).await;
@@ -54,7 +54,7 @@ async fn a_database_that_was_full_works_again_with_room() {
         assert!(matches!(refused, Err(DatabaseError::Full(_))), "{refused:?}");
         assert_eq!(database.count_items().await.unwrap(), 0);
     }
-    sqlx::query("PRAGMA max_page_count = 1000000").execute(&database.writer).await.unwrap();
+    sql::query("PRAGMA max_page_count = 1000000").execute(database.write()).await.unwrap();
     database.upsert_items(&items, at).await.unwrap();
     database.set_meta_if_absent("after", "full").await.unwrap();
     database.close().await;
@@ -68,11 +68,11 @@ async fn a_database_of_a_newer_build_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let database = Database::open(&path).await.unwrap();
-    sqlx::query(
+    sql::query(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          VALUES (999, 'from the future', TRUE, x'00', 1)",
     )
-    .execute(&database.writer)
+    .execute(database.write())
     .await
     .unwrap();
     database.close().await;

@@ -1,10 +1,13 @@
 //! Table `users`: what shops told about people, and who was erased.
 
 use serde_json::{Map, Value};
-use sqlx::{Row, sqlite::SqliteRow};
 use waggle_model::{Timestamp, UserId};
 
-use super::{Database, DatabaseError, ROWS_PER_STATEMENT, bulk_sql, corrupt, to_u64};
+use super::{
+    Database, DatabaseError, ROWS_PER_STATEMENT, bulk_sql, corrupt,
+    sql::{Row, query},
+    to_u64,
+};
 
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +26,7 @@ impl Database {
     /// The user, erased ones included.
     pub async fn user(&self, user_id: &UserId) -> Result<Option<UserRecord>, DatabaseError> {
         let sql = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM users WHERE user_id = $1"));
-        let row = sqlx::query(sql).bind(user_id.as_str()).fetch_optional(&self.readers).await?;
+        let row = query(sql).bind(user_id.as_str()).fetch_optional(self.read()).await?;
         row.as_ref().map(read_user).transpose()
     }
 
@@ -47,7 +50,7 @@ impl Database {
         let newest = newest.collect::<std::collections::BTreeMap<_, _>>().into_iter().collect::<Vec<_>>();
         let mut transaction = self.begin().await?;
         for chunk in newest.chunks(ROWS_PER_STATEMENT) {
-            let mut query = sqlx::query(bulk_sql(
+            let mut statement = query(bulk_sql(
                 "INSERT INTO users (user_id, properties, created_at, updated_at)",
                 4,
                 chunk.len(),
@@ -57,23 +60,23 @@ impl Database {
             for (user_id, properties) in chunk {
                 let json =
                     serde_json::to_string(properties).map_err(|e| corrupt("users", "properties", e))?;
-                query = query.bind(*user_id).bind(json).bind(at.as_millis()).bind(at.as_millis());
+                statement = statement.bind(*user_id).bind(json).bind(at.as_millis()).bind(at.as_millis());
             }
-            query.execute(&mut *transaction).await?;
+            statement.execute(transaction.target()).await?;
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// Forgets the user's properties and marks the id as erased, whether or not it was known.
     pub async fn erase_user(&self, user_id: &UserId, at: Timestamp) -> Result<(), DatabaseError> {
-        sqlx::query(
+        query(
             "INSERT INTO users (user_id, properties, created_at, updated_at, erased_at) VALUES ($1, '{}', $2, $2, $2)
              ON CONFLICT (user_id) DO UPDATE SET properties = '{}', updated_at = excluded.updated_at,
                  erased_at = excluded.erased_at",
         )
         .bind(user_id.as_str())
         .bind(at.as_millis())
-        .execute(&self.writer)
+        .execute(self.write())
         .await?;
         Ok(())
     }
@@ -82,24 +85,23 @@ impl Database {
     pub async fn sample_users(&self, limit: usize) -> Result<Vec<UserRecord>, DatabaseError> {
         let sql = format!("SELECT {COLUMNS} FROM users WHERE erased_at IS NULL ORDER BY user_id LIMIT $1");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(limit).fetch_all(&self.readers).await?;
+        let rows = query(sqlx::AssertSqlSafe(sql)).bind(limit).fetch_all(self.read()).await?;
         rows.iter().map(read_user).collect()
     }
 
     /// Users without erased ones.
     pub async fn count_users(&self) -> Result<u64, DatabaseError> {
-        let n =
-            sqlx::query_scalar("SELECT COUNT(*) FROM users WHERE erased_at IS NULL").fetch_one(&self.readers);
-        to_u64("users", n.await?)
+        let count = query("SELECT COUNT(*) FROM users WHERE erased_at IS NULL").fetch_one(self.read());
+        to_u64("users", count.await?.get(0)?)
     }
 }
 
-fn read_user(row: &SqliteRow) -> Result<UserRecord, DatabaseError> {
+fn read_user(row: &Row) -> Result<UserRecord, DatabaseError> {
     Ok(UserRecord {
-        user_id: UserId::try_new(row.try_get::<&str, _>(0)?).map_err(|e| corrupt("users", "an id", e))?,
-        properties: serde_json::from_str(row.try_get(1)?).map_err(|e| corrupt("users", "properties", e))?,
-        created_at: Timestamp::from_millis(row.try_get(2)?),
-        updated_at: Timestamp::from_millis(row.try_get(3)?),
-        erased_at: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::from_millis),
+        user_id: UserId::try_new(row.get::<&str>(0)?).map_err(|e| corrupt("users", "an id", e))?,
+        properties: serde_json::from_str(row.get(1)?).map_err(|e| corrupt("users", "properties", e))?,
+        created_at: Timestamp::from_millis(row.get(2)?),
+        updated_at: Timestamp::from_millis(row.get(3)?),
+        erased_at: row.get::<Option<i64>>(4)?.map(Timestamp::from_millis),
     })
 }

@@ -1,4 +1,4 @@
-//! Every port against its contract, and what is particular to each embedded implementation.
+//! Every port against its contract, and what is particular to each implementation.
 
 #[cfg(test)]
 mod archive;
@@ -10,6 +10,8 @@ mod contract;
 mod memory_state;
 #[cfg(test)]
 mod moka_cache;
+#[cfg(test)]
+mod postgres_database;
 #[cfg(test)]
 mod redis_crash;
 #[cfg(test)]

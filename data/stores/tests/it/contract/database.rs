@@ -10,6 +10,7 @@ use waggle_stores::{ArchiveFile, Database, DatabaseError, NewSnapshot, SnapshotS
 pub(crate) async fn database_contract(database: Arc<Database>) {
     items_come_back_whole(&database).await;
     the_catalogue_moves_with_its_offset(&database).await;
+    no_text_stops_the_projector(&database).await;
     lists_are_pages_without_gaps(&database).await;
     five_thousand_items_take_a_moment(&database).await;
     one_snapshot_serves_at_a_time(&database).await;
@@ -96,6 +97,48 @@ async fn the_catalogue_moves_with_its_offset(database: &Database) {
     assert_eq!(database.catalog_offset(3).await.unwrap(), 9);
 }
 
+async fn no_text_stops_the_projector(database: &Database) {
+    let mut state = 1_u64;
+    // Does not compress, so that no index takes it for short.
+    let long = (0..40_000)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from_u32(0x4e00 + u32::try_from(state >> 51).unwrap()).unwrap()
+        })
+        .collect::<String>();
+    let nul = |text: &str| format!("{text}\0{text}");
+    let strange = Item {
+        title: nul("title"),
+        category: Some(nul("cat")),
+        brand: Some(nul("brand")),
+        currency: Some(nul("EUR")),
+        description: Some(nul("text")),
+        properties: json!({"a\0b": ["\0"]}).as_object().unwrap().clone(),
+        ..item("strange", "c")
+    };
+    let endless = Item { title: long.clone(), category: Some(long.clone()), ..item("endless", "c") };
+    let changes = [CatalogChange::Put(strange.clone()), CatalogChange::Put(endless.clone())];
+    database.apply_catalog(8, 0, 2, &changes, at(10)).await.unwrap();
+    for item in [strange, endless] {
+        assert_eq!(database.item(&item.item_id).await.unwrap().as_ref(), Some(&item), "kept whole");
+        let found = database.list_items(item.category.as_deref(), None, 10).await.unwrap();
+        assert_eq!(found, [item], "found by its category");
+    }
+    let erased = ["strange", "endless"].map(|id| CatalogChange::Delete(ItemId::try_new(id).unwrap()));
+    database.apply_catalog(8, 2, 4, &erased, at(10)).await.unwrap();
+    let user = UserId::try_new("strange").unwrap();
+    let properties = json!({"name": "\0"}).as_object().unwrap().clone();
+    database.put_user(&user, &properties, at(1)).await.unwrap();
+    assert_eq!(database.user(&user).await.unwrap().unwrap().properties, properties);
+    database.erase_user(&user, at(2)).await.unwrap();
+    for (name, content) in [("a\0", "b"), ("a", "b\0")] {
+        let refused = database.set_meta(name, content).await;
+        assert!(matches!(refused, Err(DatabaseError::Nul { .. })), "{refused:?}");
+        let refused = database.set_meta_if_absent(name, content).await;
+        assert!(matches!(refused, Err(DatabaseError::Nul { .. })), "{refused:?}");
+    }
+}
+
 async fn lists_are_pages_without_gaps(database: &Database) {
     let items = (0..25)
         .map(|i| item(&format!("l{i:02}"), if i % 5 == 0 { "five" } else { "other" }))
@@ -144,7 +187,7 @@ async fn five_thousand_items_take_a_moment(database: &Database) {
     assert!(read.into_iter().flatten().eq(items));
 }
 
-fn snapshot(version: &str, created: i64, is_refused: bool) -> NewSnapshot {
+pub(crate) fn snapshot(version: &str, created: i64, is_refused: bool) -> NewSnapshot {
     let version = SnapshotVersion::try_new(version).unwrap();
     let (manifest, metrics) = (json!({"files": [version.as_str()]}), json!({"ndcg@10": 0.25}));
     NewSnapshot { version, created_at: at(created), is_refused, manifest, metrics }
@@ -252,7 +295,7 @@ async fn facts_are_kept(database: &Database) {
     assert_eq!(database.meta("format").await.unwrap(), None);
 }
 
-fn archive_file(partition: u32, first: u64, last: u64, n_rows: u64, part: u32) -> ArchiveFile {
+pub(crate) fn archive_file(partition: u32, first: u64, last: u64, n_rows: u64, part: u32) -> ArchiveFile {
     ArchiveFile {
         topic: Topic::Events,
         path: format!("archive/{partition}-{first}-{last}-{part}"),

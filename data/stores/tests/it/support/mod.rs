@@ -1,3 +1,4 @@
 //! What tests stand on.
 
+pub(crate) mod postgres;
 pub(crate) mod redis;
