@@ -46,6 +46,38 @@ pub struct AnsweredItem {
     pub features: Vec<f32>,
 }
 
+/// Longest name of a placement, in bytes of UTF-8.
+pub const MAX_PLACEMENT_BYTES: usize = 64;
+/// Hexadecimal digits in front of an answer id's placement.
+const MINTED_DIGITS: usize = 32;
+/// Stands between them.
+const PLACEMENT_MARK: char = '~';
+
+impl AnswerId {
+    /// A new id: 48 bits of `time` in milliseconds and 80 bits of `random` as hexadecimal digits, so that ids sort by time
+    /// of minting, then `~` and the placement's name: `019…c2~item_page`. Clients send it back as it is; with the placement
+    /// inside, an event that names the answer needs no look-up to be counted where it happened. A name longer than
+    /// [`MAX_PLACEMENT_BYTES`], or with control characters, is left out.
+    pub fn mint(time: Timestamp, random: u128, placement: &Placement) -> Self {
+        let millis = time.as_millis().max(0) & ((1 << 48) - 1);
+        let random = random & ((1 << 80) - 1);
+        let mut id = format!("{millis:012x}{random:020x}");
+        if placement.is_nameable() {
+            id.push(PLACEMENT_MARK);
+            id.push_str(placement.as_str());
+        }
+        Self::try_new(id).expect("digits and a short name are a valid id")
+    }
+
+    /// The placement that [`mint`](Self::mint) put into the id; `None` for ids of another form.
+    pub fn placement(&self) -> Option<Placement> {
+        let (digits, name) = self.as_str().split_once(PLACEMENT_MARK)?;
+        let is_minted = digits.len() == MINTED_DIGITS
+            && digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        Some(Placement::from(name.to_owned())).filter(|placement| is_minted && placement.is_nameable())
+    }
+}
+
 /// Where on the page a slate is shown. The named ones have their own defaults; others are configured.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(from = "String", into = "String")]
@@ -69,6 +101,12 @@ impl Placement {
             Self::Search => "search",
             Self::Custom(name) => name,
         }
+    }
+
+    /// Whether the name has 1 to [`MAX_PLACEMENT_BYTES`] bytes without control characters.
+    pub fn is_nameable(&self) -> bool {
+        let name = self.as_str();
+        (1..=MAX_PLACEMENT_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
     }
 }
 
@@ -124,3 +162,6 @@ pub struct Watermark {
     /// Event time of the newest folded event of the partition.
     pub time: Timestamp,
 }
+
+#[cfg(test)]
+mod tests;

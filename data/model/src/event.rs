@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnswerId, EventId, ItemId, PersonKey, SessionId, Signal, Timestamp, UserId, answer::Answer,
+    AnswerId, EventId, ItemId, PersonKey, Placement, SessionId, Signal, Timestamp, UserId, answer::Answer,
     catalog::CatalogChange,
 };
 
@@ -106,6 +106,9 @@ pub struct Interaction {
     /// What an act of the installation's own kind means; without it, such an act is history and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<Signal>,
+    /// Where on the page it was done; follows from `answer_id` where the client does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
 }
 
 impl Interaction {
@@ -121,6 +124,7 @@ impl Interaction {
             answer_id: None,
             position: None,
             signal: None,
+            placement: None,
         }
     }
 }
@@ -198,6 +202,9 @@ impl From<InteractionKind> for String {
 pub struct Impression {
     pub answer_id: AnswerId,
     pub items: Vec<SeenItem>,
+    /// Where on the page; follows from `answer_id` where the client does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

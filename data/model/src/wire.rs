@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    AnswerId, Event, EventBody, EventId, Impression, Interaction, InteractionKind, ItemId, Person, SessionId,
-    Timestamp, UserId, event::SeenItem,
+    AnswerId, Event, EventBody, EventId, Impression, Interaction, InteractionKind, ItemId, Person, Placement,
+    SessionId, Timestamp, UserId, answer::MAX_PLACEMENT_BYTES, event::SeenItem,
 };
 
 /// Most items in one impression.
@@ -51,6 +51,10 @@ pub struct WireEvent {
     pub answer_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<u32>,
+    /// Where on the page it happened (`home`, `item_page`, `cart`, `search`, or a name of the shop's own). Without it, the
+    /// placement of the answer that `answer_id` names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub context: Map<String, Value>,
 }
@@ -83,11 +87,12 @@ impl WireEvent {
         check_context(&self.context)?;
         let event_id = self.event_id.as_deref().map(EventId::try_new).transpose().map_err(text)?;
         let answer_id = self.answer_id.as_deref().map(AnswerId::try_new).transpose().map_err(text)?;
+        let placement = placement(self.placement, answer_id.as_ref())?;
         let body = if self.r#type == "impression" {
             if self.item_id.is_some() {
                 return Err("an impression lists its items, item_id belongs to other types".to_owned());
             }
-            EventBody::Impression(impression(answer_id, self.items)?)
+            EventBody::Impression(impression(answer_id, self.items, placement)?)
         } else {
             check_type(&self.r#type)?;
             if self.items.is_some() {
@@ -119,6 +124,7 @@ impl WireEvent {
                 answer_id,
                 position: self.position,
                 signal: None,
+                placement,
             })
         };
         Ok(Event { event_id, timestamp, person, body, context: self.context })
@@ -140,7 +146,23 @@ pub fn check_type(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn impression(answer_id: Option<AnswerId>, items: Option<Vec<WireSeenItem>>) -> Result<Impression, String> {
+/// What the client says, else what the answer's id says.
+fn placement(said: Option<String>, answer_id: Option<&AnswerId>) -> Result<Option<Placement>, String> {
+    let Some(name) = said else { return Ok(answer_id.and_then(AnswerId::placement)) };
+    let placement = Placement::from(name);
+    if !placement.is_nameable() {
+        return Err(format!(
+            "placement must have 1 to {MAX_PLACEMENT_BYTES} bytes without control characters"
+        ));
+    }
+    Ok(Some(placement))
+}
+
+fn impression(
+    answer_id: Option<AnswerId>,
+    items: Option<Vec<WireSeenItem>>,
+    placement: Option<Placement>,
+) -> Result<Impression, String> {
     let answer_id = answer_id.ok_or("answer_id is missing")?;
     let items = items.ok_or("items are missing")?;
     if items.is_empty() || items.len() > MAX_IMPRESSION_ITEMS {
@@ -158,7 +180,7 @@ fn impression(answer_id: Option<AnswerId>, items: Option<Vec<WireSeenItem>>) -> 
             })
         })
         .collect::<Result<_, _>>()?;
-    Ok(Impression { answer_id, items })
+    Ok(Impression { answer_id, items, placement })
 }
 
 fn check_name(field: &str, name: &str) -> Result<(), String> {

@@ -79,8 +79,11 @@ prop_compose! {
         answer_id in option::of(answer_id()),
         position in option::of(any::<u32>()),
         signal in option::of(signal()),
+        placement in option::of("[a-z_]{1,9}".prop_map(Placement::from)),
     ) -> Interaction {
-        Interaction { kind, item_id, value, quantity, price, currency, order_id, answer_id, position, signal }
+        Interaction {
+            kind, item_id, value, quantity, price, currency, order_id, answer_id, position, signal, placement,
+        }
     }
 }
 
@@ -156,10 +159,17 @@ fn body() -> impl Strategy<Value = EventBody> {
     prop_oneof![
         interaction().prop_map(EventBody::Interaction),
         answer().prop_map(|a| EventBody::Answer(Box::new(a))),
-        (answer_id(), vec((item_id(), any::<u32>()), 0..5)).prop_map(|(answer_id, items)| {
-            let items = items.into_iter().map(|(item_id, position)| SeenItem { item_id, position }).collect();
-            EventBody::Impression(Impression { answer_id, items })
-        }),
+        (answer_id(), vec((item_id(), any::<u32>()), 0..5), option::of("[a-z_]{1,9}")).prop_map(
+            |(answer_id, items, placement)| {
+                let items =
+                    items.into_iter().map(|(item_id, position)| SeenItem { item_id, position }).collect();
+                EventBody::Impression(Impression {
+                    answer_id,
+                    items,
+                    placement: placement.map(Placement::from),
+                })
+            }
+        ),
         item().prop_map(|i| EventBody::CatalogChange(Box::new(CatalogChange::Put(i)))),
         item_id().prop_map(|i| EventBody::CatalogChange(Box::new(CatalogChange::Delete(i)))),
         properties_of(json_value()).prop_map(|properties| EventBody::UserChange(UserChange { properties })),

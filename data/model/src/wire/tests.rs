@@ -67,6 +67,7 @@ fn every_field_of_a_purchase_arrives() {
             answer_id: Some(AnswerId::try_new("a1").unwrap()),
             position: Some(3),
             signal: None,
+            placement: None,
         }
     );
 }
@@ -94,6 +95,31 @@ fn an_impression_lists_what_was_seen() {
     assert_eq!(seen.answer_id.as_str(), "a1");
     let places: Vec<_> = seen.items.iter().map(|s| (s.item_id.as_str(), s.position)).collect();
     assert_eq!(places, [("x", 1), ("y", 4)]);
+}
+
+#[test]
+fn the_placement_is_what_the_client_says_and_else_what_the_answers_id_says() {
+    let minted = AnswerId::mint(NOW, 7, &Placement::ItemPage);
+    let of = |changes: Value| match parse(click_with(&changes)).unwrap().body {
+        EventBody::Interaction(click) => click.placement,
+        other => panic!("not an interaction: {other:?}"),
+    };
+    assert_eq!(of(json!({"answer_id": minted.as_str()})), Some(Placement::ItemPage));
+    assert_eq!(of(json!({"answer_id": minted.as_str(), "placement": "cart"})), Some(Placement::Cart));
+    assert_eq!(of(json!({"answer_id": "made-up~home"})), None);
+    assert_eq!(of(json!({"placement": "footer"})), Some(Placement::Custom("footer".to_owned())));
+    let seen = parse(json!({
+        "type": "impression", "session_id": "s", "answer_id": minted.as_str(),
+        "items": [{"item_id": "x", "position": 1}],
+    }));
+    let EventBody::Impression(seen) = seen.unwrap().body else { panic!("not an impression") };
+    assert_eq!(seen.placement, Some(Placement::ItemPage));
+    for bad in ["", "a\nb", &"x".repeat(65)] {
+        check_rejected(
+            json!({"placement": bad}),
+            "placement must have 1 to 64 bytes without control characters",
+        );
+    }
 }
 
 #[test]

@@ -22,7 +22,9 @@ use parquet::{
     schema::{parser::parse_message_type, types::ColumnPath, types::TypePtr},
 };
 use serde_json::{Map, Value};
-use waggle_model::{Event, EventBody, Interaction, InteractionKind, Person, Timestamp, decode_event};
+use waggle_model::{
+    Event, EventBody, Interaction, InteractionKind, Person, Placement, Timestamp, decode_event,
+};
 
 use crate::log::LogRecord;
 
@@ -47,6 +49,7 @@ const SCHEMA: &str = "message record {
     optional binary order_id (UTF8);
     optional binary answer_id (UTF8);
     optional int32 position;
+    optional binary placement (UTF8);
     optional binary context (JSON);
     optional binary body;
 }";
@@ -152,6 +155,7 @@ fn write_group<W: Write + Send>(group: &mut SerializedRowGroupWriter<'_, W>, row
     write_text(group, rows, |row| row.interaction()?.order_id.as_deref())?;
     write_text(group, rows, Row::answer_id)?;
     write_optional::<Int32Type, W>(group, rows, |row| Some(row.interaction()?.position?.cast_signed()))?;
+    write_text(group, rows, |row| Some(row.interaction()?.placement.as_ref()?.as_str()))?;
     write_text(group, rows, |row| row.context.as_deref())?;
     write_optional::<ByteArrayType, W>(group, rows, |row| row.body.clone().map(ByteArray::from))
 }
@@ -269,15 +273,15 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Vec<(u64, Option<Event>)>> {
         [2, 3, 4, 5, 6].map(|column| read_column::<ByteArrayType>(group, column, n));
     let [mut values, mut quantities, mut prices] =
         [7, 8, 9].map(|column| read_column::<DoubleType>(group, column, n));
-    let [mut currencies, mut order_ids, mut answer_ids, mut contexts, mut bodies] =
-        [10, 11, 12, 14, 15].map(|column| read_column::<ByteArrayType>(group, column, n));
+    let [mut currencies, mut order_ids, mut answer_ids, mut placements, mut contexts, mut bodies] =
+        [10, 11, 12, 14, 15, 16].map(|column| read_column::<ByteArrayType>(group, column, n));
     let mut positions = read_column::<Int32Type>(group, 13, n)?;
     // Arrays of results: each is opened once, here, so that the loop below reads like the schema.
     macro_rules! open {
         ($($column:ident),*) => { $(let $column = $column.as_mut().map_err(|e| damaged(e))?;)* };
     }
     open!(event_ids, user_ids, session_ids, types, item_ids, values, quantities, prices);
-    open!(currencies, order_ids, answer_ids, contexts, bodies);
+    open!(currencies, order_ids, answer_ids, placements, contexts, bodies);
     let mut rows = Vec::with_capacity(n);
     for _ in 0..n {
         let offset = offsets.required()?.cast_unsigned();
@@ -290,6 +294,7 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Vec<(u64, Option<Event>)>> {
         let (currency, order_id) = (currencies.text()?, order_ids.text()?);
         let answer_id = answer_ids.id()?;
         let position = positions.next().map(i32::cast_unsigned);
+        let placement = placements.text()?.map(Placement::from);
         let (context, body) = (contexts.next(), bodies.next());
         if let Some(body) = body {
             rows.push((offset, decode_body(&kind, &body)?));
@@ -308,6 +313,7 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Vec<(u64, Option<Event>)>> {
             answer_id,
             position,
             signal: None,
+            placement,
         };
         let context = match context {
             Some(json) => serde_json::from_slice(json.data()).map_err(|e| damaged(&e))?,

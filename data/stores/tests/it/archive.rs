@@ -112,9 +112,19 @@ fn any_interaction() -> impl Strategy<Value = EventBody> {
     let numbers = (number(), number(), number());
     let texts =
         (proptest::option::of(".{0,8}"), proptest::option::of(".{0,8}"), proptest::option::of(any_id()));
-    let rest = (proptest::option::of(any::<u32>()), proptest::option::weighted(0.2, 0.01..100.0));
+    let rest = (
+        proptest::option::of(any::<u32>()),
+        proptest::option::weighted(0.2, 0.01..100.0),
+        proptest::option::of("[a-z_]{1,9}"),
+    );
     (kind, any_id(), numbers, texts, rest).prop_map(
-        |(kind, item_id, (value, quantity, price), (currency, order_id, answer_id), (position, weight))| {
+        |(
+            kind,
+            item_id,
+            (value, quantity, price),
+            (currency, order_id, answer_id),
+            (position, weight, placement),
+        )| {
             EventBody::Interaction(Interaction {
                 kind,
                 item_id: ItemId::try_new(item_id).unwrap(),
@@ -126,6 +136,7 @@ fn any_interaction() -> impl Strategy<Value = EventBody> {
                 answer_id: answer_id.map(|id| AnswerId::try_new(id).unwrap()),
                 position,
                 signal: weight.map(|weight| Signal::try_new(CountsAs::Cart, weight).unwrap()),
+                placement: placement.map(Placement::from),
             })
         },
     )
@@ -158,6 +169,7 @@ fn other_bodies() -> Vec<EventBody> {
         EventBody::Impression(Impression {
             answer_id,
             items: vec![SeenItem { item_id: item_id.clone(), position: 3 }],
+            placement: Some(Placement::Cart),
         }),
         EventBody::CatalogChange(Box::new(CatalogChange::Put(Item {
             price: Some(0.1),

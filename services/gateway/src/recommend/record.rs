@@ -7,7 +7,7 @@ use waggle_contracts::{
     api::{Reason, RecommendationResponse, RecommendedItem},
     features::PersonView,
 };
-use waggle_model::{Answer, AnswerId, Event, EventBody, Item, Timestamp};
+use waggle_model::{Answer, AnswerId, Event, EventBody, Item, Placement, Timestamp};
 
 use super::{Checked, NO_WATERMARK, compose::Composed};
 use crate::{
@@ -27,7 +27,7 @@ pub(super) async fn shape(
     view: &PersonView,
     started: Instant,
 ) -> (RecommendationResponse, Answer) {
-    let answer_id = new_answer_id();
+    let answer_id = new_answer_id(&request.placement);
     let watermark = Some(view.watermark).filter(|watermark| *watermark != NO_WATERMARK);
     let mut items: Vec<RecommendedItem> = composed
         .slate
@@ -82,7 +82,7 @@ pub(super) fn serve_again(
     started: Instant,
 ) -> RecommendationResponse {
     let mut response = cached.response;
-    let computed_by = std::mem::replace(&mut response.answer_id, new_answer_id());
+    let computed_by = std::mem::replace(&mut response.answer_id, new_answer_id(&request.placement));
     response.watermark = view.map(|view| view.watermark).filter(|w| *w != NO_WATERMARK);
     response.took_ms = millis(started.elapsed());
     let answer = Answer {
@@ -121,9 +121,6 @@ pub(super) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Sorts by time of minting: 48 bits of milliseconds, then 80 random bits, as hexadecimal.
-fn new_answer_id() -> AnswerId {
-    let millis = Timestamp::now().as_millis();
-    let random = rand::random::<u128>() & ((1 << 80) - 1);
-    AnswerId::try_new(format!("{millis:012x}{random:020x}")).expect("hexadecimal digits are a valid id")
+fn new_answer_id(placement: &Placement) -> AnswerId {
+    AnswerId::mint(Timestamp::now(), rand::random(), placement)
 }

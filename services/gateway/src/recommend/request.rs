@@ -2,7 +2,8 @@
 
 use waggle_contracts::api::{DEFAULT_K, MAX_K, RecommendationRequest};
 use waggle_model::{
-    CandidateSource, IdError, ItemId, Person, Placement, SessionId, UserId, ids::MAX_ID_BYTES,
+    CandidateSource, IdError, ItemId, Person, Placement, SessionId, UserId, answer::MAX_PLACEMENT_BYTES,
+    ids::MAX_ID_BYTES,
 };
 
 /// Most items in each list of a request.
@@ -37,11 +38,14 @@ impl Checked {
         if let Some(diversity) = request.diversity.filter(|d| !(0.0..=1.0).contains(d)) {
             return Err(format!("diversity is {diversity}, it must be between 0 and 1"));
         }
-        for (name, value) in [("placement", &request.placement), ("category", &request.category)] {
-            let is_named =
-                |v: &String| (1..=MAX_ID_BYTES).contains(&v.len()) && !v.chars().any(char::is_control);
+        // The placement becomes part of the answer's id, so its name is shorter.
+        for (name, value, max) in [
+            ("placement", &request.placement, MAX_PLACEMENT_BYTES),
+            ("category", &request.category, MAX_ID_BYTES),
+        ] {
+            let is_named = |v: &String| (1..=max).contains(&v.len()) && !v.chars().any(char::is_control);
             if !value.as_ref().is_none_or(is_named) {
-                return Err(format!("{name} must have 1 to {MAX_ID_BYTES} bytes without control characters"));
+                return Err(format!("{name} must have 1 to {max} bytes without control characters"));
             }
         }
         let exclude = checked_ids("exclude", &request.exclude)?;

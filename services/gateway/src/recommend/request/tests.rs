@@ -33,8 +33,8 @@ fn a_refusal_names_the_field_and_its_limit() {
     );
     check(RecommendationRequest { session_id: Some(String::new()), ..request() }, "session_id is empty");
     check(
-        RecommendationRequest { placement: Some("p".repeat(257)), ..request() },
-        "placement must have 1 to 256 bytes without control characters",
+        RecommendationRequest { placement: Some("p".repeat(65)), ..request() },
+        "placement must have 1 to 64 bytes without control characters",
     );
     check(
         RecommendationRequest { category: Some("a\0".into()), ..request() },
