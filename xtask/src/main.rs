@@ -1,12 +1,13 @@
-//! What continuous integration and people run: `cargo xtask check`, `test` and `e2e`. There is no second way.
+//! What continuous integration and people run: `cargo xtask check`, `test`, `e2e` and `services`. There is no second way.
 //!
 //! Each command is a list of named steps ([`steps`]); a step that lacks a tool tries to install it ([`tools`]) and
-//! otherwise says which line would. Start reading at [`check`] and [`e2e`].
+//! otherwise says which line would. Start reading at [`check`], [`e2e`] and [`services`].
 #![expect(clippy::print_stdout, reason = "a command line tool talks to its terminal")]
 
 mod arrows;
 mod check;
 mod e2e;
+mod services;
 mod steps;
 mod suite;
 mod tools;
@@ -36,12 +37,12 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
-    /// `check`, then every test of the workspace, then `e2e`.
+    /// `check`, then with the services up every test of the workspace, then `e2e`.
     Test {
         /// Leave out the end-to-end tests.
         #[arg(long)]
         no_e2e: bool,
-        /// Only the steps whose name contains this (`format`, `clippy`, `tests`, `e2e` …).
+        /// Only the steps whose name contains this (`format`, `clippy`, `services`, `tests`, `e2e` …).
         #[arg(long)]
         only: Option<String>,
         #[command(flatten)]
@@ -54,6 +55,11 @@ enum Command {
         only: Option<String>,
         #[command(flatten)]
         e2e: e2e::Args,
+    },
+    /// Kafka, PostgreSQL and Redis for tests and development, under `target/services`.
+    Services {
+        #[command(subcommand)]
+        command: services::Command,
     },
 }
 
@@ -76,18 +82,23 @@ fn run(command: Command, in_ci: bool) -> anyhow::Result<bool> {
     let only = match &command {
         Command::Check { only } | Command::Test { only, .. } => only.clone(),
         Command::E2e { .. } => None,
+        Command::Services { command } => return services::run(&workspace, command).map(|()| true),
     };
     let mut steps = Steps::new(only);
     match command {
         Command::Check { .. } => check::run(&workspace, &mut steps),
         Command::Test { no_e2e, e2e: args, .. } => {
             check::run(&workspace, &mut steps);
-            steps.run("tests", "cargo test --release --workspace", || suite::run(&workspace));
+            let needs_services = ["services", "tests"].iter().any(|step| steps.wants(step));
+            let services = needs_services.then(|| services::Lease::take(&workspace, &mut steps)).flatten();
+            let variables = services.as_ref().map(|lease| lease.variables.as_slice()).unwrap_or_default();
+            steps.run("tests", "cargo test --release --workspace", || suite::run(&workspace, variables));
             if !no_e2e {
                 e2e::run(&workspace, &mut steps, &args, None, in_ci);
             }
         }
         Command::E2e { only, e2e: args } => e2e::run(&workspace, &mut steps, &args, only.as_deref(), in_ci),
+        Command::Services { .. } => unreachable!("returned above"),
     }
     Ok(steps.finish())
 }

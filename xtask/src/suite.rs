@@ -20,9 +20,11 @@ pub(crate) struct Totals {
     ignored: usize,
 }
 
-pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
+/// - `variables`: where the tests find the services
+pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Result<Outcome> {
     let mut command = workspace.cargo();
     command.args(["test", "--release", "--workspace", "--no-fail-fast"]);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.args(["--color", if std::io::stdout().is_terminal() { "always" } else { "auto" }]);
     println!("   $ {}", shown(&command));
     let mut child = command.stdout(Stdio::piped()).spawn().context("cargo cannot be started")?;

@@ -1,7 +1,8 @@
 //! Tools that the steps need, installed where that is possible and named where it is not.
 
 use std::{
-    env,
+    env, fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -10,12 +11,12 @@ use anyhow::{Result, bail};
 
 use crate::workspace;
 
-/// The folders of `$PATH` that hold a program of this name.
 pub(crate) fn is_on_path(program: &str) -> bool {
     find_on_path(program).is_some()
 }
 
-fn find_on_path(program: &str) -> Option<PathBuf> {
+/// The first program of this name in the folders of `$PATH`.
+pub(crate) fn find_on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
@@ -71,8 +72,8 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     }
 }
 
-/// Installs packages on Debian and its kin when we are root.
-fn apt_install(what: &str, packages: &[&str]) -> Result<()> {
+/// Installs packages on Debian and its kin when we are root. A server that comes with one is not started.
+pub(crate) fn apt_install(what: &str, packages: &[&str]) -> Result<()> {
     let line = format!("apt-get update && apt-get install -y {}", packages.join(" "));
     if !is_root() || !is_on_path("apt-get") {
         bail!("{what} is missing; install it, on Debian or Ubuntu as root: {line}");
@@ -83,11 +84,45 @@ fn apt_install(what: &str, packages: &[&str]) -> Result<()> {
         command.env("DEBIAN_FRONTEND", "noninteractive").args(args);
         workspace::run(&mut command)
     };
+    let _quiet = NothingStarts::try_new()?;
     apt(&["update", "-qq"])?;
-    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat())
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat())?;
+    // Nor at the machine's next start. A package that is no server has no unit of its name, which is no failure.
+    if Path::new("/run/systemd/system").is_dir() {
+        let _ = Command::new("systemctl").args(["disable", "--quiet"]).args(packages).status();
+    }
+    Ok(())
 }
 
-fn is_root() -> bool {
+/// While this lives, packages install their servers without starting them: Debian asks `policy-rc.d`.
+struct NothingStarts {
+    /// Whether the policy is ours to take away again.
+    is_ours: bool,
+}
+
+impl NothingStarts {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    fn try_new() -> Result<Self> {
+        let is_ours = !Path::new(Self::POLICY).exists();
+        if is_ours {
+            fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n")?;
+            fs::set_permissions(Self::POLICY, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(Self { is_ours })
+    }
+}
+
+impl Drop for NothingStarts {
+    fn drop(&mut self) {
+        if self.is_ours {
+            // If it stays, services of this machine do not start on installation: nothing worse.
+            let _ = fs::remove_file(Self::POLICY);
+        }
+    }
+}
+
+pub(crate) fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 

@@ -1,0 +1,277 @@
+//! Apache Kafka: its jars from Maven, one process as broker and controller (`KRaft`).
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use rand::{Rng, seq::SliceRandom};
+
+use super::{folder, native::Place, ports::Ports, tls};
+use crate::tools;
+
+pub(super) const VERSION: &str = "4.4.0";
+/// The newest that speaks the logging interface Kafka's own jars pull in (slf4j 1.7).
+const LOG4J_VERSION: &str = "2.25.1";
+/// Kafka 4 runs on nothing older.
+const JAVA: u32 = 17;
+
+/// Debian packages without which it cannot be started; Maven only until the jars are there.
+pub(super) fn missing_packages(folder: &Path) -> Result<Vec<&'static str>> {
+    let mut packages = Vec::new();
+    match java_version() {
+        None => packages.push("default-jre-headless"),
+        Some(version) if version < JAVA => {
+            bail!(
+                "Java {version} is too old for Kafka {VERSION}: install Java {JAVA} or newer and put it on the path"
+            )
+        }
+        Some(_) => {}
+    }
+    if !libs(folder).is_dir() && !tools::is_on_path("mvn") {
+        packages.push("maven");
+    }
+    Ok(packages)
+}
+
+/// Jars, certificates, settings, and a formatted data folder.
+pub(super) fn prepare(place: &Place<'_>) -> Result<()> {
+    assemble(&place.folder)?;
+    place.tls.make(false)?;
+    fs::write(place.folder.join("log4j2.properties"), LOG4J)?;
+    let settings = place.folder.join("server.properties");
+    folder::write(&settings, server_properties(place)?.as_bytes())?;
+    // The last thing that formatting writes; what it leaves when it is interrupted is no log.
+    let data = place.data();
+    if data.join("formatted").is_file() {
+        return Ok(());
+    }
+    folder::remove(&data)?;
+    let mut command = java(place)?;
+    command.args(["kafka.tools.StorageTool", "format", "-t", &cluster_id(&mut rand::thread_rng()), "-c"]);
+    let output = command.arg(&settings).output().context("java cannot be started")?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].concat();
+        bail!("formatting the log ended with {}: {}", output.status, String::from_utf8_lossy(&said).trim());
+    }
+    fs::write(data.join("formatted"), b"")?;
+    Ok(())
+}
+
+pub(super) fn command(place: &Place<'_>) -> Result<Command> {
+    let mut command = java(place)?;
+    command.arg("kafka.Kafka").arg(place.folder.join("server.properties"));
+    Ok(command)
+}
+
+/// Whether it answers a metadata request with a broker in it, which it does once it takes part in its cluster.
+pub(super) fn is_ready(ports: &Ports) -> bool {
+    n_brokers(ports.kafka).is_ok_and(|n_brokers| n_brokers > 0)
+}
+
+pub(super) fn version() -> Option<String> {
+    Some(VERSION.to_owned())
+}
+
+/// Copies the jars of Kafka and all they need, from Maven's cache or the network.
+fn assemble(folder: &Path) -> Result<()> {
+    let libs = libs(folder);
+    if libs.is_dir() {
+        return Ok(());
+    }
+    println!("   kafka     assembling {VERSION} with Maven");
+    let pom = folder.join("pom.xml");
+    folder::write(&pom, pom_xml().as_bytes())?;
+    let fresh = folder.join("libs.part");
+    folder::remove(&fresh)?;
+    let mut command = Command::new("mvn");
+    command.args(["--batch-mode", "--quiet", "--file"]).arg(&pom).arg("dependency:copy-dependencies");
+    command.arg("-DincludeScope=runtime").arg(format!("-DoutputDirectory={}", fresh.display()));
+    let output = command.current_dir(folder).output().context("mvn cannot be started")?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let first: Vec<_> = said.lines().filter(|line| line.contains("ERROR")).take(3).collect();
+        let line = format!("mvn dependency:get -Dartifact=org.apache.kafka:kafka_2.13:{VERSION}");
+        bail!("Maven could not fetch Kafka ({}); where there is a network, try: {line}", first.join(" "));
+    }
+    // All or nothing.
+    fs::rename(&fresh, &libs)?;
+    Ok(())
+}
+
+fn libs(folder: &Path) -> PathBuf {
+    folder.join(format!("libs-{VERSION}"))
+}
+
+/// The virtual machine with Kafka's classes, 512 MB of heap at most.
+fn java(place: &Place<'_>) -> Result<Command> {
+    let mut command = Command::new("java");
+    command.args(["-Xms128m", "-Xmx512m", "-XX:ActiveProcessorCount=2", "-cp"]);
+    command.arg(format!("{}/*", libs(&place.folder).display()));
+    let log4j = place.folder.join("log4j2.properties");
+    command.arg(format!("-Dlog4j2.configurationFile={}", log4j.display())).current_dir(&place.folder);
+    Ok(command)
+}
+
+fn server_properties(place: &Place<'_>) -> Result<String> {
+    let Ports { kafka, kafka_tls, kafka_controller, .. } = place.ports;
+    let (data, keys) = (place.data(), place.tls.keystore());
+    let (data, keys, user, password) = (data.display(), keys.display(), tls::USER, place.tls.password()?);
+    let listeners = format!("PLAINTEXT://127.0.0.1:{kafka},SECURE://127.0.0.1:{kafka_tls}");
+    // The session is short, because a killed broker is let in again only when its last session is over.
+    Ok(format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{kafka_controller}
+listeners={listeners},CONTROLLER://127.0.0.1:{kafka_controller}
+advertised.listeners={listeners}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location={keys}
+listener.name.secure.sasl.enabled.mechanisms=PLAIN
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+user_{user}=\"{password}\";
+log.dirs={data}
+num.partitions=4
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=500
+"
+    ))
+}
+
+fn pom_xml() -> String {
+    format!(
+        "<project><modelVersion>4.0.0</modelVersion>
+<groupId>local</groupId><artifactId>kafka-for-tests</artifactId><version>1</version>
+<dependencies>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency>
+<dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>\
+<version>{LOG4J_VERSION}</version></dependency>
+</dependencies></project>
+"
+    )
+}
+
+const LOG4J: &str = "rootLogger.level = INFO
+rootLogger.appenderRef.stdout.ref = STDOUT
+appender.stdout.type = Console
+appender.stdout.name = STDOUT
+appender.stdout.layout.type = PatternLayout
+appender.stdout.layout.pattern = [%d] %p %m (%c)%n
+";
+
+/// 128 random bits in URL-safe base 64 without padding, as Kafka writes them.
+fn cluster_id(rng: &mut impl Rng) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut pick = |from: &[u8]| char::from(*from.choose(rng).expect("the alphabet is not empty"));
+    // A leading dash would be read as a flag; the last digit holds two bits.
+    let first = pick(&ALPHABET[..62]);
+    let middle: String = (0..20).map(|_| pick(ALPHABET)).collect();
+    format!("{first}{middle}{}", pick(b"AQgw"))
+}
+
+/// Sends one `Metadata` request (version 7, no topics) and reads how many brokers the reply lists.
+fn n_brokers(port: u16) -> Result<i32> {
+    const LIMIT: Option<Duration> = Some(Duration::from_secs(2));
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(LIMIT)?;
+    stream.set_write_timeout(LIMIT)?;
+    stream.write_all(&metadata_request())?;
+    let mut size = [0; 4];
+    stream.read_exact(&mut size)?;
+    // Correlation id, throttle time, number of brokers.
+    let mut head = [0; 12];
+    stream.read_exact(&mut head)?;
+    let number = |at: usize| i32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    if number(0) != CORRELATION {
+        bail!("the reply is not to our request");
+    }
+    Ok(number(8))
+}
+
+const CORRELATION: i32 = 7;
+
+fn metadata_request() -> Vec<u8> {
+    const METADATA: i16 = 3;
+    const VERSION: i16 = 7;
+    let client = b"xtask";
+    let mut body = Vec::new();
+    body.extend(METADATA.to_be_bytes());
+    body.extend(VERSION.to_be_bytes());
+    body.extend(CORRELATION.to_be_bytes());
+    body.extend((client.len() as i16).to_be_bytes());
+    body.extend(client);
+    // No topics, none to be created.
+    body.extend(0_i32.to_be_bytes());
+    body.push(0);
+    let mut request = (body.len() as i32).to_be_bytes().to_vec();
+    request.extend(body);
+    request
+}
+
+fn java_version() -> Option<u32> {
+    let output = Command::new("java").arg("-version").output().ok()?;
+    parse_java_version(&String::from_utf8_lossy(&output.stderr))
+}
+
+/// From `openjdk version "17.0.15" 2025-04-15`; before Java 9 the first number was 1.
+fn parse_java_version(text: &str) -> Option<u32> {
+    let quoted = text.split_once("version \"")?.1;
+    let mut numbers = quoted.split(['.', '"', '-', '+', '_']).map(|part| part.parse().ok());
+    match numbers.next()?? {
+        1 => numbers.next()?,
+        major => Some(major),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn java_says_its_version_in_several_ways() {
+        let check = |text, expected| assert_eq!(parse_java_version(text), expected, "{text}");
+        check("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK Runtime …", Some(17));
+        check("openjdk version \"21\" 2023-09-19", Some(21));
+        check("java version \"1.8.0_412\"", Some(8));
+        check("openjdk version \"25-ea\" 2025-09-16", Some(25));
+        check("bash: java: command not found", None);
+        check("version \"?\"", None);
+    }
+
+    #[test]
+    fn a_cluster_id_is_22_characters_and_no_flag() {
+        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+        for _ in 0..1_000 {
+            let id = cluster_id(&mut rng);
+            assert_eq!(id.len(), 22);
+            assert!(!id.starts_with('-'), "{id}");
+            assert!(id.ends_with(['A', 'Q', 'g', 'w']), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_request_says_its_own_size() {
+        let request = metadata_request();
+        let size = i32::from_be_bytes([request[0], request[1], request[2], request[3]]);
+        assert_eq!(size as usize, request.len() - 4);
+    }
+}
