@@ -14,7 +14,8 @@ use bytes::Bytes;
 
 use self::checkpoint::Folder;
 use super::{
-    Applied, StateBatch, StateError, StateKey, StateKind, StateStore, check_batch, no_such_partition, slot_of,
+    ALL_SLOTS, Applied, StateBatch, StateError, StateKey, StateKind, StateStore, check_batch,
+    no_such_partition, slot_of,
 };
 
 /// A [`StateStore`] in memory.
@@ -66,7 +67,7 @@ impl MemoryState {
         Ok(Self { partitions, folder: Some(Arc::new(tokio::sync::Mutex::new(folder))) })
     }
 
-    fn slot(&self, partition: u32) -> Result<&RwLock<Partition>, StateError> {
+    fn partition(&self, partition: u32) -> Result<&RwLock<Partition>, StateError> {
         self.partitions
             .get(partition as usize)
             .ok_or_else(|| no_such_partition(partition, self.partitions.len()))
@@ -74,7 +75,7 @@ impl MemoryState {
 
     fn read_lock(&self, partition: u32) -> Result<RwLockReadGuard<'_, Partition>, StateError> {
         // A panic while the lock is held cannot leave half a batch: `apply` only moves handles.
-        Ok(self.slot(partition)?.read().unwrap_or_else(PoisonError::into_inner))
+        Ok(self.partition(partition)?.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -91,7 +92,7 @@ impl StateStore for MemoryState {
         }
         Ok(keys
             .iter()
-            .map(|key| locked.get(&key.partition).and_then(|p| p.blobs(key.kind).get(&key.key)).cloned())
+            .map(|key| locked.get(&key.partition).and_then(|p| p.blobs(key.kind).get(key.key)).cloned())
             .collect())
     }
 
@@ -102,7 +103,7 @@ impl StateStore for MemoryState {
         slots: RangeInclusive<u16>,
     ) -> Result<Vec<(u64, Bytes)>, StateError> {
         let partition = self.read_lock(partition)?;
-        let blobs = partition.blobs(kind).iter().filter(|(key, _)| slots.contains(&slot_of(**key)));
+        let blobs = slots.filter_map(|slot| partition.blobs(kind).slots.get(usize::from(slot))).flatten();
         Ok(blobs.map(|(&key, blob)| (key, blob.clone())).collect())
     }
 
@@ -112,7 +113,7 @@ impl StateStore for MemoryState {
 
     async fn commit(&self, batch: StateBatch) -> Result<(), StateError> {
         check_batch(&batch)?;
-        let mut partition = self.slot(batch.partition)?.write().unwrap_or_else(PoisonError::into_inner);
+        let mut partition = self.partition(batch.partition)?.write().unwrap_or_else(PoisonError::into_inner);
         let stored = partition.applied.offset;
         if stored != batch.expected_offset {
             let (partition, expected) = (batch.partition, batch.expected_offset);
@@ -140,7 +141,41 @@ impl StateStore for MemoryState {
 #[derive(Debug, Default)]
 struct Partition {
     applied: Applied,
-    blobs: [HashMap<u64, Bytes>; KINDS.len()],
+    blobs: [Blobs; KINDS.len()],
+}
+
+/// The blobs of one kind, by slot: walking one does not touch the others.
+#[derive(Debug)]
+struct Blobs {
+    slots: Box<[HashMap<u64, Bytes>]>,
+}
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Self { slots: ALL_SLOTS.map(|_| HashMap::new()).collect() }
+    }
+}
+
+impl Blobs {
+    fn get(&self, key: u64) -> Option<&Bytes> {
+        self.slots[usize::from(slot_of(key))].get(&key)
+    }
+
+    fn insert(&mut self, key: u64, blob: Bytes) {
+        self.slots[usize::from(slot_of(key))].insert(key, blob);
+    }
+
+    fn remove(&mut self, key: u64) {
+        self.slots[usize::from(slot_of(key))].remove(&key);
+    }
+
+    fn len(&self) -> usize {
+        self.slots.iter().map(HashMap::len).sum()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&u64, &Bytes)> {
+        self.slots.iter().flatten()
+    }
 }
 
 /// In the order of their code in a checkpoint.
@@ -155,7 +190,7 @@ fn kind_code(kind: StateKind) -> u8 {
 }
 
 impl Partition {
-    fn blobs(&self, kind: StateKind) -> &HashMap<u64, Bytes> {
+    fn blobs(&self, kind: StateKind) -> &Blobs {
         &self.blobs[usize::from(kind_code(kind))]
     }
 
@@ -164,15 +199,15 @@ impl Partition {
             let blobs = &mut self.blobs[usize::from(kind_code(key.kind))];
             match blob {
                 Some(blob) => blobs.insert(key.key, blob),
-                None => blobs.remove(&key.key),
-            };
+                None => blobs.remove(key.key),
+            }
         }
         self.applied = Applied { offset: batch.next_offset, time: batch.time };
     }
 
     /// Handles of everything: the blobs themselves are not copied.
     fn snapshot(&self) -> (Applied, Vec<(u8, u64, Bytes)>) {
-        let n_blobs = self.blobs.iter().map(HashMap::len).sum();
+        let n_blobs = self.blobs.iter().map(Blobs::len).sum();
         let mut all = Vec::with_capacity(n_blobs);
         for (code, blobs) in (0_u8..).zip(&self.blobs) {
             all.extend(blobs.iter().map(|(&key, blob)| (code, key, blob.clone())));

@@ -6,18 +6,19 @@ use bytes::Bytes;
 use waggle_model::Timestamp;
 use waggle_stores::{ALL_SLOTS, Applied, MemoryState, StateError, StateKind, StateStore};
 
-use crate::contract::state::{batch, blob, key, state_store_contract};
+use crate::contract::state::{batch, blob, key, spread, state_store_contract};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_keeps_the_contract() {
-    state_store_contract(Arc::new(MemoryState::in_memory(2))).await;
+    let store = Arc::new(MemoryState::in_memory(2));
+    state_store_contract([store.clone(), store]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_with_checkpoints_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryState::open(folder.path(), 2).await.unwrap());
-    state_store_contract(Arc::clone(&store) as Arc<dyn StateStore>).await;
+    state_store_contract([store.clone(), store.clone()]).await;
     store.checkpoint().await.unwrap();
     let again = MemoryState::open(folder.path(), 2).await.unwrap();
     for partition in 0..2 {
@@ -169,18 +170,11 @@ async fn a_request_worth_of_keys_is_read_in_no_time() {
     let store = MemoryState::in_memory(PARTITIONS);
     for partition in 0..PARTITIONS {
         let writes = (0..20_000_u64)
-            .map(|k| {
-                (
-                    key(partition, StateKind::Item, k.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-                    blob("x".repeat(100)),
-                )
-            })
+            .map(|k| (key(partition, StateKind::Item, spread(k)), blob("x".repeat(100))))
             .collect();
         store.commit(batch(partition, 0, 1, writes)).await.unwrap();
     }
-    let keys = (0..300_u64)
-        .map(|i| key((i % 8) as u32, StateKind::Item, (i * 61).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
-        .collect::<Vec<_>>();
+    let keys = (0..300_u64).map(|i| key((i % 8) as u32, StateKind::Item, spread(i * 61))).collect::<Vec<_>>();
     let start = std::time::Instant::now();
     for _ in 0..1_000 {
         assert!(store.read(&keys).await.unwrap().iter().all(Option::is_some));

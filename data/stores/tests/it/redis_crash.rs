@@ -13,13 +13,12 @@ use waggle_stores::{
 };
 
 use crate::{
-    contract::state::{batch, key},
+    contract::state::{batch, key, spread},
     support::redis::OwnServer,
 };
 
 /// The batch that moves the state from `step` to `step + 1`: it rewrites, adds and removes, over several hashes.
 fn step(step: u64) -> StateBatch {
-    let spread = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let text = |i: u64| Some(Bytes::from(format!("{step}/{i} ").repeat(60)));
     let mut writes = (0..30).map(|i| (key(0, StateKind::Item, spread(i)), text(i))).collect::<Vec<_>>();
     writes.push((key(0, StateKind::Person, spread(step)), text(step)));

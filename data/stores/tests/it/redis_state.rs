@@ -13,7 +13,8 @@ use crate::{
 async fn redis_keeps_the_contract() {
     let own = OwnPrefix::new();
     let store = RedisState::connect(&own.config(), &own.prefix, 2).await.unwrap();
-    state_store_contract(Arc::new(store)).await;
+    let other = RedisState::connect(&own.config(), &own.prefix, 2).await.unwrap();
+    state_store_contract([Arc::new(store), Arc::new(other)]).await;
 }
 
 #[tokio::test]
