@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
-    web::{self, Bytes, Data, PayloadConfig, ServiceConfig},
+    web::{self, Bytes, Data, Payload, ServiceConfig},
 };
 use waggle_contracts::{Ingest, RoleError, api::Rejection, ingest::Origin};
 use waggle_http::{ApiError, Kind, Problem};
@@ -13,45 +13,43 @@ use waggle_model::Timestamp;
 
 use crate::{
     IngestService,
-    body::{BodyError, Format, take_apart},
+    body::{BodyError, Elements, Format, take_apart},
+    encoding::{Encoding, EncodingError},
 };
 
 /// Most events of one request.
 pub const MAX_EVENTS: usize = 5_000;
-/// Largest body of one request, in bytes.
+/// Largest body of one request, in bytes, as sent and decompressed.
 pub const MAX_BODY_BYTES: usize = 4 << 20;
 
-/// Larger bodies are parsed off the worker, which has other requests to answer.
+/// Larger bodies, and all compressed ones, are parsed off the worker, which has other requests to answer.
 const PARSED_IN_PLACE_BYTES: usize = 64 << 10;
 
-/// Mounts `POST /v1/events`: `{"events":[…]}` or `application/x-ndjson`, at most [`MAX_EVENTS`] events and
+/// Mounts `POST /v1/events`: `{"events":[…]}` or `application/x-ndjson`, plain or compressed ([`Encoding`]), at most [`MAX_EVENTS`] events and
 /// [`MAX_BODY_BYTES`] bytes, → 202 with one verdict per event that was not accepted. What is refused also goes to the
 /// dead letters, with the reason and the bytes as they came. Of a body that is not whole, nothing is accepted (400).
 pub fn configure(ingest: Arc<IngestService>) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static {
     move |config| {
         config.service(
-            web::resource("/v1/events")
-                .app_data(Data::from(ingest))
-                .app_data(PayloadConfig::new(MAX_BODY_BYTES))
-                .route(web::post().to(post_events)),
+            web::resource("/v1/events").app_data(Data::from(ingest)).route(web::post().to(post_events)),
         );
     }
 }
 
 async fn post_events(
     request: HttpRequest,
-    body: Bytes,
+    payload: Payload,
     ingest: Data<IngestService>,
 ) -> Result<HttpResponse, ApiError> {
     let now = Timestamp::now();
-    let format = format_of(&request)?;
-    let elements = if body.len() <= PARSED_IN_PLACE_BYTES {
-        take_apart(&body, format, MAX_EVENTS, now)
+    let (format, encoding) = (format_of(&request)?, encoding_of(&request)?);
+    let body = read(payload).await?;
+    let elements = if body.len() <= PARSED_IN_PLACE_BYTES && encoding == Encoding::Identity {
+        parse(&body, encoding, format, now)?
     } else {
-        let parse = move || take_apart(&body, format, MAX_EVENTS, now);
-        web::block(parse).await.map_err(|e| ApiError::from(Problem::new(Kind::Internal).cause(e)))?
+        let parsed = web::block(move || parse(&body, encoding, format, now)).await;
+        parsed.map_err(|e| ApiError::from(Problem::new(Kind::Internal).cause(e)))??
     };
-    let elements = elements.map_err(body_problem)?;
     let mut refused = elements.refused;
     let mut report = ingest.accept(elements.events, Origin::Client).await.map_err(|e| problem(&e))?;
     for rejection in report.rejected.drain(..) {
@@ -64,6 +62,31 @@ async fn post_events(
     ingest.set_aside(&refused, now).await;
     report.rejected = refused.into_iter().map(|(rejection, _)| rejection).collect();
     Ok(HttpResponse::Accepted().json(report))
+}
+
+async fn read(payload: Payload) -> Result<Bytes, ApiError> {
+    match payload.to_bytes_limited(MAX_BODY_BYTES).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => {
+            Err(Problem::new(Kind::Invalid).detail(format_args!("the body cannot be read: {error}")).into())
+        }
+        Err(_) => Err(Problem::new(Kind::PayloadTooLarge)
+            .detail(format_args!("the body has more than the {MAX_BODY_BYTES} bytes that are allowed"))
+            .into()),
+    }
+}
+
+fn parse(body: &Bytes, encoding: Encoding, format: Format, now: Timestamp) -> Result<Elements, ApiError> {
+    let body = encoding.decompress(body, MAX_BODY_BYTES).map_err(|e| encoding_problem(&e))?;
+    take_apart(&body, format, MAX_EVENTS, now).map_err(body_problem)
+}
+
+fn encoding_of(request: &HttpRequest) -> Result<Encoding, ApiError> {
+    // A second header would be a second layer, and text that is not ASCII names nothing known.
+    let mut values = request.headers().get_all(header::CONTENT_ENCODING);
+    let value = values.next().map_or("", |value| value.to_str().unwrap_or("?"));
+    let value = if values.next().is_some() { "several" } else { value };
+    Encoding::of_header(value).map_err(|e| encoding_problem(&e))
 }
 
 fn format_of(request: &HttpRequest) -> Result<Format, ApiError> {
@@ -79,6 +102,15 @@ fn format_of(request: &HttpRequest) -> Result<Format, ApiError> {
             ))
             .into()),
     }
+}
+
+fn encoding_problem(error: &EncodingError) -> ApiError {
+    let kind = match error {
+        EncodingError::Unknown(_) => Kind::UnsupportedMediaType,
+        EncodingError::Damaged(..) => Kind::Invalid,
+        EncodingError::TooLarge(_) => Kind::PayloadTooLarge,
+    };
+    Problem::new(kind).detail(format_args!("{error}; nothing of it was accepted")).into()
 }
 
 fn body_problem(error: BodyError) -> ApiError {

@@ -1,9 +1,10 @@
 //! `POST /v1/events` of a real server over a real log.
 #![cfg(test)]
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use flate2::{Compression, write::GzEncoder};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -61,11 +62,25 @@ impl Server {
 
     async fn check_refused(&self, content_type: &str, body: String, status: u16, detail: &str) {
         let response = self.post(content_type, body).await;
+        self.check_problem(response, status, detail).await;
+    }
+
+    async fn check_problem(&self, response: Response, status: u16, detail: &str) {
         assert_eq!(response.status(), status);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         let problem: Value = response.json().await.unwrap();
         assert!(problem["detail"].as_str().unwrap().contains(detail), "{problem}");
         assert_eq!(all_records(&*self.log, Topic::Events).await, [], "nothing of the body was accepted");
+    }
+
+    async fn post_encoded(&self, encoding: &str, body: Vec<u8>) -> Response {
+        let request = self.client.post(&self.url).header("content-type", "application/json");
+        request.header("content-encoding", encoding).body(body).send().await.unwrap()
+    }
+
+    async fn check_encoded(&self, encoding: &str, body: Vec<u8>, status: u16, detail: &str) {
+        let response = self.post_encoded(encoding, body).await;
+        self.check_problem(response, status, detail).await;
     }
 
     async fn stop(self) {
@@ -177,8 +192,35 @@ async fn a_body_that_is_not_whole_or_too_large_leaves_nothing_behind() {
     let many = vec![event.as_str(); MAX_EVENTS + 1].join(",");
     server.check_refused(json, format!(r#"{{"events":[{many}]}}"#), 413, "more than 5000 events").await;
     let padded = format!(r#"{{"events":[{event}{}]}}"#, " ".repeat(MAX_BODY_BYTES));
-    server.check_refused(json, padded, 413, "more bytes than are allowed").await;
+    server.check_refused(json, padded, 413, "more than the 4194304 bytes").await;
     assert_eq!(all_records(&*server.log, Topic::DeadLetters).await, []);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_body_is_taken_like_a_plain_one_and_held_to_the_same_limits() {
+    let server = Server::start().await;
+    let body = json!({ "events": [view("anna", "lamp"), view("bert", "sofa")] }).to_string();
+    let gzip = |content: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    };
+    let zipped = gzip(body.as_bytes());
+    server.check_encoded("br", zipped.clone(), 415, "identity, gzip, deflate, zstd").await;
+    server.check_encoded("gzip", zipped[..zipped.len() - 4].to_vec(), 400, "not a whole gzip stream").await;
+    server.check_encoded("gzip", body.clone().into_bytes(), 400, "not a whole gzip stream").await;
+    let bomb = zstd::encode_all(&vec![b' '; 1 << 30][..], 3).unwrap();
+    server.check_encoded("zstd", bomb, 413, "4194304 bytes that are allowed, decompressed").await;
+    let many = vec![view("anna", "lamp").to_string(); MAX_EVENTS + 1].join("\n");
+    let many = format!(r#"{{"events":[{}]}}"#, many.replace('\n', ","));
+    server.check_encoded("gzip", gzip(many.as_bytes()), 413, "more than 5000 events").await;
+
+    let zstandard = zstd::encode_all(body.as_bytes(), 3).unwrap();
+    for (encoding, body) in [("gzip", zipped), ("zstd", zstandard), ("identity", body.into_bytes())] {
+        let report: Value = server.post_encoded(encoding, body).await.json().await.unwrap();
+        assert_eq!(report["accepted"], 2, "{encoding}: {report}");
+    }
     server.stop().await;
 }
 
