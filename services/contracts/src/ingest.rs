@@ -20,6 +20,8 @@ pub trait Ingest: Send + Sync + 'static {
 pub enum Origin {
     /// A client's request: times are checked against the clock.
     Client,
+    /// A topic that others fill: an event may be of any age, but not ahead of the clock.
+    Topic,
     /// An import of the past: any time goes.
     Import,
     /// Waggle itself: answers, merges, erasures.

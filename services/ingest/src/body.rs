@@ -65,7 +65,11 @@ pub fn take_apart(
     Ok(elements)
 }
 
-fn event(json: &[u8], now: Timestamp) -> Result<Event, String> {
+/// The event that one element of a body stands for; timed `now` if it names no time.
+///
+/// # Errors
+/// One sentence that says what is wrong with it.
+pub fn event(json: &[u8], now: Timestamp) -> Result<Event, String> {
     let Object(event): Object<WireEvent> =
         serde_json::from_slice(json).map_err(|e| format!("not an event: {e}"))?;
     event.into_event(now)

@@ -5,6 +5,8 @@ use std::{borrow::Borrow, collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use waggle_model::{InteractionKind, Signal, wire};
 
+use crate::mapping::TopicConfig;
+
 /// What ingest lets in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -24,6 +26,8 @@ pub struct IngestConfig {
     /// What the installation's own types mean: `wishlist = { counts_as = "cart", weight = 0.5 }`. An event keeps the
     /// meaning that its type had when it came in.
     pub types: BTreeMap<OwnType, Signal>,
+    /// Topics that others fill, read like requests. They are on the brokers of the log, which is Kafka then.
+    pub topics: Vec<TopicConfig>,
 }
 
 /// What becomes of events of a type that nobody gave a meaning.
@@ -75,6 +79,7 @@ impl Default for IngestConfig {
             n_recent_ids: 1 << 17,
             unknown_types: UnknownTypes::Keep,
             types: BTreeMap::new(),
+            topics: Vec::new(),
         }
     }
 }

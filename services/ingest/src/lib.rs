@@ -3,6 +3,7 @@
 //! - [`service`]: [`IngestService`], the rules and the way to the log; implements `waggle_contracts::Ingest`.
 //! - [`routes`]: `POST /v1/events`, alone or mounted by the gateway.
 //! - [`encoding`]: decompresses a request's body.
+//! - [`mapping`]: from the records of a topic that others fill to events.
 //! - [`body`]: takes a request's body apart, so that one bad event does not spoil its neighbours.
 //!
 //! It folds nothing and knows no state: consumers of the log decide what an event means, and whether it is a duplicate.
@@ -10,6 +11,7 @@
 pub mod body;
 pub mod config;
 pub mod encoding;
+pub mod mapping;
 mod recent;
 pub mod routes;
 pub mod service;

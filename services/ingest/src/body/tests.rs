@@ -74,7 +74,7 @@ fn lines_stand_alone_even_when_they_are_not_json() {
 }
 
 #[test]
-fn too_many_events_are_refused_before_they_are_parsed() {
+fn a_body_with_too_many_events_is_refused_whole() {
     assert_eq!(apart(r#"{"events":[1,2,3,4]}"#, Format::Json).unwrap_err(), BodyError::TooMany(3));
     assert_eq!(apart("1\n2\n3\n4", Format::Ndjson).unwrap_err(), BodyError::TooMany(3));
     check(r#"{"events":[1,2,3]}"#, Format::Json, 0, &[(0, "not"), (1, "not"), (2, "not")]);

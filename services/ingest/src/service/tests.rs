@@ -25,6 +25,12 @@ fn a_clients_time_may_be_a_little_ahead_and_a_month_old() {
 }
 
 #[test]
+fn a_topics_record_may_be_of_any_age_but_not_of_the_future() {
+    check(-9_000 * DAY_MS, Origin::Topic, None);
+    check(300_001, Origin::Topic, Some("is in the future"));
+}
+
+#[test]
 fn imports_and_waggle_itself_may_name_any_time() {
     check(-9_000 * DAY_MS, Origin::Import, None);
     check(9_000 * DAY_MS, Origin::Import, None);

@@ -1,0 +1,424 @@
+//! From the records of a topic that others fill to events.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use waggle_http::Object;
+use waggle_model::{
+    Event, EventId, InteractionKind, Timestamp,
+    codec::MAX_RECORD_BYTES,
+    ids::MAX_ID_BYTES,
+    wire::{WireEvent, WireSeenItem, check_type},
+};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Longest name of a topic or group, in bytes; Kafka's own limit for topics.
+const MAX_TOPIC_BYTES: usize = 249;
+/// Times this far from 1970 or farther are taken for a number in the wrong unit, in milliseconds (the year 33658).
+const MAX_TIME_MS: f64 = 1e15;
+
+/// A topic that others fill, and how its records become events. One `[[ingest.topics]]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicConfig {
+    /// Its full name; the installation's prefix does not apply.
+    pub topic: String,
+    /// Consumer group whose offsets say how far it was read.
+    #[serde(default = "default_group")]
+    pub group: String,
+    #[serde(default)]
+    pub format: RecordFormat,
+    /// What the field `timestamp` holds. Records without it have the time that Kafka keeps beside them.
+    #[serde(default)]
+    pub time: TimeFormat,
+    /// What becomes of records of a type that is neither among `types` nor known by name.
+    #[serde(default)]
+    pub unmapped_types: UnmappedTypes,
+    /// Where each field of an event is found. Without any, records are events as `POST /v1/events` takes them.
+    #[serde(default)]
+    pub fields: BTreeMap<Field, Path>,
+    /// Values of fields that a record does not have.
+    #[serde(default)]
+    pub constants: BTreeMap<Field, Value>,
+    /// Their names of types, and ours: `page_view = "view"`.
+    #[serde(default)]
+    pub types: BTreeMap<String, String>,
+    /// What goes into the event's `context`, and where it is found.
+    #[serde(default)]
+    pub context: BTreeMap<String, Path>,
+}
+
+fn default_group() -> String {
+    "waggle-ingest".to_owned()
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordFormat {
+    #[default]
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeFormat {
+    #[default]
+    Rfc3339,
+    /// Seconds since 1970, with or without a fraction.
+    UnixS,
+    /// Milliseconds since 1970.
+    UnixMs,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnmappedTypes {
+    /// They go to the dead letters, from where they can be taken in once they are mapped.
+    #[default]
+    DeadLetter,
+    /// They are passed over.
+    Skip,
+    /// They become events of the installation's own types, as far as `ingest.unknown_types` lets them in.
+    Keep,
+}
+
+/// A field of an event that can be mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    EventId,
+    Type,
+    UserId,
+    SessionId,
+    ItemId,
+    /// An array of `{"item_id","position"}`, or of ids in the order in which they were seen.
+    Items,
+    Timestamp,
+    Value,
+    Quantity,
+    Price,
+    Currency,
+    OrderId,
+    AnswerId,
+    Position,
+    Placement,
+}
+
+/// A place in a record: `user.id`, the JSON pointer `/user/id` (RFC 6901), or `@key`, the record's key as text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Path {
+    text: String,
+    /// As a JSON pointer; `None` for the key.
+    pointer: Option<String>,
+}
+
+impl TryFrom<String> for Path {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let pointer = match text.as_str() {
+            "@key" => None,
+            pointer if pointer.starts_with('/') => Some(pointer.to_owned()),
+            dotted if dotted.split('.').all(|name| !name.is_empty()) => {
+                let names = dotted.split('.').map(|name| name.replace('~', "~0").replace('/', "~1"));
+                Some(names.map(|name| format!("/{name}")).collect())
+            }
+            _ => {
+                return Err(format!(
+                    "\"{text}\" is not a place in a record: write user.id, /user/id or @key"
+                ));
+            }
+        };
+        Ok(Self { text, pointer })
+    }
+}
+
+impl From<Path> for String {
+    fn from(path: Path) -> Self {
+        path.text
+    }
+}
+
+/// A record as it came.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub partition: u32,
+    pub offset: u64,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    /// What the broker keeps beside it; the time of arrival here if it keeps none.
+    pub timestamp: Timestamp,
+}
+
+/// What became of a record that could be read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mapped {
+    Event(Box<Event>),
+    /// Its type is passed over.
+    Skipped,
+}
+
+/// A checked [`TopicConfig`].
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    config: TopicConfig,
+}
+
+impl Mapping {
+    /// # Errors
+    /// One sentence that names what is wrong with the configuration.
+    pub fn try_new(config: TopicConfig) -> Result<Self, String> {
+        let topic = &config.topic;
+        let fails = |detail: String| Err(format!("ingest.topics: topic \"{topic}\": {detail}"));
+        for (what, name) in [("topic", &config.topic), ("group", &config.group)] {
+            let is_name = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+            if name.is_empty() || name.len() > MAX_TOPIC_BYTES || !name.bytes().all(is_name) {
+                return fails(format!(
+                    "{what} must have 1 to {MAX_TOPIC_BYTES} letters, digits, dots, dashes or underscores"
+                ));
+            }
+        }
+        for target in config.types.values() {
+            if let Err(detail) = check_type(target) {
+                return fails(detail);
+            }
+        }
+        let mut scratch = Parts::default();
+        for (&field, constant) in &config.constants {
+            if let Err(detail) = scratch.set(field, constant, config.time) {
+                return fails(format!("constants: {detail}"));
+            }
+        }
+        let is_given =
+            |field: Field| config.fields.contains_key(&field) || config.constants.contains_key(&field);
+        if config.fields.is_empty() {
+            if !config.constants.is_empty() || !config.context.is_empty() {
+                return fails(
+                    "constants and context need fields; without any, records are taken as they are"
+                        .to_owned(),
+                );
+            }
+        } else if !is_given(Field::Type) {
+            return fails("type is neither among fields nor among constants".to_owned());
+        } else if !is_given(Field::UserId) && !is_given(Field::SessionId) {
+            return fails("neither user_id nor session_id is among fields".to_owned());
+        } else if !is_given(Field::ItemId) && !is_given(Field::Items) {
+            return fails("neither item_id nor items is among fields".to_owned());
+        }
+        Ok(Self { config })
+    }
+
+    pub fn config(&self) -> &TopicConfig {
+        &self.config
+    }
+
+    /// The record's event. One that names no `event_id` is named after the record's place in its topic, so reading the
+    /// record again gives the same event again.
+    ///
+    /// - `is_own_type`: whether a type is one of the installation's own, beside those known by name.
+    ///
+    /// # Errors
+    /// One sentence that says why the record is not an event.
+    pub fn map(&self, record: &Record, is_own_type: impl Fn(&str) -> bool) -> Result<Mapped, String> {
+        let value = record.value.as_deref().ok_or("the record has no value")?;
+        if value.len() > MAX_RECORD_BYTES {
+            return Err(format!(
+                "the record has {} bytes, at most {MAX_RECORD_BYTES} are allowed",
+                value.len()
+            ));
+        }
+        let Parts { mut wire, timestamp } = if self.config.fields.is_empty() {
+            let Object(wire) = serde_json::from_slice(value).map_err(|e| format!("not an event: {e}"))?;
+            Parts { wire, timestamp: None }
+        } else {
+            self.parts(value, record.key.as_deref())?
+        };
+        match self.type_of(&wire.r#type, is_own_type)? {
+            None => return Ok(Mapped::Skipped),
+            Some(Cow::Borrowed(_)) => {}
+            Some(Cow::Owned(ours)) => wire.r#type = ours,
+        }
+        let mut event = wire.into_event(timestamp.unwrap_or(record.timestamp))?;
+        if event.event_id.is_none() {
+            event.event_id = Some(self.id_of(record));
+        }
+        Ok(Mapped::Event(Box::new(event)))
+    }
+
+    fn parts(&self, value: &[u8], key: Option<&[u8]>) -> Result<Parts, String> {
+        let content: Value = serde_json::from_slice(value).map_err(|e| format!("not JSON: {e}"))?;
+        let mut parts = Parts::default();
+        for (&field, path) in &self.config.fields {
+            if let Some(value) = find(path, &content, key)? {
+                parts.set(field, &value, self.config.time)?;
+            } else if let Some(constant) = self.config.constants.get(&field) {
+                parts.set(field, constant, self.config.time)?;
+            }
+        }
+        for (&field, constant) in &self.config.constants {
+            if !self.config.fields.contains_key(&field) {
+                parts.set(field, constant, self.config.time)?;
+            }
+        }
+        for (name, path) in &self.config.context {
+            if let Some(value) = find(path, &content, key)? {
+                parts.wire.context.insert(name.clone(), value.into_owned());
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Our name of the type; `None` if it is passed over.
+    fn type_of<'a>(
+        &self,
+        theirs: &'a str,
+        is_own_type: impl Fn(&str) -> bool,
+    ) -> Result<Option<Cow<'a, str>>, String> {
+        if let Some(ours) = self.config.types.get(theirs) {
+            return Ok(Some(Cow::Owned(ours.clone())));
+        }
+        let is_known = !matches!(InteractionKind::from(theirs.to_owned()), InteractionKind::Custom(_))
+            || theirs == "impression"
+            || is_own_type(theirs);
+        match self.config.unmapped_types {
+            _ if theirs.is_empty() => Err("type is missing".to_owned()),
+            _ if is_known => Ok(Some(Cow::Borrowed(theirs))),
+            UnmappedTypes::Keep => Ok(Some(Cow::Borrowed(theirs))),
+            UnmappedTypes::Skip => Ok(None),
+            UnmappedTypes::DeadLetter => Err(format!("type \"{theirs}\" is not mapped")),
+        }
+    }
+
+    fn id_of(&self, record: &Record) -> EventId {
+        let place = format!("/{}/{}", record.partition, record.offset);
+        let topic = &self.config.topic;
+        let id = if topic.len() + place.len() <= MAX_ID_BYTES {
+            format!("{topic}{place}")
+        } else {
+            format!("{:032x}{place}", xxh3_128(topic.as_bytes()))
+        };
+        EventId::try_new(id).expect("a topic's name was checked and numbers are short")
+    }
+}
+
+/// What a record holds; `null` and empty text are as good as nothing.
+fn find<'a>(path: &Path, content: &'a Value, key: Option<&[u8]>) -> Result<Option<Cow<'a, Value>>, String> {
+    let found = match &path.pointer {
+        Some(pointer) => content.pointer(pointer).map(Cow::Borrowed),
+        None => {
+            let text = key.map(std::str::from_utf8).transpose();
+            let text = text.map_err(|_| "the record's key is not text".to_owned())?;
+            text.map(|text| Cow::Owned(Value::String(text.to_owned())))
+        }
+    };
+    Ok(found.filter(|value| !value.is_null() && value.as_str() != Some("")))
+}
+
+/// An event being put together.
+#[derive(Default)]
+struct Parts {
+    wire: WireEvent,
+    timestamp: Option<Timestamp>,
+}
+
+impl Parts {
+    fn set(&mut self, field: Field, value: &Value, time: TimeFormat) -> Result<(), String> {
+        let wire = &mut self.wire;
+        match field {
+            Field::EventId => wire.event_id = Some(text("event_id", value)?),
+            Field::Type => wire.r#type = text("type", value)?,
+            Field::UserId => wire.user_id = Some(text("user_id", value)?),
+            Field::SessionId => wire.session_id = Some(text("session_id", value)?),
+            Field::ItemId => wire.item_id = Some(text("item_id", value)?),
+            Field::Items => wire.items = Some(seen_items(value)?),
+            Field::Timestamp => self.timestamp = Some(time_of(value, time)?),
+            Field::Value => wire.value = Some(number("value", value)?),
+            Field::Quantity => wire.quantity = Some(number("quantity", value)?),
+            Field::Price => wire.price = Some(number("price", value)?),
+            Field::Currency => wire.currency = Some(text("currency", value)?),
+            Field::OrderId => wire.order_id = Some(text("order_id", value)?),
+            Field::AnswerId => wire.answer_id = Some(text("answer_id", value)?),
+            Field::Position => wire.position = Some(place("position", value)?),
+            Field::Placement => wire.placement = Some(text("placement", value)?),
+        }
+        Ok(())
+    }
+}
+
+/// Text, or a whole number as text: many systems number their users and items.
+fn text(field: &str, value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
+        other => Err(format!("{field} is {}, text or a whole number is wanted", kind_of(other))),
+    }
+}
+
+fn number(field: &str, value: &Value) -> Result<f64, String> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| format!("{field} is {}, a number is wanted", kind_of(value)))
+}
+
+fn place(field: &str, value: &Value) -> Result<u32, String> {
+    let number = match value {
+        Value::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| format!("{field} is {}, a whole number is wanted", kind_of(value)))
+}
+
+fn time_of(value: &Value, format: TimeFormat) -> Result<Timestamp, String> {
+    let per_unit_ms = match (format, value) {
+        (TimeFormat::Rfc3339, Value::String(text)) => {
+            return Timestamp::parse_rfc3339(text).map_err(|e| format!("timestamp {e}"));
+        }
+        (TimeFormat::Rfc3339, other) => {
+            return Err(format!("timestamp is {}, an RFC 3339 time is wanted", kind_of(other)));
+        }
+        (TimeFormat::UnixS, _) => 1_000.0,
+        (TimeFormat::UnixMs, _) => 1.0,
+    };
+    // Milliseconds of the calendar are far below 2^53, where f64 stops being exact.
+    let millis = (number("timestamp", value)? * per_unit_ms).round();
+    if millis.abs() < MAX_TIME_MS {
+        Ok(Timestamp::from_millis(millis as i64))
+    } else {
+        Err(format!("timestamp is {value}, which is no time in the unit that is configured"))
+    }
+}
+
+fn seen_items(value: &Value) -> Result<Vec<WireSeenItem>, String> {
+    let Value::Array(seen) = value else {
+        return Err(format!("items is {}, an array is wanted", kind_of(value)));
+    };
+    let items = (1..).zip(seen).map(|(place, item)| match item {
+        Value::Object(_) => WireSeenItem::deserialize(item).map_err(|e| format!("items: {e}")),
+        id => Ok(WireSeenItem { item_id: text("items", id)?, position: place }),
+    });
+    items.collect()
+}
+
+fn kind_of(value: &Value) -> Cow<'static, str> {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(_) => "true or false".into(),
+        Value::Number(number) => number.to_string().into(),
+        Value::String(text) if text.len() <= 64 => format!("\"{text}\"").into(),
+        Value::String(_) => "a long text".into(),
+        Value::Array(_) => "an array".into(),
+        Value::Object(_) => "an object".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
