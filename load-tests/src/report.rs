@@ -1,8 +1,7 @@
 //! What a run says: a line per second, a table at the end, and the same as JSON.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs};
 
-use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -10,8 +9,6 @@ use crate::{run::Outcome, tally::Tally};
 
 /// Larger shares of late requests make a run invalid.
 const MAX_LATE_SHARE: f64 = 0.01;
-/// Length of a processor tick in `/proc`, which Linux fixes at 1/100 s whatever the kernel's own.
-const TICK: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -128,7 +125,7 @@ impl Report {
     }
 }
 
-pub(crate) fn print_second(second: u64, n_of_second: u64, tally: &Tally) {
+pub(crate) fn print_second(second: u32, n_of_second: u64, tally: &Tally) {
     println!(
         "{second:>5} s  sent {:>9}  {n_of_second:>7}/s  p50 {:>8.2} ms  p99 {:>8.2} ms  errors {}",
         tally.n_requests,
@@ -136,16 +133,6 @@ pub(crate) fn print_second(second: u64, n_of_second: u64, tally: &Tally) {
         quantile_ms(&tally.second, 0.99),
         tally.n_errors()
     );
-}
-
-/// Processor time of this process so far, in user space and in the kernel.
-pub(crate) fn cpu_time() -> Result<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat").context("reading the generator's own processor time")?;
-    // The second field is the program's name in parentheses and may hold blanks: count from its end.
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = after_name.split_ascii_whitespace().skip(11).take(2).map(str::parse::<u32>);
-    let ticks: u32 = ticks.sum::<Result<_, _>>().context("/proc/self/stat has another form than expected")?;
-    Ok(TICK * ticks)
 }
 
 fn load_average() -> Vec<f64> {

@@ -1,8 +1,13 @@
 //! What the requests of a run ask for.
 //!
-//! Request number `index` is the same in every run of a seed, whichever connection sends it and when.
+//! Request number `index`, of a visit its request number `step`, is the same in every run of a seed, whichever connection
+//! sends it and when; only ids of events differ from run to run.
 
-use std::{io::Write, path::Path, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -13,26 +18,30 @@ use serde_json::Value;
 
 use crate::{
     check::{Expected, K},
-    http::Connection,
+    events::{Act, EventRequests, Form},
+    schedule::{Arrival, Poisson, Rate, Schedule, grouped},
     target::Target,
+    visits::{Deed, Source, Visits},
 };
 
-/// Sessions that the single clicks of `events` are spread over.
+/// Sessions that the events of `events` are spread over.
 const N_SESSIONS: u64 = 100_000;
-/// Sessions of `mixed` that go on at the same time.
-const N_LANES: u64 = 64;
-/// Known users and items are read from the target, this many at most.
+/// Known users and items are read from the target, this many users and items per page at most.
 const USERS_PATH: &str = "/v1/users?limit=200";
 const ITEMS_PATH: &str = "/v1/items?limit=500";
+/// Items of a larger catalogue are left alone.
+const MAX_ITEMS: usize = 100_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
     /// Ten items for known users, some of whom come back far more often than others
     Recommendations,
-    /// One click per request, over a hundred thousand sessions
+    /// Clicks, one or a batch per request, over a hundred thousand sessions
     Events,
-    /// Sessions that view an item, click it and then ask for recommendations
-    Mixed,
+    /// Visits of real or simulated shoppers: pages, recommendations, carts and orders, at their pace
+    Browse,
+    /// One path over and over, whatever it answers with status 200
+    Get,
 }
 
 impl Scenario {
@@ -40,109 +49,163 @@ impl Scenario {
         match self {
             Self::Recommendations => "recommendations",
             Self::Events => "events",
-            Self::Mixed => "mixed",
+            Self::Browse => "browse",
+            Self::Get => "get",
         }
     }
+}
+
+/// What a scenario can be told.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) path: String,
+    pub(crate) users: Option<PathBuf>,
+    pub(crate) no_store: bool,
+    /// Exponent of the Zipf distribution over users or items, 0 being uniform.
+    pub(crate) skew: f64,
+    /// Events per request.
+    pub(crate) batch: u32,
+    pub(crate) form: Form,
+    pub(crate) sessions: Option<Source>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) seed: u64,
+    /// No other run has it.
+    pub(crate) run: String,
 }
 
 /// Renders the requests of a run.
 pub(crate) struct Requests {
-    scenario: Scenario,
+    asks: Asks,
     seed: u64,
-    /// Of `recommendations`: each user's whole request.
-    asks: Vec<Vec<u8>>,
-    /// Of the other scenarios: each item's id as JSON.
-    items: Vec<String>,
-    /// Place of a user or item, 1-based, by popularity.
-    popularity: Zipf<f64>,
+    /// Begins the ids of sessions and users that are made up.
+    prefix: String,
     /// The header lines that all requests share.
     headers: String,
 }
 
+enum Asks {
+    /// One whole request.
+    Get(Vec<u8>),
+    /// Each user's whole request.
+    Recommendations {
+        by_user: Vec<Vec<u8>>,
+        popularity: Zipf<f64>,
+    },
+    /// The ids of items are JSON.
+    Events {
+        items: Vec<String>,
+        popularity: Zipf<f64>,
+        batch: u32,
+        requests: EventRequests,
+    },
+    Browse {
+        items: Vec<String>,
+        visits: Rc<Visits>,
+        requests: EventRequests,
+    },
+}
+
 impl Requests {
-    /// Reads the users or items that `scenario` needs from `users` or else from the target.
-    ///
-    /// - `skew`: exponent of the Zipf distribution over them, 0 being uniform
+    /// Reads the users or items that `scenario` needs from a file or else from the target.
     ///
     /// # Errors
     /// When the target does not answer, or knows nobody or nothing.
-    pub(crate) fn prepare(
-        scenario: Scenario,
-        target: &Target,
-        connection: &mut Connection,
-        users: Option<&Path>,
-        no_store: bool,
-        skew: f64,
-        seed: u64,
-    ) -> Result<Self> {
-        let no_store = if no_store { "cache-control: no-store\r\n" } else { "" };
+    pub(crate) fn prepare(scenario: Scenario, target: &Target, options: &Options) -> Result<Self> {
+        let no_store = if options.no_store { "cache-control: no-store\r\n" } else { "" };
         let headers = format!("host: {}\r\n{no_store}", target.authority);
-        let (mut asks, mut items) = (Vec::new(), Vec::new());
-        if scenario == Scenario::Recommendations {
-            let users = match users {
-                Some(path) => lines(path)?,
-                None => ids(connection, &headers, USERS_PATH, "users", "user_id")?,
-            };
-            asks = users.iter().map(|user| ask("user_id", user, &headers)).collect();
-        } else {
-            let ids = ids(connection, &headers, ITEMS_PATH, "items", "item_id")?;
-            items = ids.into_iter().map(|id| Value::String(id).to_string()).collect();
-        }
-        let popularity = Zipf::new((asks.len() + items.len()) as u64, skew)
-            .with_context(|| format!("a skew of {skew} makes no Zipf distribution"))?;
-        Ok(Self { scenario, seed, asks, items, popularity, headers })
-    }
-
-    /// Writes request number `index` to `out`.
-    pub(crate) fn render(&self, index: u64, out: &mut Vec<u8>) -> Expected {
-        out.clear();
-        match self.scenario {
+        let Options { seed, skew, .. } = *options;
+        let popularity = |n: usize| {
+            Zipf::new(n as u64, skew).with_context(|| format!("a skew of {skew} makes no Zipf distribution"))
+        };
+        let requests = || EventRequests::new(options.form, &headers, &options.run);
+        let asks = match scenario {
+            Scenario::Get => Asks::Get(get(&options.path, &headers)),
             Scenario::Recommendations => {
-                out.extend_from_slice(&self.asks[self.popular(index)]);
-                Expected::Slate
+                let users = match &options.users {
+                    Some(path) => lines(path)?,
+                    None => page(target, &headers, USERS_PATH, "users", "user_id")?.ids,
+                };
+                let by_user = users.iter().map(|user| ask("user_id", user, &headers)).collect();
+                Asks::Recommendations { by_user, popularity: popularity(users.len())? }
             }
             Scenario::Events => {
-                let session = self.random(index).gen_range(0..N_SESSIONS);
-                self.event("click", session, self.popular(index), out)
+                let items = page(target, &headers, ITEMS_PATH, "items", "item_id")?.ids;
+                let popularity = popularity(items.len())?;
+                Asks::Events { items: as_json(items), popularity, batch: options.batch, requests: requests() }
             }
-            Scenario::Mixed => {
-                // Each lane is one person at a time, and a step ahead of its neighbour, so that at any moment every
-                // kind of request is on its way, and a person's requests leave N_LANES arrivals apart.
-                let lane = index % N_LANES;
-                let turn = index / N_LANES + lane;
-                let session = turn / 3 * N_LANES + lane;
-                match turn % 3 {
-                    0 => self.event("view", session, self.popular(session), out),
-                    1 => self.event("click", session, self.popular(session), out),
-                    _ => {
-                        out.extend(ask("session_id", &self.session(session), &self.headers));
-                        Expected::Slate
-                    }
-                }
+            Scenario::Browse => {
+                let items = catalogue(target, &headers)?;
+                let is_simulated = items[0].starts_with("sim-");
+                let default = if is_simulated { Source::Sim } else { Source::OnlineRetail };
+                let source = options.sessions.unwrap_or(default);
+                let visits = Visits::load(source, options.data_dir.as_deref(), &items, seed)?;
+                Asks::Browse { items: as_json(items), visits: Rc::new(visits), requests: requests() }
             }
+        };
+        Ok(Self { asks, seed, prefix: format!("load-{seed}"), headers })
+    }
+
+    /// When the requests leave in an open loop.
+    ///
+    /// - `grain`: as in [`grouped`]
+    pub(crate) fn open(&self, rate: Rate, length: Duration, grain: Duration) -> Schedule {
+        Schedule::Open(match &self.asks {
+            Asks::Browse { visits, .. } => Box::new(grouped(visits.open(rate, length), grain)),
+            _ => Box::new(grouped(Poisson::new(rate, length, self.seed), grain)),
+        })
+    }
+
+    /// In which order the requests leave in a closed loop.
+    pub(crate) fn closed(&self, length: Duration) -> Schedule {
+        match &self.asks {
+            Asks::Browse { visits, .. } => Schedule::Closed { length, order: Box::new(visits.in_turns()) },
+            _ => Schedule::closed(length),
         }
     }
 
-    fn event(&self, kind: &str, session: u64, item: usize, out: &mut Vec<u8>) -> Expected {
-        let (session, item) = (self.session(session), &self.items[item]);
-        let body = format!(r#"{{"events":[{{"type":"{kind}","session_id":"{session}","item_id":{item}}}]}}"#);
-        write!(
-            out,
-            "POST /v1/events HTTP/1.1\r\n{}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            self.headers,
-            body.len()
-        )
-        .expect("writing to memory does not fail");
-        Expected::Receipt
-    }
-
-    fn session(&self, number: u64) -> String {
-        format!("load-{}-{number}", self.seed)
-    }
-
-    /// Place of the user or item that number `key` of the run is about.
-    fn popular(&self, key: u64) -> usize {
-        self.random(key).sample(self.popularity) as usize - 1
+    /// Writes the request that is due to `out`.
+    pub(crate) fn render(&self, arrival: Arrival, out: &mut Vec<u8>) -> Expected {
+        out.clear();
+        let Arrival { index, step, .. } = arrival;
+        match &self.asks {
+            Asks::Get(request) => {
+                out.extend_from_slice(request);
+                Expected::Anything
+            }
+            Asks::Recommendations { by_user, popularity } => {
+                out.extend_from_slice(&by_user[self.random(index).sample(popularity) as usize - 1]);
+                Expected::Slate
+            }
+            Asks::Events { items, popularity, batch, requests } => {
+                let mut rng = self.random(index);
+                let session = rng.gen_range(0..N_SESSIONS);
+                let person = format!(r#""session_id":"{}-{session}""#, self.prefix);
+                let acts = (0..*batch).map(|_| Act {
+                    kind: "click",
+                    item: &items[rng.sample(popularity) as usize - 1],
+                    quantity: None,
+                    price: None,
+                    is_ordered: false,
+                });
+                requests.write((index, step), &person, acts, out);
+                Expected::Receipt { n_events: u64::from(*batch) }
+            }
+            Asks::Browse { items, visits, requests } => {
+                let visit = visits.get(index);
+                let deeds = &visit.steps[step as usize].deeds;
+                let (field, id) = match &visit.user {
+                    Some(user) => ("user_id", format!("{}-{user}", self.prefix)),
+                    None => ("session_id", format!("{}-{index}", self.prefix)),
+                };
+                if deeds.is_empty() {
+                    out.extend(ask(field, &id, &self.headers));
+                    return Expected::Slate;
+                }
+                let person = format!("\"{field}\":{}", Value::String(id));
+                requests.write((index, step), &person, deeds.iter().map(|deed| act(deed, items)), out);
+                Expected::Receipt { n_events: deeds.len() as u64 }
+            }
+        }
     }
 
     /// Random numbers that depend on seed and `key` only.
@@ -153,9 +216,18 @@ impl Requests {
     }
 }
 
+fn act<'a>(deed: &Deed, items: &'a [String]) -> Act<'a> {
+    let &Deed { kind, item, quantity, price } = deed;
+    Act { kind, item: &items[item], quantity, price, is_ordered: kind == "purchase" }
+}
+
+fn get(path: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\n{headers}\r\n").into_bytes()
+}
+
 fn ask(person: &str, id: &str, headers: &str) -> Vec<u8> {
     let id = percent_encoded(id);
-    format!("GET /v1/recommendations?{person}={id}&k={K} HTTP/1.1\r\n{headers}\r\n").into_bytes()
+    get(&format!("/v1/recommendations?{person}={id}&k={K}"), headers)
 }
 
 fn percent_encoded(text: &str) -> String {
@@ -178,20 +250,40 @@ fn lines(path: &Path) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-/// The ids of a list that the target gives.
-fn ids(connection: &mut Connection, headers: &str, path: &str, list: &str, id: &str) -> Result<Vec<String>> {
-    let request = format!("GET {path} HTTP/1.1\r\n{headers}\r\n");
-    let response =
-        connection.exchange(request.as_bytes(), Instant::now()).with_context(|| format!("GET {path}"))?;
-    let body = String::from_utf8_lossy(response.body);
+/// One page of a list that the target gives.
+struct Page {
+    /// At least one.
+    ids: Vec<String>,
+    next_after: Option<String>,
+}
+
+fn page(target: &Target, headers: &str, path: &str, list: &str, id: &str) -> Result<Page> {
+    let (status, body) = target.ask(&get(path, headers)).with_context(|| format!("GET {path}"))?;
+    let body = String::from_utf8_lossy(&body);
     let shown: String = body.chars().take(200).collect();
-    ensure!(response.status == 200, "GET {path} answered {} instead of 200: {shown}", response.status);
+    ensure!(status == 200, "GET {path} answered {status} instead of 200: {shown}");
     let body: Value =
         serde_json::from_str(&body).with_context(|| format!("GET {path} is not JSON: {shown}"))?;
     let entries = body[list].as_array().with_context(|| format!("GET {path} has no \"{list}\": {shown}"))?;
     let ids: Vec<_> = entries.iter().filter_map(|e| e[id].as_str()).map(ToOwned::to_owned).collect();
     ensure!(!ids.is_empty(), "the target has no {list}: import some first");
-    Ok(ids)
+    Ok(Page { ids, next_after: body["next_after"].as_str().map(ToOwned::to_owned) })
+}
+
+/// The ids of the target's items, as many as are used.
+fn catalogue(target: &Target, headers: &str) -> Result<Vec<String>> {
+    let mut all = page(target, headers, ITEMS_PATH, "items", "item_id")?;
+    while let Some(after) = all.next_after.take().filter(|_| all.ids.len() < MAX_ITEMS) {
+        let path = format!("{ITEMS_PATH}&after={}", percent_encoded(&after));
+        let next = page(target, headers, &path, "items", "item_id")?;
+        all.ids.extend(next.ids);
+        all.next_after = next.next_after;
+    }
+    Ok(all.ids)
+}
+
+fn as_json(ids: Vec<String>) -> Vec<String> {
+    ids.into_iter().map(|id| Value::String(id).to_string()).collect()
 }
 
 #[cfg(test)]

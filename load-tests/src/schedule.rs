@@ -14,10 +14,12 @@ use rand_distr::Exp1;
 const MAX_RATE: f64 = 1e6;
 
 /// One request that is due.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Arrival {
-    /// 0-based; decides what the request asks for, whichever connection sends it.
+    /// 0-based; decides with `step` what the request asks for, whichever connection sends it.
     pub(crate) index: u64,
+    /// Which request of visit `index` it is, 0-based; 0 where requests stand alone.
+    pub(crate) step: u32,
     /// Since the start of the run.
     pub(crate) at: Duration,
 }
@@ -30,6 +32,16 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
+    /// Requests per second at the start.
+    pub(crate) fn initial(self) -> f64 {
+        self.from
+    }
+
+    /// So many times this rate, above 0.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { from: self.from * factor, to: self.to * factor }
+    }
+
     /// When the expected number of arrivals reaches `expected`, in seconds; `None` when the run ends before.
     ///
     /// Solves `from·t + (to − from)·t²/(2·seconds) = expected` for the smaller root, in the form that stays exact when
@@ -99,31 +111,49 @@ impl Iterator for Poisson {
         let t = self.rate.time_of(self.expected, self.seconds)?;
         let index = self.index;
         self.index += 1;
-        Some(Arrival { index, at: Duration::from_secs_f64(t) })
+        Some(Arrival { index, step: 0, at: Duration::from_secs_f64(t) })
     }
 }
 
+/// Requests due within the same `grain` leave together, at its end: their moment is then the end. A Poisson number of
+/// them leaves each time. Zero leaves every moment as it is.
+pub(crate) fn grouped(
+    arrivals: impl Iterator<Item = Arrival>,
+    grain: Duration,
+) -> impl Iterator<Item = Arrival> {
+    let grain = u64::try_from(grain.as_nanos()).unwrap_or(u64::MAX).max(1);
+    arrivals.map(move |arrival| {
+        let at = u64::try_from(arrival.at.as_nanos()).unwrap_or(u64::MAX).next_multiple_of(grain);
+        Arrival { at: Duration::from_nanos(at), ..arrival }
+    })
+}
+
 /// Hands out the requests of a run, one at a time.
-#[derive(Debug)]
 pub(crate) enum Schedule {
-    Open(Box<Poisson>),
+    Open(Box<dyn Iterator<Item = Arrival>>),
     /// Until this much of the run has passed, always now.
     Closed {
         length: Duration,
-        index: u64,
+        /// In the order they leave, whenever that is: numbers and steps count, times do not.
+        order: Box<dyn Iterator<Item = Arrival>>,
     },
 }
 
 impl Schedule {
+    /// A closed loop of requests that stand alone.
+    pub(crate) fn closed(length: Duration) -> Self {
+        let order = (0..).map(|index| Arrival { index, step: 0, at: Duration::ZERO });
+        Self::Closed { length, order: Box::new(order) }
+    }
+
     /// The next request, or `None` when the run is over. `now` is the time since the start of the run.
     pub(crate) fn claim(&mut self, now: Duration) -> Option<Arrival> {
         match self {
             Self::Open(arrivals) => arrivals.next(),
-            Self::Closed { length, index } => {
-                let arrival = (now < *length).then_some(Arrival { index: *index, at: now });
-                *index += u64::from(arrival.is_some());
-                arrival
+            Self::Closed { length, order } if now < *length => {
+                order.next().map(|arrival| Arrival { at: now, ..arrival })
             }
+            Self::Closed { .. } => None,
         }
     }
 }

@@ -2,11 +2,14 @@
 
 use std::{
     fmt,
+    io::{Read, Write},
     net::{SocketAddr, TcpStream, ToSocketAddrs},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
+
+use crate::http::{Answer, Failure};
 
 /// A server that accepted a connection a moment ago.
 #[derive(Debug, Clone)]
@@ -14,6 +17,8 @@ pub(crate) struct Target {
     /// `host:port` as the caller wrote it, for the `Host` header.
     pub(crate) authority: String,
     pub(crate) address: SocketAddr,
+    /// Longest wait for an answer.
+    timeout: Duration,
 }
 
 impl Target {
@@ -36,7 +41,7 @@ impl Target {
         let mut refusal = None;
         for address in addresses {
             match TcpStream::connect_timeout(&address, timeout) {
-                Ok(_) => return Ok(Self { authority, address }),
+                Ok(_) => return Ok(Self { authority, address, timeout }),
                 Err(e) => refusal = Some(e),
             }
         }
@@ -45,6 +50,24 @@ impl Target {
                 Err(e).with_context(|| format!("nobody listens on {authority}: is the server started?"))
             }
             None => bail!("the host of \"{url}\" has no address"),
+        }
+    }
+
+    /// One request on a connection of its own, outside the run; gives status and body.
+    pub(crate) fn ask(&self, request: &[u8]) -> Result<(u16, Vec<u8>)> {
+        let mut stream = TcpStream::connect_timeout(&self.address, self.timeout)?;
+        stream.set_read_timeout(Some(self.timeout))?;
+        stream.set_write_timeout(Some(self.timeout))?;
+        stream.write_all(request)?;
+        let mut answer = Answer::default();
+        answer.reset(true);
+        let mut buffer = vec![0; 32 << 10];
+        loop {
+            match stream.read(&mut buffer)? {
+                0 => return Err(Failure::Closed.into()),
+                n if answer.read(&buffer[..n])? => return Ok((answer.status(), answer.body().to_vec())),
+                _ => (),
+            }
         }
     }
 }

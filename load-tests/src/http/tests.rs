@@ -1,47 +1,74 @@
-use std::{net::TcpListener, thread};
-
 use super::*;
 
-/// What a client makes of a server that answers its first request with these bytes and hangs up.
-fn answered_with(bytes: &[u8]) -> Result<(u16, Vec<u8>), Failure> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let bytes = bytes.to_vec();
-    let server = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.read_exact(&mut [0; 4]).unwrap();
-        // The client may hang up first, when it has seen enough.
-        drop(stream.write_all(&bytes));
-    });
-    let mut connection = Connection::open(address, Duration::from_secs(5)).unwrap();
-    let response = connection.exchange(b"ask\n", Instant::now()).map(|r| (r.status, r.body.to_vec()));
-    server.join().unwrap();
-    response
-}
-
+/// Status and body read from `bytes`, when they come at once, one by one, and in every two pieces; all have to agree.
+/// `None` is an answer that is not whole.
 #[track_caller]
-fn check(bytes: &str, expected: Result<(u16, &str), Failure>) {
-    let expected = expected.map(|(status, body)| (status, body.as_bytes().to_vec()));
-    assert_eq!(answered_with(bytes.as_bytes()), expected);
+fn check(bytes: &str, expected: Result<Option<(u16, &str)>, Failure>) {
+    let bytes = bytes.as_bytes();
+    let expected = expected.map(|whole| whole.map(|(status, body)| (status, body.as_bytes().to_vec())));
+    assert_eq!(answer(&[bytes]), expected);
+    assert_eq!(answer(&bytes.chunks(1).collect::<Vec<_>>()), expected);
+    if bytes.len() < 1000 {
+        for at in 0..bytes.len() {
+            assert_eq!(answer(&[&bytes[..at], &bytes[at..]]), expected, "cut at {at}");
+        }
+    }
+}
+
+fn answer(pieces: &[&[u8]]) -> Result<Option<(u16, Vec<u8>)>, Failure> {
+    let mut answer = Answer::default();
+    answer.reset(true);
+    let mut is_whole = false;
+    for piece in pieces {
+        is_whole = answer.read(piece)?;
+    }
+    Ok(is_whole.then(|| (answer.status(), answer.body().to_vec())))
 }
 
 #[test]
-fn status_and_body_are_read() {
-    check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Ok((200, "hi")));
-    check("HTTP/1.1 503 \r\ncontent-length:0\r\nconnection: close\r\n\r\n", Ok((503, "")));
-    check("HTTP/1.1 204 No Content\r\n\r\n", Ok((204, "")));
+fn status_and_body_are_read_wherever_the_bytes_are_cut() {
+    check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Ok(Some((200, "hi"))));
+    check("HTTP/1.1 503 \r\ncontent-length:0\r\nconnection: close\r\n\r\n", Ok(Some((503, ""))));
+    check("HTTP/1.1 204 No Content\r\n\r\n", Ok(Some((204, ""))));
 }
 
 #[test]
-fn a_body_larger_than_the_buffer_is_read_whole() {
-    let body = "x".repeat(300_000);
-    check(&format!("HTTP/1.1 200 OK\r\ncontent-length: 300000\r\n\r\n{body}"), Ok((200, &body)));
+fn a_chunked_body_is_put_together() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    check(&format!("{head}2\r\nhi\r\n0\r\n\r\n"), Ok(Some((200, "hi"))));
+    check(
+        &format!("{head}1;a=b\r\nh\r\n0A\r\n0123456789\r\n0\r\nx: y\r\n\r\n"),
+        Ok(Some((200, "h0123456789"))),
+    );
+    check(&format!("{head}0\r\n\r\n"), Ok(Some((200, ""))));
+    check(&format!("{head}2\r\nhi\r\n0\r\n"), Ok(None));
+    for (body, why) in [
+        ("2\r\nhiho\r\n", "a chunk is longer than it says"),
+        ("x\r\n", "length of a chunk is no number"),
+        ("\r\n", "length of a chunk is no number"),
+        ("ffffffffffffffffffff\r\n", "body too large"),
+        ("0\r\n\r\nmore", "more bytes than the answer has"),
+    ] {
+        check(&format!("{head}{body}"), Err(Failure::Malformed(why)));
+    }
+    let long = format!("{head}2;{}\r\n", "x".repeat(MAX_CHUNK_LINE_BYTES));
+    check(&long, Err(Failure::Malformed("a line between chunks is too long")));
 }
 
 #[test]
-fn an_answer_that_ends_early_is_a_failure() {
-    check("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhi", Err(Failure::Closed));
-    check("", Err(Failure::Closed));
+fn a_body_that_nobody_wants_is_counted_and_dropped() {
+    let mut answer = Answer::default();
+    answer.reset(false);
+    assert_eq!(answer.read(b"HTTP/1.1 200 OK\r\ncontent-length: 300000\r\n\r\n"), Ok(false));
+    assert_eq!(answer.read(&[b'x'; 299_999]), Ok(false));
+    assert_eq!(answer.read(b"x"), Ok(true));
+    assert_eq!(answer.kept.capacity(), 0);
+}
+
+#[test]
+fn an_answer_that_ends_early_is_not_whole() {
+    check("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhi", Ok(None));
+    check("HTTP/1.1 200 OK\r\n", Ok(None));
 }
 
 #[test]
@@ -49,15 +76,17 @@ fn what_is_not_understood_is_named() {
     for (bytes, why) in [
         ("HTTP/1.0 200 OK\r\n\r\n", "no HTTP/1.1 status line"),
         ("HTTP/1.1 20x OK\r\n\r\n", "no HTTP/1.1 status line"),
-        ("HTTP/1.1 200 OK\r\n\r\n", "no content-length"),
+        ("HTTP/1.1 200 OK\r\n\r\n", "neither content-length nor chunked"),
         ("HTTP/1.1 200 OK\r\ncontent-length: +2\r\n\r\nhi", "content-length is no number"),
+        ("HTTP/1.1 200 OK\r\ncontent-length:\r\n\r\nhi", "content-length is no number"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n", "body too large"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nhi", "two content-lengths"),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nhi", "more bytes than content-length"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nhi", "more bytes than the answer has"),
         ("HTTP/1.1 200 OK\r\nnonsense\r\n\r\n", "header without colon"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n", "a transfer-encoding other than chunked"),
         (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-            "chunked body, which this client does not read",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 1\r\n\r\n",
+            "both chunked and content-length",
         ),
     ] {
         check(bytes, Err(Failure::Malformed(why)));
@@ -66,12 +95,13 @@ fn what_is_not_understood_is_named() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_given_up_and_the_next_request_opens_another_connection() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut connection = Connection::open(listener.local_addr().unwrap(), Duration::from_millis(50)).unwrap();
-    assert_eq!(connection.exchange(b"ask\n", Instant::now()), Err(Failure::Timeout));
-    assert_eq!(connection.exchange(b"ask\n", Instant::now()), Err(Failure::Timeout));
-    assert_eq!(connection.n_opened, 2);
-    drop(listener);
-    assert_eq!(connection.exchange(b"ask\n", Instant::now()), Err(Failure::Refused));
+fn one_answer_leaves_nothing_to_the_next() {
+    let mut answer = Answer::default();
+    for body in ["first", "2nd"] {
+        answer.reset(true);
+        let n = body.len();
+        let bytes = format!("HTTP/1.1 200 OK\r\ncontent-length: {n}\r\nconnection: close\r\n\r\n{body}");
+        assert_eq!(answer.read(bytes.as_bytes()), Ok(true));
+        assert_eq!((answer.body(), answer.is_last()), (body.as_bytes(), true));
+    }
 }

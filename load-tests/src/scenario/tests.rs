@@ -1,80 +1,127 @@
-use std::collections::HashMap;
-
 use super::*;
 
-fn requests(scenario: Scenario) -> Requests {
-    let headers = "host: a\r\n".to_owned();
-    let n = 50;
-    let asks = (0..n).map(|i| ask("user_id", &format!("u {i}"), &headers)).collect();
-    let items = (0..n).map(|i| format!("\"i{i}\"")).collect();
-    Requests { scenario, seed: 3, asks, items, popularity: Zipf::new(n, 1.0).unwrap(), headers }
+fn requests(asks: Asks) -> Requests {
+    Requests { asks, seed: 3, prefix: "load-3".to_owned(), headers: HEADERS.to_owned() }
 }
 
-fn rendered(requests: &Requests, index: u64) -> String {
+const HEADERS: &str = "host: a\r\n";
+const N: usize = 50;
+
+fn popularity() -> Zipf<f64> {
+    Zipf::new(N as u64, 1.0).unwrap()
+}
+
+fn recommendations() -> Requests {
+    let by_user = (0..N).map(|i| ask("user_id", &format!("u {i}"), HEADERS)).collect();
+    requests(Asks::Recommendations { by_user, popularity: popularity() })
+}
+
+fn events(batch: u32) -> Requests {
+    let items = (0..N).map(|i| format!("\"i{i}\"")).collect();
+    let writer = EventRequests::new(Form::default(), HEADERS, "run");
+    requests(Asks::Events { items, popularity: popularity(), batch, requests: writer })
+}
+
+fn browse() -> Requests {
+    let items: Vec<_> = (0..300).map(|n| format!("sim-{n:07}")).collect();
+    let visits = Rc::new(Visits::load(Source::Sim, None, &items, 3).unwrap());
+    let writer = EventRequests::new(Form::default(), HEADERS, "run");
+    requests(Asks::Browse { items: as_json(items), visits, requests: writer })
+}
+
+fn arrival(index: u64) -> Arrival {
+    Arrival { index, step: 0, at: Duration::ZERO }
+}
+
+fn rendered(requests: &Requests, arrival: Arrival) -> (String, Expected) {
     let mut out = Vec::new();
-    requests.render(index, &mut out);
-    String::from_utf8(out).unwrap()
+    let expected = requests.render(arrival, &mut out);
+    (String::from_utf8(out).unwrap(), expected)
+}
+
+fn body(request: &str) -> Value {
+    serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
 #[test]
 fn a_recommendation_asks_for_ten_items_of_an_encoded_user() {
-    let text = rendered(&requests(Scenario::Recommendations), 0);
+    let (text, _) = rendered(&recommendations(), arrival(0));
     assert!(text.starts_with("GET /v1/recommendations?user_id=u%20"), "{text}");
     assert!(text.ends_with("&k=10 HTTP/1.1\r\nhost: a\r\n\r\n"), "{text}");
 }
 
 #[test]
 fn the_most_popular_user_is_asked_for_as_often_as_zipf_says() {
-    let requests = requests(Scenario::Recommendations);
+    let requests = recommendations();
+    let first = ask("user_id", "u 0", HEADERS);
+    let mut out = Vec::new();
     let n = 20_000;
-    let first = (0..n).filter(|index| requests.popular(*index) == 0).count() as f64;
-    let expected = f64::from(n as u32) / (1..=50).map(|i| 1.0 / f64::from(i)).sum::<f64>();
-    assert!((first - expected).abs() < 4.0 * expected.sqrt(), "{first} of {expected}");
+    let n_first = (0..n)
+        .filter(|index| {
+            requests.render(arrival(*index), &mut out);
+            out == first
+        })
+        .count() as f64;
+    let expected = n as f64 / (1..=50).map(|i| 1.0 / f64::from(i)).sum::<f64>();
+    assert!((n_first - expected).abs() < 4.0 * expected.sqrt(), "{n_first} of {expected}");
 }
 
 #[test]
-fn an_event_says_how_long_it_is_and_is_one_click() {
-    let text = rendered(&requests(Scenario::Events), 5);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
-    let body: Value = serde_json::from_str(body).unwrap();
-    assert_eq!(body["events"].as_array().unwrap().len(), 1);
-    assert_eq!(body["events"][0]["type"], "click");
+fn a_batch_is_one_session_s_clicks_with_ids_that_no_other_request_has() {
+    let requests = events(20);
+    let mut ids = std::collections::HashSet::new();
+    for index in 0..50 {
+        let (text, expected) = rendered(&requests, arrival(index));
+        assert_eq!(expected, Expected::Receipt { n_events: 20 });
+        let body = body(&text);
+        let events = body["events"].as_array().unwrap();
+        assert_eq!(events.len(), 20);
+        for event in events {
+            assert_eq!((&event["type"], &event["session_id"]), (&"click".into(), &events[0]["session_id"]));
+            assert!(ids.insert(event["event_id"].as_str().unwrap().to_owned()), "{event}");
+        }
+    }
 }
 
 #[test]
-fn sessions_of_mixed_view_click_and_ask_in_this_order_about_one_item() {
-    let requests = requests(Scenario::Mixed);
-    let mut sessions: HashMap<String, Vec<(String, String)>> = HashMap::new();
-    for index in 0..N_LANES * 30 {
-        let text = rendered(&requests, index);
-        let (session, step) = match text.split_once("\r\n\r\n").unwrap() {
-            (head, "") => {
-                let id = head.split_once("session_id=").unwrap().1.split('&').next().unwrap();
-                (id.to_owned(), ("ask".to_owned(), String::new()))
+fn a_visit_is_one_person_who_asks_acts_and_orders() {
+    let requests = browse();
+    let (mut n_asked, mut n_ordered) = (0, 0);
+    let Schedule::Closed { order, .. } = requests.closed(Duration::from_secs(1)) else {
+        panic!("not closed")
+    };
+    let mut person_of = std::collections::HashMap::new();
+    for arrival in order.take(5000) {
+        let (text, expected) = rendered(&requests, arrival);
+        let person = match expected {
+            Expected::Slate => {
+                n_asked += 1;
+                let query = text.split_once("recommendations?").unwrap().1.split_once('&').unwrap().0;
+                query.split_once('=').unwrap().1.to_owned()
             }
-            (_, body) => {
-                let body: Value = serde_json::from_str(body).unwrap();
-                let text = |name: &str| body["events"][0][name].as_str().unwrap().to_owned();
-                (text("session_id"), (text("type"), text("item_id")))
+            _ => {
+                let body = body(&text);
+                let events = body["events"].as_array().unwrap();
+                assert_eq!(expected, Expected::Receipt { n_events: events.len() as u64 });
+                n_ordered += events.iter().filter(|event| event["type"] == "purchase").count();
+                for event in events {
+                    assert_eq!(event["type"] == "purchase", event["order_id"].is_string(), "{event}");
+                }
+                let id = events[0]["user_id"].as_str().or(events[0]["session_id"].as_str());
+                id.unwrap().to_owned()
             }
         };
-        sessions.entry(session).or_default().push(step);
+        assert!(person.starts_with("load-3-"), "{person}");
+        assert_eq!(*person_of.entry(arrival.index).or_insert_with(|| person.clone()), person);
     }
-    let whole: Vec<_> = sessions.values().filter(|steps| steps.len() == 3).collect();
-    assert!(whole.len() as u64 > N_LANES * 8, "{} whole sessions", whole.len());
-    for steps in whole {
-        let kinds: Vec<_> = steps.iter().map(|(kind, _)| kind.as_str()).collect();
-        assert_eq!(kinds, ["view", "click", "ask"]);
-        assert_eq!(steps[0].1, steps[1].1);
-    }
+    assert!(n_asked > 1000 && n_ordered > 100, "{n_asked} asked, {n_ordered} ordered");
 }
 
 #[test]
-fn a_request_depends_on_seed_and_index_only() {
-    for scenario in [Scenario::Recommendations, Scenario::Events, Scenario::Mixed] {
-        let (a, b) = (requests(scenario), requests(scenario));
-        drop(rendered(&a, 1));
-        assert_eq!(rendered(&a, 77), rendered(&b, 77));
+fn a_request_depends_on_seed_and_number_only() {
+    for make in [recommendations, || events(2), browse] {
+        let (a, b) = (make(), make());
+        drop(rendered(&a, arrival(1)));
+        assert_eq!(rendered(&a, arrival(77)), rendered(&b, arrival(77)));
     }
 }

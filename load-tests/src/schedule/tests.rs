@@ -56,9 +56,23 @@ fn impossible_rates_are_refused() {
 
 #[test]
 fn a_closed_loop_hands_out_now_until_the_end() {
-    let mut schedule = Schedule::Closed { length: Duration::from_secs(2), index: 0 };
+    let mut schedule = Schedule::closed(Duration::from_secs(2));
     let second = Duration::from_secs(1);
-    assert_eq!(schedule.claim(second), Some(Arrival { index: 0, at: second }));
-    assert_eq!(schedule.claim(second), Some(Arrival { index: 1, at: second }));
+    for index in 0..2 {
+        assert_eq!(schedule.claim(second), Some(Arrival { index, step: 0, at: second }));
+    }
     assert_eq!(schedule.claim(2 * second), None);
+}
+
+#[test]
+fn requests_of_one_grain_leave_together_at_its_end_and_none_is_lost() {
+    let poisson = || Poisson::new("1000".parse().unwrap(), Duration::from_secs(10), 7);
+    let grain = Duration::from_millis(2);
+    let grouped: Vec<_> = grouped(poisson(), grain).collect();
+    for (before, after) in poisson().zip(&grouped) {
+        assert_eq!(after.at.as_nanos() % grain.as_nanos(), 0);
+        assert!(after.at >= before.at && after.at - before.at < grain, "{before:?} {after:?}");
+    }
+    assert_eq!(grouped.len(), poisson().count());
+    assert!(super::grouped(poisson(), Duration::ZERO).eq(poisson()));
 }

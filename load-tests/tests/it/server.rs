@@ -1,7 +1,7 @@
 //! A tiny HTTP server: a thread per connection, an answer per request.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
@@ -10,8 +10,16 @@ use std::{
     thread,
 };
 
-/// A whole answer, given the number of the request and its path. `None` hangs up and stops listening.
-type Handler = dyn Fn(u64, &str) -> Option<String> + Send + Sync;
+use flate2::read::GzDecoder;
+
+/// What a request asked.
+pub(crate) struct Asked {
+    path: String,
+    n_events: usize,
+}
+
+/// A whole answer, given the number of the request and what it asked. `None` hangs up and stops listening.
+type Handler = dyn Fn(u64, &Asked) -> Option<String> + Send + Sync;
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -21,7 +29,7 @@ pub(crate) struct Server {
 
 /// Starts a server that knows users and items, and answers everything else with `handler`. It lives as long as the
 /// test program.
-pub(crate) fn serve(handler: impl Fn(u64, &str) -> Option<String> + Send + Sync + 'static) -> Server {
+pub(crate) fn serve(handler: impl Fn(u64, &Asked) -> Option<String> + Send + Sync + 'static) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let n_requests = Arc::new(AtomicU64::new(0));
@@ -39,13 +47,18 @@ fn converse(stream: TcpStream, count: &AtomicU64, handler: &Handler) {
     stream.set_nodelay(true).unwrap();
     let mut writer = stream.try_clone().unwrap();
     let mut reader = BufReader::new(stream);
-    while let Some(path) = read_request(&mut reader) {
+    while let Some(asked) = read_request(&mut reader) {
+        let path = &asked.path;
         let answer = if path.starts_with("/v1/users") {
             Some(ok(r#"{"users":[{"user_id":"ada"},{"user_id":"bob"}]}"#))
         } else if path.starts_with("/v1/items") {
-            Some(ok(r#"{"items":[{"item_id":"a"},{"item_id":"b"}]}"#))
+            // Items of the simulated market, in two pages.
+            let (from, next) =
+                if path.contains("after=") { (50, "") } else { (0, r#","next_after":"sim-0000049""#) };
+            let items: Vec<_> = (from..from + 50).map(|n| format!(r#"{{"item_id":"sim-{n:07}"}}"#)).collect();
+            Some(ok(&format!(r#"{{"items":[{}]{next}}}"#, items.join(","))))
         } else {
-            handler(count.fetch_add(1, Ordering::SeqCst), &path)
+            handler(count.fetch_add(1, Ordering::SeqCst), &asked)
         };
         let Some(answer) = answer else { return };
         if writer.write_all(answer.as_bytes()).is_err() {
@@ -54,23 +67,30 @@ fn converse(stream: TcpStream, count: &AtomicU64, handler: &Handler) {
     }
 }
 
-/// The path of the next request, its body read and dropped.
-fn read_request(reader: &mut impl BufRead) -> Option<String> {
+/// The next request, its events counted.
+fn read_request(reader: &mut impl BufRead) -> Option<Asked> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
     let path = line.split(' ').nth(1)?.to_owned();
-    let mut n_body = 0;
+    let (mut n_body, mut is_packed) = (0, false);
     loop {
         line.clear();
         reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
         match line.trim().split_once(": ") {
             Some(("content-length", n)) => n_body = n.parse().unwrap(),
+            Some(("content-encoding", "gzip")) => is_packed = true,
             Some(_) => (),
             None => break,
         }
     }
-    reader.read_exact(&mut vec![0; n_body]).ok()?;
-    Some(path)
+    let mut body = vec![0; n_body];
+    reader.read_exact(&mut body).ok()?;
+    if is_packed {
+        let packed = std::mem::take(&mut body);
+        GzDecoder::new(packed.as_slice()).read_to_end(&mut body).unwrap();
+    }
+    let n_events = String::from_utf8(body).unwrap().matches("event_id").count();
+    Some(Asked { path, n_events })
 }
 
 pub(crate) fn ok(body: &str) -> String {
@@ -84,10 +104,11 @@ pub(crate) fn response(status: &str, body: &str) -> String {
     )
 }
 
-/// A right answer to a request of this path.
-pub(crate) fn right(path: &str) -> String {
-    if path.starts_with("/v1/events") {
-        return response("202 Accepted", r#"{"accepted":1,"duplicates":0,"rejected":[]}"#);
+/// A right answer.
+pub(crate) fn right(asked: &Asked) -> String {
+    if asked.path.starts_with("/v1/events") {
+        let n = asked.n_events;
+        return response("202 Accepted", &format!(r#"{{"accepted":{n},"duplicates":0,"rejected":[]}}"#));
     }
     let items: Vec<_> = (1..=10).map(|n| format!(r#"{{"item_id":"i{n}","rank":{n}}}"#)).collect();
     ok(&format!(r#"{{"rung":"personal","items":[{}]}}"#, items.join(",")))
