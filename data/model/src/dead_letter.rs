@@ -5,13 +5,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CodecError, Timestamp};
 
-/// Version byte written today.
+/// Version byte of a letter written today.
 const VERSION: u8 = 1;
+/// What a note begins with, where a letter has its version.
+const RETRIED: u8 = 2;
 
 /// Most bytes of the original that are kept.
 pub const MAX_DEAD_LETTER_BYTES: usize = 256 * 1024;
 
 /// A record of the dead-letter topic.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DeadLetterRecord {
+    Letter(DeadLetter),
+    /// Letters before it were sent again.
+    Retried(Retried),
+}
+
+/// The note that letters were sent again and taken in, so that nobody sends them once more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    pub at: Timestamp,
+    /// Partition and offset of each, in the dead-letter topic.
+    pub letters: Vec<(u32, u64)>,
+}
+
+/// What was set aside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// One sentence.
@@ -31,6 +49,16 @@ pub struct DeadLetter {
 pub enum DeadLetterOrigin {
     /// An element of a client's request, 0-based.
     Request { index: usize },
+    /// A record of a topic that others fill.
+    Source {
+        /// Its full name.
+        topic: String,
+        partition: u32,
+        offset: u64,
+        /// The record's key, and the time that the broker kept beside it: a mapping may read them.
+        key: Option<Bytes>,
+        timestamp: Timestamp,
+    },
     /// A record of the log.
     Log { topic: String, partition: u32, offset: u64 },
 }
@@ -59,9 +87,29 @@ impl DeadLetter {
     /// # Errors
     /// [`CodecError`] for anything that [`encode`](Self::encode) of a known version did not write.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        match DeadLetterRecord::decode(bytes)? {
+            DeadLetterRecord::Letter(letter) => Ok(letter),
+            DeadLetterRecord::Retried(_) => Err(CodecError::Version { got: RETRIED }),
+        }
+    }
+}
+
+impl Retried {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![RETRIED];
+        rmp_serde::encode::write_named(&mut bytes, self).expect("a note serialises into memory");
+        bytes
+    }
+}
+
+impl DeadLetterRecord {
+    /// # Errors
+    /// [`CodecError`] for what is neither a letter nor a note.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         match bytes.split_first() {
             None => Err(CodecError::Empty),
-            Some((&VERSION, body)) => Ok(rmp_serde::from_slice(body)?),
+            Some((&VERSION, body)) => Ok(Self::Letter(rmp_serde::from_slice(body)?)),
+            Some((&RETRIED, body)) => Ok(Self::Retried(rmp_serde::from_slice(body)?)),
             Some((&got, _)) => Err(CodecError::Version { got }),
         }
     }

@@ -28,10 +28,12 @@ use crate::{
 const ROLE: &str = "ingest";
 /// When to ask again after a queue was full.
 const RETRY_OVERLOAD: Duration = Duration::from_secs(1);
+/// When to ask again after the log did not confirm: a broker's restart takes a few seconds.
+const RETRY_UNCONFIRMED: Duration = Duration::from_secs(5);
 /// When to ask again while the log takes nothing.
 const RETRY_LOG: Duration = Duration::from_secs(30);
 /// Key of the dead letters written here: they stay in the order in which they were set aside.
-const DEAD_LETTER_KEY: &[u8] = b"ingest";
+pub(crate) const DEAD_LETTER_KEY: &[u8] = b"ingest";
 
 /// Takes events to the log.
 ///
@@ -66,12 +68,7 @@ impl IngestService {
         }
         let records = refused.iter().map(|(rejection, original)| {
             let origin = DeadLetterOrigin::Request { index: rejection.index };
-            let letter = DeadLetter::new(rejection.detail.as_str(), origin, now, original);
-            NewRecord {
-                key: Bytes::from_static(DEAD_LETTER_KEY),
-                value: letter.encode().into(),
-                timestamp: now,
-            }
+            letter_record(&DeadLetter::new(rejection.detail.as_str(), origin, now, original))
         });
         let n = refused.len();
         if let Err(error) = self.log.append(Topic::DeadLetters, records.collect()).await {
@@ -79,13 +76,51 @@ impl IngestService {
         }
     }
 
+    /// Takes events to the log that came at different times, in different ways. The report counts places among them.
+    ///
+    /// # Errors
+    /// As [`Ingest::accept`]. After [`RoleError::Overloaded`] nothing was taken in; after another, a log on several
+    /// machines may hold some of the events, and whoever sends them again under the same ids has each counted once.
+    pub(crate) async fn take_in(
+        &self,
+        arrivals: impl ExactSizeIterator<Item = Arrival>,
+    ) -> Result<IngestReport, RoleError> {
+        let _events = self.room(&self.in_flight_events, arrivals.len(), self.config.max_in_flight_events)?;
+        let prepared = self.prepare(arrivals);
+        let _bytes =
+            self.room(&self.in_flight_bytes, prepared.size_bytes, self.config.max_in_flight_bytes)?;
+        let mut accepted = 0;
+        for batch in prepared.batches {
+            let n = batch.records.len();
+            let started = Instant::now();
+            self.log.append(batch.topic, batch.records).await.map_err(|error| refusal(&error))?;
+            metrics::histogram!("waggle_ingest_append_duration_seconds")
+                .record(started.elapsed().as_secs_f64());
+            self.recent().extend(batch.ids);
+            accepted += n;
+        }
+        count("accepted", accepted);
+        count("duplicate", prepared.n_duplicates);
+        count("rejected", prepared.rejected.len());
+        Ok(IngestReport { accepted, duplicates: prepared.n_duplicates, rejected: prepared.rejected })
+    }
+
+    /// What [`take_in`](Self::take_in) would refuse; touches nothing.
+    pub(crate) fn refusals(&self, arrivals: impl Iterator<Item = Arrival>) -> Vec<Rejection> {
+        self.prepare(arrivals).rejected
+    }
+
+    /// Whether the configuration gives a type of the installation's own a meaning.
+    pub(crate) fn is_own_type(&self, name: &str) -> bool {
+        self.config.types.contains_key(name)
+    }
+
     /// Checks and encodes the events; touches nothing.
-    fn prepare(&self, events: Vec<Event>, origin: Origin) -> Prepared {
-        let now = Timestamp::now();
+    fn prepare(&self, arrivals: impl Iterator<Item = Arrival>) -> Prepared {
         let mut prepared = Prepared::default();
         let mut in_this_batch = HashSet::new();
-        for (index, mut event) in events.into_iter().enumerate() {
-            if let Err(detail) = self.admit(&mut event, now, origin) {
+        for (index, Arrival { mut event, origin, at }) in arrivals.enumerate() {
+            if let Err(detail) = self.admit(&mut event, at, origin) {
                 prepared.rejected.push(Rejection { index, detail });
                 continue;
             }
@@ -112,8 +147,8 @@ impl IngestService {
     }
 
     /// Applies the rules, and writes down what an act of the installation's own kind means today.
-    fn admit(&self, event: &mut Event, now: Timestamp, origin: Origin) -> Result<(), String> {
-        check_time(event.timestamp, now, origin, &self.config)?;
+    fn admit(&self, event: &mut Event, at: Timestamp, origin: Origin) -> Result<(), String> {
+        check_time(event.timestamp, at, origin, &self.config)?;
         check_person(event)?;
         if let EventBody::Interaction(interaction) = &mut event.body {
             interaction.signal = self.config.signal(&interaction.kind)?;
@@ -143,27 +178,11 @@ impl IngestService {
 
 #[async_trait]
 impl Ingest for IngestService {
-    /// A batch that spans topics (events and answers) is appended topic by topic; if a later topic fails, the earlier
-    /// one stays, and a retry finds those `event_id`s known.
+    /// What clients and topics send goes to one topic of the log, so it is taken in by one append. A batch of Waggle's own
+    /// that spans topics is appended topic by topic; if a later topic fails, the earlier one stays.
     async fn accept(&self, events: Vec<Event>, origin: Origin) -> Result<IngestReport, RoleError> {
-        let _events = self.room(&self.in_flight_events, events.len(), self.config.max_in_flight_events)?;
-        let prepared = self.prepare(events, origin);
-        let _bytes =
-            self.room(&self.in_flight_bytes, prepared.size_bytes, self.config.max_in_flight_bytes)?;
-        let mut accepted = 0;
-        for batch in prepared.batches {
-            let n = batch.records.len();
-            let started = Instant::now();
-            self.log.append(batch.topic, batch.records).await.map_err(|error| refusal(&error))?;
-            metrics::histogram!("waggle_ingest_append_duration_seconds")
-                .record(started.elapsed().as_secs_f64());
-            self.recent().extend(batch.ids);
-            accepted += n;
-        }
-        count("accepted", accepted);
-        count("duplicate", prepared.n_duplicates);
-        count("rejected", prepared.rejected.len());
-        Ok(IngestReport { accepted, duplicates: prepared.n_duplicates, rejected: prepared.rejected })
+        let at = Timestamp::now();
+        self.take_in(events.into_iter().map(|event| Arrival { event, origin, at })).await
     }
 
     async fn change_catalog(&self, changes: Vec<CatalogChange>) -> Result<(), RoleError> {
@@ -183,6 +202,14 @@ impl Ingest for IngestService {
             }
         }
     }
+}
+
+/// An event at the door.
+pub(crate) struct Arrival {
+    pub(crate) event: Event,
+    pub(crate) origin: Origin,
+    /// When it came; its own time is measured against it.
+    pub(crate) at: Timestamp,
 }
 
 /// A batch on its way to the log.
@@ -208,6 +235,15 @@ impl Prepared {
             self.batches.len() - 1
         });
         &mut self.batches[place]
+    }
+}
+
+/// A dead letter as a record of its topic.
+pub(crate) fn letter_record(letter: &DeadLetter) -> NewRecord {
+    NewRecord {
+        key: Bytes::from_static(DEAD_LETTER_KEY),
+        value: letter.encode().into(),
+        timestamp: letter.at,
     }
 }
 
@@ -276,6 +312,15 @@ fn refusal(error: &LogError) -> RoleError {
             RoleError::NotReady {
                 detail: "the log takes no events at the moment".to_owned(),
                 retry_after: RETRY_LOG,
+            }
+        }
+        LogError::Storage(_) => {
+            tracing::error!(%error, "the log did not confirm events");
+            RoleError::NotReady {
+                detail: "the log did not confirm the events; it may hold some of them, so send all of them again, \
+                         and those with an event_id count once"
+                    .to_owned(),
+                retry_after: RETRY_UNCONFIRMED,
             }
         }
         other => RoleError::Failed { role: ROLE, detail: other.to_string() },

@@ -17,3 +17,10 @@ fn a_long_original_is_cut_and_said_to_be() {
     assert!(letter.is_truncated);
     assert_eq!(letter.payload.len(), MAX_DEAD_LETTER_BYTES);
 }
+
+#[test]
+fn a_note_and_a_letter_are_told_apart() {
+    let note = Retried { at: Timestamp::from_millis(7), letters: vec![(0, 1), (3, u64::MAX)] };
+    assert_eq!(DeadLetterRecord::decode(&note.encode()).unwrap(), DeadLetterRecord::Retried(note.clone()));
+    assert!(matches!(DeadLetter::decode(&note.encode()), Err(CodecError::Version { got: 2 })));
+}

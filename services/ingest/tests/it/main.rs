@@ -1,6 +1,8 @@
 //! `POST /v1/events` of a real server over a real log.
 #![cfg(test)]
 
+mod dead_letters;
+
 use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -35,19 +37,23 @@ struct Server {
     log: Arc<SqliteLog>,
     shutdown: CancellationToken,
     served: JoinHandle<std::io::Result<()>>,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 impl Server {
     async fn start() -> Self {
         let (log, dir) = open_log().await;
-        let ingest = Arc::new(IngestService::new(log.clone(), IngestConfig::default()));
+        Self { _dir: Some(dir), ..Self::start_with(log, IngestConfig::default()).await }
+    }
+
+    async fn start_with(log: Arc<SqliteLog>, config: IngestConfig) -> Self {
+        let ingest = Arc::new(IngestService::new(log.clone(), config));
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let url = format!("http://{}/v1/events", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let options = ServerOptions { workers: 1, ..ServerOptions::default() };
         let served = tokio::spawn(serve(listener, options, configure(ingest), shutdown.clone()));
-        Self { url, client: Client::new(), log, shutdown, served, _dir: dir }
+        Self { url, client: Client::new(), log, shutdown, served, _dir: None }
     }
 
     async fn post(&self, content_type: &str, body: impl Into<reqwest::Body>) -> Response {
