@@ -1,12 +1,12 @@
 //! Where Waggle keeps things: one port per need, each with real implementations behind it.
 //!
-//! | port | embedded default | what it is for |
-//! | --- | --- | --- |
-//! | [`EventLog`] | [`SqliteLog`] | ordered, durable, replayable records |
-//! | [`StateStore`] | [`MemoryState`] | online state, moved together with the log offset it has reached |
-//! | [`Cache`] | [`MokaCache`] | answers that may be served again |
-//! | [`Database`] | SQLite; Postgres by [`Database::connect`] | catalogue, registry, projector offsets, the archive's manifest |
-//! | [`Artifacts`] | a local folder | snapshots, archive, checkpoints |
+//! | port | embedded default | in production | what it is for |
+//! | --- | --- | --- | --- |
+//! | [`EventLog`] | [`SqliteLog`] | [`KafkaLog`] | ordered, durable, replayable records |
+//! | [`StateStore`] | [`MemoryState`] | [`RedisState`] | online state, moved together with the log offset it has reached |
+//! | [`Cache`] | [`MokaCache`] | | answers that may be served again |
+//! | [`Database`] | SQLite | Postgres by [`Database::connect`] | catalogue, registry, projector offsets, the archive's manifest |
+//! | [`Artifacts`] | a local folder | | snapshots, archive, checkpoints |
 //!
 //! Each port has one contract suite that runs against every implementation. Nothing here knows a feature, a model or
 //! HTTP.
@@ -28,6 +28,7 @@ pub use database::{
 };
 pub use log::{
     EventLog, LogError, LogRecord, Membership, NewRecord, Position, SoleMember, Topic,
+    kafka::{KafkaConfig, KafkaLog, KafkaSource, SourceRecord},
     sqlite::{SqliteLog, SqliteLogOptions},
 };
 pub use redis::{RedisConfig, RedisUrl};

@@ -1,5 +1,6 @@
 //! The log: ordered records per topic and partition, durable before they are acknowledged.
 
+pub mod kafka;
 pub mod sqlite;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -7,6 +7,8 @@ mod artifacts;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod kafka_log;
+#[cfg(test)]
 mod memory_state;
 #[cfg(test)]
 mod moka_cache;

@@ -10,7 +10,7 @@ use std::{
 
 use waggle_stores::{EventLog, LogError, SqliteLog, SqliteLogOptions, Topic};
 
-use crate::contract::log::{event_log_contract, read_all, record};
+use crate::contract::log::{closing_ends_everything, event_log_contract, read_all, record};
 
 async fn open(path: &Path, n_partitions: u32) -> Result<SqliteLog, LogError> {
     SqliteLog::open(path, SqliteLogOptions { n_partitions, max_bytes: None }).await
@@ -30,7 +30,7 @@ async fn sqlite_keeps_the_contract() {
     let log = Arc::new(open(&folder.path().join("events.log"), 4).await.unwrap());
     event_log_contract(Arc::clone(&log) as Arc<dyn EventLog>).await;
     log.verify().await.unwrap();
-    log.close().await;
+    closing_ends_everything(log).await;
 }
 
 #[tokio::test]
