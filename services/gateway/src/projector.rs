@@ -96,6 +96,11 @@ impl Projector {
         match self.database.apply_catalog(partition, from, next, &changes, Timestamp::now()).await {
             Ok(()) => {}
             Err(DatabaseError::KeyCollision { .. }) => self.apply_singly(partition, from, &records).await?,
+            // Another gateway's projector was quicker: on from where it left the catalogue.
+            Err(DatabaseError::Fenced { stored, .. }) => {
+                self.applied.send_modify(|offsets| offsets[partition as usize] = stored);
+                return Ok(());
+            }
             Err(e) => return Err(e.into()),
         }
         self.applied.send_modify(|offsets| offsets[partition as usize] = next);
