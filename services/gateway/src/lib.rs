@@ -4,6 +4,7 @@
 //! - [`recommend`]: one recommendation request from start to end, with its ladder of rungs. Start here.
 //! - [`item_locks`]: writes of one item, one after the other.
 //! - [`reasons`]: why an item is in the list, for people. [`answer_cache`]: when an answer may be served again.
+//! - [`canary`]: how long an event takes to show, measured all the time.
 //! - [`answers`]: the record of what was served, on its way to the log. [`projector`]: the catalogue topic into the
 //!   database.
 //!
@@ -12,6 +13,7 @@
 pub mod answer_cache;
 pub mod answers;
 pub mod app;
+pub mod canary;
 pub mod error;
 pub mod item_locks;
 pub mod projector;

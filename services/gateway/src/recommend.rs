@@ -72,7 +72,7 @@ pub async fn recommend(app: &App, request: &Checked) -> RecommendationResponse {
     }
     response.took_ms = millis(started.elapsed());
     record(app, request, Answer { took_ms: response.took_ms, ..answer });
-    observe(&response, "computed");
+    observe(request, &response, "computed");
     response
 }
 
@@ -109,7 +109,7 @@ pub async fn similar(
     let (mut response, answer) = shape(app, request, composed, &nobody(), started).await;
     response.took_ms = millis(started.elapsed());
     record(app, request, Answer { took_ms: response.took_ms, ..answer });
-    observe(&response, "computed");
+    observe(request, &response, "computed");
     Ok(response)
 }
 

@@ -9,6 +9,18 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 const BUCKETS_S: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
+/// Upper bounds of the freshness histogram, in seconds: powers of two from a millisecond to a minute, as native histograms
+/// have them, so that either kind gives the same quantiles.
+const FRESHNESS_BUCKETS_S: [f64; 17] = {
+    let mut bounds = [1.0 / 1024.0; 17];
+    let mut i = 1;
+    while i < bounds.len() {
+        bounds[i] = bounds[i - 1] * 2.0;
+        i += 1;
+    }
+    bounds
+};
+
 const REQUESTS: &str = "waggle_http_requests_total";
 const DURATION: &str = "waggle_http_request_duration_seconds";
 
@@ -21,7 +33,11 @@ pub fn metrics_handle() -> PrometheusHandle {
     static HANDLE: LazyLock<PrometheusHandle> = LazyLock::new(|| {
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS_S)
-            .expect("the list of buckets is not empty")
+            .and_then(|builder| {
+                let freshness = Matcher::Full("waggle_freshness_seconds".to_owned());
+                builder.set_buckets_for_metric(freshness, &FRESHNESS_BUCKETS_S)
+            })
+            .expect("the lists of buckets are not empty")
             .install_recorder()
             .expect("nobody else installs a metrics recorder");
         metrics::describe_counter!(REQUESTS, "Requests answered, by route pattern, method and status.");

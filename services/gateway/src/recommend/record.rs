@@ -98,11 +98,14 @@ pub(super) fn serve_again(
         took_ms: response.took_ms,
     };
     record(app, request, answer);
-    observe(&response, "cached");
+    observe(request, &response, "cached");
     response
 }
 
 pub(super) fn record(app: &App, request: &Checked, answer: Answer) {
+    if request.is_probe {
+        return;
+    }
     app.answers.record(Event {
         event_id: None,
         timestamp: Timestamp::now(),
@@ -112,7 +115,10 @@ pub(super) fn record(app: &App, request: &Checked, answer: Answer) {
     });
 }
 
-pub(super) fn observe(response: &RecommendationResponse, how: &'static str) {
+pub(super) fn observe(request: &Checked, response: &RecommendationResponse, how: &'static str) {
+    if request.is_probe {
+        return;
+    }
     counter!("waggle_answers_total", "rung" => response.rung.as_str(), "how" => how).increment(1);
     histogram!("waggle_answer_duration_seconds", "how" => how).record(response.took_ms / 1e3);
 }

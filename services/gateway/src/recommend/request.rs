@@ -29,6 +29,8 @@ pub struct Checked {
     pub is_impersonal: bool,
     /// Computed anew and not kept, whatever the answer cache holds (`Cache-Control: no-store`).
     pub is_uncached: bool,
+    /// Asked by the system itself to see how it does: neither recorded nor counted.
+    pub is_probe: bool,
 }
 
 impl Checked {
@@ -65,6 +67,7 @@ impl Checked {
             sources: Vec::new(),
             is_impersonal: false,
             is_uncached: false,
+            is_probe: false,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use waggle_gateway_role::canary::measure_once;
 
 use crate::world::{World, json_of, slate};
 
@@ -90,5 +91,25 @@ async fn the_list_of_people_begins_with_the_most_active() {
     let put = Some(json!({ "properties": [] }));
     gateway.refused(Method::PUT, "/v1/users/anna", put, 400, "the body is not what this route reads").await;
     gateway.refused(Method::PUT, "/v1/users/anna", Some(json!({ "name": "A" })), 400, "name").await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_shows_in_its_answer_and_leaves_no_other_trace() {
+    let (world, gateway) = World::furnished().await;
+    world.settled().await;
+    let what_everybody_sees = gateway.get("/v1/trending?k=50").await["items"].clone();
+    let n_answers = world.answers(1).await.len();
+    for round in 0..3 {
+        for partition in 0..2 {
+            let took = measure_once(&gateway.app, &*world.log, partition).await.unwrap();
+            assert!(took.is_some(), "round {round}, partition {partition}");
+        }
+    }
+    world.settled().await;
+    gateway.recommend(json!({ "user_id": "anna" })).await;
+    let answers = world.answers(n_answers + 1).await;
+    assert!(answers.iter().all(|(event, _)| !format!("{:?}", event.person).contains("canary")), "recorded");
+    assert_eq!(gateway.get("/v1/trending?k=50").await["items"], what_everybody_sees);
     gateway.stop().await;
 }
