@@ -32,6 +32,11 @@ pub fn configure(
     }
 }
 
+/// Mounts 503 for every path that nobody else answers: for a process that waits for what it needs.
+pub fn configure_waiting(config: &mut ServiceConfig) {
+    config.service(web::resource("/{path:.*}").to(not_ready));
+}
+
 /// What a process still waits for before it wants requests.
 #[derive(Debug, Default)]
 pub struct Readiness {
@@ -83,6 +88,10 @@ async fn readyz(readiness: Data<Readiness>) -> Result<HttpResponse, ApiError> {
     if readiness.is_ready() {
         return Ok(HttpResponse::Ok().json(json!({ "ready": true })));
     }
+    not_ready(readiness).await
+}
+
+async fn not_ready(readiness: Data<Readiness>) -> Result<HttpResponse, ApiError> {
     Err(Problem::new(Kind::NotReady).detail(readiness.missing().join("; ")).retry_after_s(1).into())
 }
 

@@ -103,15 +103,32 @@ pub(crate) struct ServeArgs {
     /// Roles to run in this process
     #[arg(value_enum, default_value = "all")]
     pub(crate) roles: Vec<RoleName>,
-    /// Port of the API on this machine [default: 8080]
+    /// Port on this machine [default: 8080 with the gateway, else 8081 with ingest, else 8082]
     #[arg(long)]
     pub(crate) port: Option<u16>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum RoleName {
     /// Every role, in one process
     All,
+    /// Takes events to the log
+    Ingest,
+    /// Folds the log into the online state and archives it
+    Features,
+    /// Answers: the public API with retrieval, ranking, catalogue and shop
+    Gateway,
+}
+
+impl RoleName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Ingest => "ingest",
+            Self::Features => "features",
+            Self::Gateway => "gateway",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

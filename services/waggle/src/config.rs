@@ -1,11 +1,16 @@
 //! The configuration: `waggle.toml`, then variables like `WAGGLE__GATEWAY__DEADLINE_MS`, then flags.
+//!
+//! `deploy/waggle.toml` shows the production shape with every key that such an installation looks at.
+
+mod error;
+mod stores;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
@@ -16,10 +21,19 @@ use waggle_gateway_role::GatewayConfig;
 use waggle_ingest_role::IngestConfig;
 use waggle_retrieval_role::RetrievalConfig;
 
-use crate::cli::Global;
+use self::error::explained;
+pub(crate) use self::stores::{CacheConfig, DatabaseConfig, LogConfig, LogKind, StateConfig, StateKind};
+use crate::{
+    cli::{Global, RoleName},
+    roles::Roles,
+};
 
 /// Name of the file looked for in the working folder.
 const FILE: &str = "waggle.toml";
+/// What every variable of the configuration begins with.
+const VARIABLES: &str = "WAGGLE__";
+/// Longest prefix and member name, in bytes.
+const MAX_NAME_BYTES: usize = 100;
 
 /// Everything that can be set. A misspelt key stops the start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,15 +41,32 @@ const FILE: &str = "waggle.toml";
 pub(crate) struct Config {
     /// Folder for all state of the embedded default.
     pub(crate) dir: PathBuf,
+    /// What all names in Kafka, Redis and Postgres begin with: one installation, one catalogue. Several installations
+    /// share servers by having different ones.
+    pub(crate) prefix: String,
+    /// Name of this process among its replicas, the same after a restart; absent: host, roles and port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) member: Option<String>,
     pub(crate) server: ServerConfig,
     pub(crate) log: LogConfig,
+    pub(crate) state: StateConfig,
     pub(crate) cache: CacheConfig,
+    pub(crate) database: DatabaseConfig,
     pub(crate) ingest: IngestConfig,
     pub(crate) features: ConsumerConfig,
     pub(crate) archive: ArchiverConfig,
     pub(crate) retrieval: RetrievalConfig,
     pub(crate) gateway: GatewayConfig,
     pub(crate) web: WebConfig,
+    pub(crate) canary: CanaryConfig,
+}
+
+/// Section `[canary]`: freshness, measured by the gateway all the time.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CanaryConfig {
+    /// An event is timed until it shows in an answer this often, in milliseconds; 0: never.
+    pub(crate) every_ms: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,23 +74,11 @@ pub(crate) struct Config {
 pub(crate) struct ServerConfig {
     /// Address to listen on. Anything but loopback opens the API to the network, which has no keys yet.
     pub(crate) bind: IpAddr,
-    pub(crate) port: u16,
+    /// Absent: 8080 for the gateway and for all roles together, 8081 for ingest, 8082 for features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) port: Option<u16>,
     /// Threads that answer requests; 0 is one per core.
     pub(crate) workers: usize,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct LogConfig {
-    /// Partitions of every topic, fixed when the folder is made.
-    pub(crate) n_partitions: u32,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct CacheConfig {
-    /// Memory for cached answers, in bytes.
-    pub(crate) max_bytes: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -75,34 +94,27 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("./waggle-data"),
+            prefix: "waggle".to_owned(),
+            member: None,
             server: ServerConfig::default(),
             log: LogConfig::default(),
+            state: StateConfig::default(),
             cache: CacheConfig::default(),
+            database: DatabaseConfig::default(),
             ingest: IngestConfig::default(),
             features: ConsumerConfig::default(),
             archive: ArchiverConfig::default(),
             retrieval: RetrievalConfig::default(),
             gateway: GatewayConfig::default(),
             web: WebConfig::default(),
+            canary: CanaryConfig::default(),
         }
     }
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { bind: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 8080, workers: 0 }
-    }
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { n_partitions: 1 }
-    }
-}
-
-impl Default for CacheConfig {
-    fn default() -> Self {
-        Self { max_bytes: 64 << 20 }
+        Self { bind: IpAddr::V4(Ipv4Addr::LOCALHOST), port: None, workers: 0 }
     }
 }
 
@@ -116,7 +128,7 @@ impl Config {
     /// Defaults, then the file, then the environment, then `flags`.
     ///
     /// # Errors
-    /// Names the file and the key that is wrong.
+    /// Names the file or variable and the key that is wrong.
     pub(crate) fn load(flags: &Global) -> Result<Self> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         match &flags.config {
@@ -127,18 +139,101 @@ impl Config {
             None if Path::new(FILE).is_file() => figment = figment.merge(Toml::file_exact(FILE)),
             None => {}
         }
-        figment = figment.merge(Env::prefixed("WAGGLE__").split("__"));
-        let mut config: Self = figment.extract().context("the configuration is not valid")?;
+        figment = figment.merge(Env::prefixed(VARIABLES).split("__"));
+        let mut config: Self = figment.extract().map_err(|error| explained(&error))?;
         if let Some(dir) = &flags.dir {
             config.dir.clone_from(dir);
         }
-        anyhow::ensure!(
-            (1..=1024).contains(&config.log.n_partitions),
-            "log.n_partitions is {}, it must be between 1 and 1024",
-            config.log.n_partitions
-        );
+        config.check()?;
         Ok(config)
     }
+
+    /// The same rules for everything, but with all state in a folder of its own: for work that must not touch what
+    /// other processes share.
+    pub(crate) fn embedded(&self, dir: PathBuf) -> Self {
+        Self {
+            dir,
+            log: LogConfig { kind: LogKind::Sqlite, ..self.log.clone() },
+            state: StateConfig::default(),
+            database: DatabaseConfig::default(),
+            canary: CanaryConfig::default(),
+            ..self.clone()
+        }
+    }
+
+    /// What cannot work whoever runs.
+    fn check(&self) -> Result<()> {
+        anyhow::ensure!(
+            (1..=1024).contains(&self.log.n_partitions),
+            "log.n_partitions is {}, it must be between 1 and 1024",
+            self.log.n_partitions
+        );
+        check_name("prefix", &self.prefix)?;
+        self.member.as_deref().map_or(Ok(()), |member| check_name("member", member))?;
+        if self.log.kind == LogKind::Kafka {
+            anyhow::ensure!(
+                self.state.kind == StateKind::Redis,
+                "log.kind is \"kafka\" and state.kind is \"memory\": processes that share a log share the state that \
+                 is made of it, so set state.kind = \"redis\" and state.redis.url"
+            );
+            anyhow::ensure!(
+                self.database.url.is_some(),
+                "log.kind is \"kafka\" and database.url is not set: processes that share a log share the database, \
+                 so set database.url = \"postgres://…\""
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether these roles can run apart from the others.
+    ///
+    /// # Errors
+    /// One sentence that says which store they would have to share and how.
+    pub(crate) fn check_roles(&self, roles: &Roles) -> Result<()> {
+        if roles.is_whole() {
+            return Ok(());
+        }
+        let apart = format!("`waggle serve {roles}` leaves other roles to other processes, ");
+        anyhow::ensure!(
+            self.log.kind == LogKind::Kafka,
+            "{apart}and the log is a SQLite file, which one process works on alone; set log.kind = \"kafka\", or run \
+             `waggle serve` with every role in one process"
+        );
+        // What `check` demands with Kafka; said here for whoever reads this alone.
+        debug_assert!(self.state.kind == StateKind::Redis && self.database.url.is_some());
+        Ok(())
+    }
+
+    /// Whether any store is on the other side of a network, where it may come up later than this process.
+    pub(crate) fn is_networked(&self) -> bool {
+        self.log.kind == LogKind::Kafka || self.state.kind == StateKind::Redis || self.database.url.is_some()
+    }
+
+    /// Whether any store lies in the folder in a form that one process works on alone.
+    pub(crate) fn owns_folder(&self) -> bool {
+        self.log.kind == LogKind::Sqlite
+            || self.state.kind == StateKind::Memory
+            || self.database.url.is_none()
+    }
+
+    /// The port of a process with these roles.
+    pub(crate) fn port(&self, roles: &Roles) -> u16 {
+        self.server.port.unwrap_or_else(|| match () {
+            () if roles.has(RoleName::Gateway) => 8080,
+            () if roles.has(RoleName::Ingest) => 8081,
+            () => 8082,
+        })
+    }
+}
+
+/// Names become parts of topics, keys, schemas and member ids, so they keep to what all of those take.
+fn check_name(key: &str, name: &str) -> Result<()> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    anyhow::ensure!(
+        (1..=MAX_NAME_BYTES).contains(&name.len()) && name.chars().all(is_plain),
+        "{key} is \"{name}\", it must have 1 to {MAX_NAME_BYTES} letters, digits or - _ ."
+    );
+    Ok(())
 }
 
 #[cfg(test)]

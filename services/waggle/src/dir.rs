@@ -24,7 +24,6 @@ const MARKER: &str = "waggle-dir.json";
 /// A folder that this process works on alone, as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct DataDir {
-    path: PathBuf,
     _lock: File,
 }
 
@@ -50,7 +49,7 @@ impl DataDir {
             .open(&lock_path)
             .with_context(|| format!("cannot open {}", lock_path.display()))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { _lock: lock }),
             Err(TryLockError::WouldBlock) => bail!(
                 "another waggle works on {}; stop it or choose another folder with --dir",
                 path.display()
@@ -60,27 +59,33 @@ impl DataDir {
             }
         }
     }
+}
+
+/// Where each store of the embedded default lies in its folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Paths(PathBuf);
+
+impl Paths {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self(dir.to_owned())
+    }
 
     pub(crate) fn log(&self) -> PathBuf {
-        self.path.join("log.sqlite")
+        self.0.join("log.sqlite")
     }
 
     pub(crate) fn state(&self) -> PathBuf {
-        self.path.join("state")
+        self.0.join("state")
     }
 
+    /// May be opened without the folder's lock.
     pub(crate) fn database(&self) -> PathBuf {
-        database_path(&self.path)
+        self.0.join("waggle.sqlite")
     }
 
     pub(crate) fn artifacts(&self) -> PathBuf {
-        self.path.join("artifacts")
+        self.0.join("artifacts")
     }
-}
-
-/// Where the database of a folder lies; it may be opened without the folder's lock.
-pub(crate) fn database_path(dir: &Path) -> PathBuf {
-    dir.join("waggle.sqlite")
 }
 
 fn check_marker(path: &Path) -> Result<()> {
@@ -101,7 +106,7 @@ fn check_marker(path: &Path) -> Result<()> {
             Ok(())
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            if path.join("log.sqlite").exists() {
+            if Paths::new(path).log().exists() {
                 bail!("{} holds a log but no {MARKER}; it was not made by waggle", path.display());
             }
             write_marker(&marker_path)

@@ -9,7 +9,7 @@ use waggle_contracts::{Ingest, ingest::Origin};
 use waggle_model::{
     CatalogChange, Event, EventBody, EventId, Item, Person, Timestamp, UserChange, UserId, decode_event,
 };
-use waggle_stores::{EventLog, Topic};
+use waggle_stores::Topic;
 
 use crate::{progress::Steps, system::System};
 
@@ -39,9 +39,9 @@ pub(crate) async fn import(system: &System, steps: &Steps, import: Import, is_re
     steps.begin("catalogue", import.items.len() as u64);
     let n_items = import.items.len();
     for chunk in import.items.chunks(CHUNK) {
-        system.ingest.change_catalog(chunk.iter().cloned().map(CatalogChange::Put).collect()).await?;
+        system.ingest.service.change_catalog(chunk.iter().cloned().map(CatalogChange::Put).collect()).await?;
     }
-    system.app.projector.caught_up(PROJECTION).await?;
+    system.gateway.app.projector.caught_up(PROJECTION).await?;
     steps.finish(&format!("{n_items} items"));
 
     steps.begin("people", import.users.len() as u64);
@@ -55,7 +55,7 @@ pub(crate) async fn import(system: &System, steps: &Steps, import: Import, is_re
             context: Map::new(),
         });
         append(system, changes.collect()).await?;
-        system.database.put_users(chunk, now).await?;
+        system.gateway.app.database.put_users(chunk, now).await?;
     }
     steps.finish(&format!("{} people", import.users.len()));
 
@@ -72,10 +72,10 @@ pub(crate) async fn import(system: &System, steps: &Steps, import: Import, is_re
     steps.finish(&format!("{n_done} events, each on disk before it counts"));
 
     steps.begin("fold", 0);
-    system.folded().await?;
+    system.features.folded().await?;
     steps.begin("archive", 0);
-    system.archiver.flush().await.context("the archive stopped")?;
-    system.retrieval.refresh_lists(Timestamp::now()).await?;
+    system.features.archiver.flush().await.context("the archive stopped")?;
+    system.gateway.retrieval.refresh_lists(Timestamp::now()).await?;
     steps.finish("Parquet");
     Ok(())
 }
@@ -84,10 +84,11 @@ pub(crate) async fn import(system: &System, steps: &Steps, import: Import, is_re
 async fn event_ids(system: &System, steps: &Steps) -> Result<HashSet<EventId>> {
     steps.begin("what is there already", 0);
     let mut ids = HashSet::new();
-    for partition in 0..system.log.n_partitions(Topic::Events) {
-        let mut offset = 0;
+    let log = system.process.stores.log().await?;
+    for partition in 0..log.n_partitions(Topic::Events) {
+        let mut offset = log.start(Topic::Events, partition).await?;
         loop {
-            let records = system.log.read(Topic::Events, partition, offset, CHUNK).await?;
+            let records = log.read(Topic::Events, partition, offset, CHUNK).await?;
             let Some(last) = records.last() else { break };
             offset = last.offset + 1;
             let events = records.iter().filter_map(|record| decode_event(&record.value).ok());
@@ -100,7 +101,7 @@ async fn event_ids(system: &System, steps: &Steps) -> Result<HashSet<EventId>> {
 
 async fn append(system: &System, events: Vec<Event>) -> Result<usize> {
     let n_events = events.len();
-    let report = system.ingest.accept(events, Origin::Import).await?;
+    let report = system.ingest.service.accept(events, Origin::Import).await?;
     if let Some(rejection) = report.rejected.first() {
         bail!("event {} of a batch was refused: {}", rejection.index, rejection.detail);
     }

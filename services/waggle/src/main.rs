@@ -1,7 +1,8 @@
 //! `waggle`: the one binary. It reads the command line and the configuration, wires the roles, and runs them.
 //!
 //! - [`cli`]: every command and flag. [`config`]: `waggle.toml`, variables, flags.
-//! - [`system`]: all roles in one process on the embedded default. [`dir`]: the folder their state lies in.
+//! - [`stores`]: the stores that the configuration names. [`roles`]: each role over the stores it needs. [`process`]: tasks,
+//!   listener, starting and stopping. [`system`]: all roles in one process. [`dir`]: the folder of the embedded default.
 //! - [`import`]: a dataset through ingest into the log. [`training`]: archive → snapshot. [`snapshots`]: publishing and
 //!   loading them. [`evaluation`]: the running system as one more recommender.
 //! - [`commands`]: one file per command; what each does, top-down.
@@ -12,8 +13,12 @@ mod config;
 mod dir;
 mod evaluation;
 mod import;
+mod process;
 mod progress;
+mod roles;
+mod secret;
 mod snapshots;
+mod stores;
 mod system;
 mod training;
 
@@ -46,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    report(&format!("error: {error:#}"));
+    report(&format!("error: {}", secret::masked(&format!("{error:#}"))));
     ExitCode::FAILURE
 }
 

@@ -4,33 +4,42 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use waggle_features::Admission;
+use waggle_features_role::Archiver;
 use waggle_jobs::{TrainParams, TrainedSnapshot, TrainingInput, train};
 use waggle_model::{Event, Timestamp};
-use waggle_models::{Manifest, Snapshot};
-use waggle_stores::{ArchiveReader, Position, Topic};
+use waggle_models::Snapshot;
+use waggle_stores::{ArchiveReader, Artifacts, Database, Position, Topic};
 
 use crate::{
     evaluation::report_text,
     progress::{Steps, say},
     snapshots::publish,
-    system::System,
 };
 
+/// What training reads and where its result goes.
+pub(crate) struct Training<'a> {
+    pub(crate) archiver: &'a Archiver,
+    pub(crate) artifacts: &'a Artifacts,
+    pub(crate) database: &'a Arc<Database>,
+    /// Nothing serves yet.
+    pub(crate) is_first: bool,
+}
+
 /// Trains on everything that is archived and publishes the result. A snapshot that passes the gate is promoted, if the
-/// caller wants that, and serves when this returns. One that fails is listed and never serves, unless nothing serves yet:
-/// then it is still the better answer to whoever has a history.
+/// caller wants that: whoever serves follows the registry. One that fails is listed and never serves, unless nothing serves yet: then it is still the better
+/// answer to whoever has a history.
 ///
 /// # Errors
 /// If the archive cannot be read, training fails, or the result cannot be stored.
 pub(crate) async fn train_and_publish(
-    system: &System,
+    training: &Training<'_>,
     steps: &Arc<Steps>,
     seed: u64,
     promote: bool,
-) -> Result<Manifest> {
+) -> Result<Snapshot> {
     steps.begin("read the archive", 0);
-    system.archiver.flush().await.context("the archive cannot be brought up to date")?;
-    let input = read_archive(system).await?;
+    training.archiver.flush().await.context("the archive cannot be brought up to date")?;
+    let input = read_archive(training).await?;
     steps.finish(&format!("{} events, {} items", input.events.len(), input.items.len()));
 
     let trained = run(input, seed, steps.clone()).await?;
@@ -43,20 +52,18 @@ pub(crate) async fn train_and_publish(
 
     steps.begin("publish", 0);
     let snapshot: Snapshot = trained.snapshot;
-    let is_first = system.snapshots.current().is_none();
-    let is_refused = !trained.gate.is_passed && !is_first;
-    let manifest = publish(&system.artifacts, &system.database, &snapshot, is_refused).await?;
+    let is_refused = !trained.gate.is_passed && !training.is_first;
+    let manifest = publish(training.artifacts, training.database, &snapshot, is_refused).await?;
     if promote && !is_refused {
-        system.database.promote_snapshot(&manifest.version, Timestamp::now()).await?;
-        system.snapshots.install(Arc::new(Snapshot { manifest: manifest.clone(), ..snapshot }));
+        training.database.promote_snapshot(&manifest.version, Timestamp::now()).await?;
     }
-    let verdict = match (trained.gate.is_passed, is_first) {
+    let verdict = match (trained.gate.is_passed, training.is_first) {
         (true, _) => "passed the gate",
         (false, true) => "failed the gate, and serves because there is no other",
         (false, false) => "refused by the gate",
     };
     steps.finish(&format!("snapshot {}, {verdict}: {}", manifest.version, trained.gate.reason));
-    Ok(manifest)
+    Ok(Snapshot { manifest, ..snapshot })
 }
 
 async fn run(input: TrainingInput, seed: u64, steps: Arc<Steps>) -> Result<TrainedSnapshot> {
@@ -66,11 +73,11 @@ async fn run(input: TrainingInput, seed: u64, steps: Arc<Steps>) -> Result<Train
 }
 
 /// Everything archived, by time, and the catalogue as it is.
-async fn read_archive(system: &System) -> Result<TrainingInput> {
-    let reader = ArchiveReader::new(system.artifacts.clone(), system.database.clone(), Topic::Events);
+async fn read_archive(training: &Training<'_>) -> Result<TrainingInput> {
+    let reader = ArchiveReader::new(training.artifacts.clone(), training.database.clone(), Topic::Events);
     let always = Timestamp::from_millis(i64::MIN)..Timestamp::from_millis(i64::MAX);
     let archived = reader.events(always).await?.collect().await?;
-    Ok(TrainingInput { events: admitted(archived), items: system.database.all_items().await? })
+    Ok(TrainingInput { events: admitted(archived), items: training.database.all_items().await? })
 }
 
 /// What the online fold took, too: no duplicates, nothing of an erased person. In and out by time.

@@ -1,6 +1,6 @@
 //! `waggle demo`: the whole system on real data, in one process.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result};
 use waggle_model::Timestamp;
@@ -12,11 +12,11 @@ use super::{
 use crate::{
     cli::{DemoArgs, Global},
     config::Config,
-    dir::DataDir,
     import::import,
     progress::{Steps, say},
+    roles::Roles,
     system::System,
-    training::{indented, train_and_publish},
+    training::{Training, indented, train_and_publish},
 };
 
 /// Key of the database's note that an import began, and at which moment: all times are relative to it.
@@ -30,10 +30,10 @@ const IMPORTED: &str = "demo.imported";
 pub(super) async fn run(config: Config, global: &Global, args: &DemoArgs) -> Result<()> {
     waggle_http::telemetry::metrics_handle();
     // The port first: nobody wants to wait for an import to hear that it is taken.
-    let listener = waggle_http::bind(System::address(&config, args.port))?;
+    let port = args.port.unwrap_or_else(|| config.port(&Roles::all()));
+    let listener = waggle_http::bind(SocketAddr::new(config.server.bind, port))?;
     let url = format!("http://{}", listener.local_addr()?);
     let dir_path = config.dir.clone();
-    let dir = DataDir::open(&dir_path)?;
     let wanted = Wanted {
         data: args.data,
         from: args.from.as_deref(),
@@ -41,10 +41,14 @@ pub(super) async fn run(config: Config, global: &Global, args: &DemoArgs) -> Res
         global,
         dir: &dir_path,
     };
-    say(&format!("waggle demo, everything in {}", dir_path.display()));
+    if config.owns_folder() {
+        say(&format!("waggle demo, everything in {}", dir_path.display()));
+    } else {
+        say(&format!("waggle demo, in the stores of the configuration under the prefix {}", config.prefix));
+    }
     let steps = Arc::new(Steps::new());
     steps.begin("open", 0);
-    let system = System::start(dir, config).await?;
+    let system = System::start(config, &listener).await?;
     let server = system.serve(listener)?;
     steps.finish(&format!("serving on {url} from now on"));
 
@@ -64,26 +68,34 @@ pub(super) async fn run(config: Config, global: &Global, args: &DemoArgs) -> Res
 /// Imports and trains what this folder does not have yet.
 async fn prepare(system: &System, steps: &Arc<Steps>, wanted: &Wanted<'_>) -> Result<()> {
     let asked_for = wanted.describe();
-    if let Some(present) = system.database.meta(ASKED_FOR).await? {
+    let database = &system.gateway.app.database;
+    if let Some(present) = database.meta(ASKED_FOR).await? {
         check_same(&present, &asked_for)?;
     }
-    if system.database.meta(IMPORTED).await?.is_none() {
+    if database.meta(IMPORTED).await?.is_none() {
         let now = Timestamp::now();
         let source = load(steps, wanted).await?;
-        system.database.set_meta_if_absent(ASKED_FOR, &asked_for).await?;
-        let began = system.database.set_meta_if_absent(IMPORT_BEGAN, &now.as_millis().to_string()).await?;
+        database.set_meta_if_absent(ASKED_FOR, &asked_for).await?;
+        let began = database.set_meta_if_absent(IMPORT_BEGAN, &now.as_millis().to_string()).await?;
         let began = began.parse().map(Timestamp::from_millis).context("the note of the import is damaged")?;
         let is_resumed = began != now;
         // Without its files a dataset is replaced by the simulator; an import goes on with what it began with.
         let kind = source.kind();
-        check_same(&system.database.set_meta_if_absent(IMPORT_OF, kind).await?, kind)?;
+        check_same(&database.set_meta_if_absent(IMPORT_OF, kind).await?, kind)?;
         import(system, steps, source.into_parts(began), is_resumed).await?;
-        system.database.set_meta(IMPORTED, kind).await?;
+        database.set_meta(IMPORTED, kind).await?;
     }
-    if system.snapshots.current().is_none() {
-        train_and_publish(system, steps, wanted.simulator.seed, true).await?;
+    if system.gateway.snapshots.current().is_none() {
+        let training = Training {
+            archiver: &system.features.archiver,
+            artifacts: system.process.stores.artifacts().await?,
+            database,
+            is_first: true,
+        };
+        let snapshot = train_and_publish(&training, steps, wanted.simulator.seed, true).await?;
+        system.gateway.snapshots.install(Arc::new(snapshot));
     }
-    system.report_readiness().await
+    system.gateway.report_readiness().await
 }
 
 /// A folder holds one market: other data in it would be mixed with what is there.
@@ -116,9 +128,9 @@ async fn load(steps: &Arc<Steps>, wanted: &Wanted<'_>) -> Result<Source> {
 
 /// The URL, and what to try next.
 async fn welcome(system: &System, steps: &Steps, url: &str) -> Result<()> {
-    let user = system.database.sample_users(1).await?.pop().map(|user| user.user_id);
+    let user = system.gateway.app.database.sample_users(1).await?.pop().map(|user| user.user_id);
     let user = user.map_or_else(|| "somebody".to_owned(), |id| id.to_string());
-    let snapshot = system.snapshots.current();
+    let snapshot = system.gateway.snapshots.current();
     let version = snapshot.map_or_else(|| "none".to_owned(), |s| s.manifest.version.to_string());
     say(&format!(
         "

@@ -3,7 +3,7 @@
 use std::{fs, net::Ipv4Addr, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::runtime::Handle;
 use waggle_jobs::{
     TimeSplitReport, TrainParams, TrainingInput, evaluate_time_split, span, time_split::SplitContext,
 };
@@ -14,9 +14,9 @@ use super::source::Wanted;
 use crate::{
     cli::{EvaluateArgs, Global, Protocol},
     config::Config,
-    dir::DataDir,
     evaluation::{Served, report_text},
     import::{Import, import},
+    process::Server,
     progress::{Steps, print, say},
     system::System,
 };
@@ -81,7 +81,7 @@ fn move_split_to_now(input: &mut TrainingInput, params: &TrainParams) -> Result<
 /// A system of its own in a folder of its own, which has seen the past of a split and serves its snapshot over HTTP.
 struct Serving {
     system: System,
-    server: JoinHandle<std::io::Result<()>>,
+    server: Server,
     url: String,
     // Removed when the system is gone.
     _folder: tempfile::TempDir,
@@ -97,7 +97,7 @@ impl Serving {
         let folder = tempfile::tempdir().context("there is no place for a temporary folder")?;
         let listener = waggle_http::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let url = format!("http://{}", listener.local_addr()?);
-        let system = System::start(DataDir::open(folder.path())?, config.clone()).await?;
+        let system = System::start(config.embedded(folder.path().to_owned()), &listener).await?;
         let events = split.events.to_vec();
         let past = Import {
             items: split.items.to_vec(),
@@ -106,7 +106,7 @@ impl Serving {
             events: Box::new(events.into_iter()),
         };
         import(&system, steps, past, false).await?;
-        system.snapshots.install(Arc::new(Snapshot::clone(&split.snapshot)));
+        system.gateway.snapshots.install(Arc::new(Snapshot::clone(&split.snapshot)));
         let server = system.serve(listener)?;
         say(&format!("      the past of the split is served on {url}"));
         Ok(Self { system, server, url, _folder: folder })

@@ -4,14 +4,14 @@ use anyhow::{Context, Result, bail};
 use waggle_model::{SnapshotVersion, Timestamp};
 use waggle_stores::{Database, SnapshotRecord};
 
-use crate::{cli::ModelsCommand, config::Config, dir::database_path, progress::print};
+use crate::{cli::ModelsCommand, config::Config, dir::Paths, progress::print, stores::open_database};
 
 pub(super) async fn run(config: &Config, command: ModelsCommand) -> Result<()> {
-    let path = database_path(&config.dir);
-    if !path.is_file() {
+    let paths = Paths::new(&config.dir);
+    if config.database.url.is_none() && !paths.database().is_file() {
         bail!("{} holds no waggle database; start `waggle demo` or name another --dir", config.dir.display());
     }
-    let database = Database::open(&path).await?;
+    let database = open_database(config, &paths).await?;
     let outcome = act(&database, command).await;
     database.close().await;
     outcome

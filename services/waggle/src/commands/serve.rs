@@ -1,21 +1,91 @@
-//! `waggle serve`.
+//! `waggle serve`: roles as a service, alone or together.
 
+use std::{net::SocketAddr, sync::Arc};
+
+use actix_web::web::ServiceConfig;
 use anyhow::Result;
 
 use super::stop_requested;
-use crate::{cli::ServeArgs, config::Config, dir::DataDir, progress::say, system::System};
+use crate::{
+    cli::{RoleName, ServeArgs},
+    config::{Config, StateKind},
+    process::{Process, Server},
+    progress::say,
+    roles::{FeaturesRole, GatewayRole, IngestRole, Roles},
+    stores::Patience,
+};
 
 pub(super) async fn run(config: Config, args: &ServeArgs) -> Result<()> {
-    debug_assert!(!args.roles.is_empty(), "clap gives the default role");
     waggle_http::telemetry::metrics_handle();
-    let listener = waggle_http::bind(System::address(&config, args.port))?;
-    let url = format!("http://{}", listener.local_addr()?);
-    let system = System::start(DataDir::open(&config.dir)?, config).await?;
-    let server = system.serve(listener)?;
-    say(&format!("waggle answers on {url}"));
-    if !system.readiness.is_ready() {
-        say(&format!("  still missing: {}", system.readiness.missing().join("; ")));
+    let roles = Roles::of(&args.roles);
+    config.check_roles(&roles)?;
+    let config = Arc::new(config);
+    let address = SocketAddr::new(config.server.bind, args.port.unwrap_or_else(|| config.port(&roles)));
+    let listener = waggle_http::bind(address)?;
+    let process = Process::new(&config, &roles, &listener, Patience::Unbounded)?;
+
+    // Whoever looks after services wants an answer from one that still waits for others.
+    let waiting = if config.is_networked() { Some(process.wait_on(&listener)?) } else { None };
+    let started = tokio::select! {
+        started = Started::start(&process, &config, &roles) => Some(started?),
+        stop = stop_requested() => { stop?; None }
+    };
+    if let Some(waiting) = waiting {
+        waiting.hand_over().await?;
+    }
+    let Some(started) = started else { return process.stop(None, ()).await };
+
+    let server = started.serve(&process, &config, listener)?;
+    say(&format!("waggle {roles} answers on http://{}", process.address()));
+    if !process.readiness.is_ready() {
+        say(&format!("  still missing: {}", process.readiness.missing().join("; ")));
     }
     stop_requested().await?;
-    system.stop(Some(server)).await
+    process.stop(Some(server), started).await
+}
+
+/// The roles of this process.
+struct Started {
+    /// The gateway's way to the log, too.
+    ingest: Option<IngestRole>,
+    gateway: Option<GatewayRole>,
+}
+
+impl Started {
+    async fn start(process: &Process, config: &Config, roles: &Roles) -> Result<Self> {
+        let needs_ingest = roles.has(RoleName::Ingest) || roles.has(RoleName::Gateway);
+        let ingest = if needs_ingest { Some(IngestRole::open(&process.stores, config).await?) } else { None };
+        let features = match roles.has(RoleName::Features) {
+            true => Some(FeaturesRole::start(process, config).await?),
+            false => None,
+        };
+        let gateway = match &ingest {
+            Some(ingest) if roles.has(RoleName::Gateway) => {
+                Some(GatewayRole::start(process, config, ingest).await?)
+            }
+            _ => None,
+        };
+        // State in memory is as old as its checkpoint; in Redis it is as fresh as the others made it.
+        if let Some(features) = features.filter(|_| config.state.kind == StateKind::Memory) {
+            features.folded().await?;
+        }
+        Ok(Self { ingest, gateway })
+    }
+
+    fn serve(&self, process: &Process, config: &Config, listener: std::net::TcpListener) -> Result<Server> {
+        let ingest = self.ingest.as_ref().map(IngestRole::routes);
+        let gateway = match &self.gateway {
+            Some(gateway) => Some(gateway.routes(&config.web, process.address())?),
+            None => None,
+        };
+        let routes = move |config: &mut ServiceConfig| {
+            if let Some(ingest) = ingest {
+                ingest(config);
+            }
+            if let Some(gateway) = gateway {
+                gateway(config);
+            }
+        };
+        Ok(process.serve(listener, routes))
+    }
 }

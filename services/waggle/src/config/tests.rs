@@ -58,3 +58,74 @@ fn a_file_that_is_not_there_is_an_error() {
     let error = Config::load(&flags).unwrap_err().to_string();
     assert_eq!(error, "configuration file /no/such/waggle.toml does not exist");
 }
+
+#[test]
+fn what_processes_would_have_to_share_is_demanded() {
+    refused("[log]\nkind = \"kafka\"\n", "set state.kind = \"redis\"");
+    refused("[log]\nkind = \"kafka\"\n[state]\nkind = \"redis\"\n", "database.url is not set");
+    let apart = Roles::of(&[RoleName::Ingest]);
+    let error = Config::default().check_roles(&apart).unwrap_err().to_string();
+    assert!(error.contains("`waggle serve ingest`") && error.contains("log.kind = \"kafka\""), "{error}");
+    Config::default().check_roles(&Roles::all()).unwrap();
+    let every_one = Roles::of(&[RoleName::Gateway, RoleName::Ingest, RoleName::Features]);
+    Config::default().check_roles(&every_one).unwrap();
+    load(PRODUCTION, None).unwrap().check_roles(&apart).unwrap();
+}
+
+#[test]
+fn names_that_a_topic_or_a_schema_would_not_take_are_refused() {
+    refused("prefix = \"\"\n", "prefix is \"\"");
+    refused("prefix = \"a b\"\n", "letters, digits");
+    refused("member = \"a/b\"\n", "member is \"a/b\"");
+}
+
+#[test]
+fn secrets_are_neither_printed_nor_repeated_in_errors() {
+    let config = load(PRODUCTION, None).unwrap();
+    let printed = toml::to_string_pretty(&config).unwrap();
+    assert!(!printed.contains("s3cret"), "{printed}");
+    assert_eq!(printed.matches("***").count(), 3, "{printed}");
+    assert!(!format!("{config:?}").contains("s3cret"));
+    for wrong in
+        ["[database]\nurl = [\"s3cret\"]\n", "[database]\nurl = 1234567\n", "member = [\"w:p://a:s3cret@b\"]"]
+    {
+        let error = format!("{:#}", load(wrong, None).unwrap_err());
+        assert!(!error.contains("s3cret") && !error.contains("1234567"), "{error}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_named_as_it_is_written() {
+    let mut error =
+        figment::Error::from("found \"soon\", expected u64".to_owned()).with_path("gateway.deadline_ms");
+    error.metadata = Some(figment::Metadata::named("`WAGGLE__` environment variable(s)"));
+    let sentence = explained(&error).to_string();
+    assert!(sentence.contains("variable WAGGLE__GATEWAY__DEADLINE_MS: found \"soon\""), "{sentence}");
+}
+
+/// What `deploy/waggle.toml` shows, with secrets in it.
+const PRODUCTION: &str = r#"
+member = "replica-1"
+[log]
+kind = "kafka"
+n_partitions = 16
+[log.kafka]
+brokers = "kafka:9092"
+[log.kafka.security]
+protocol = "sasl_ssl"
+username = "waggle"
+password = "s3cret"
+[state]
+kind = "redis"
+[state.redis]
+url = "redis://waggle:s3cret@redis:6379/0"
+[database]
+url = "postgres://waggle:s3cret@postgres/waggle"
+"#;
+
+#[test]
+fn the_documented_example_can_be_read() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/waggle.toml");
+    let config = load(&fs::read_to_string(example).unwrap(), None).unwrap();
+    config.check_roles(&Roles::of(&[RoleName::Features])).unwrap();
+}

@@ -1,7 +1,7 @@
 use waggle_simulator::{Market, SimulatorParams};
 
 use super::*;
-use crate::{config::Config, dir::DataDir};
+use crate::config::Config;
 
 const END: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -24,20 +24,23 @@ async fn an_import_that_was_cut_off_goes_on_and_every_event_is_there_once() {
     assert!(expected.len() > 500, "the market is too small to be cut");
     let folder = tempfile::tempdir().unwrap();
     let steps = Steps::new();
-    let system = System::start(DataDir::open(folder.path()).unwrap(), Config::default()).await.unwrap();
+    let listener = waggle_http::bind((std::net::Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let config = Config { dir: folder.path().to_owned(), ..Config::default() };
+    let system = System::start(config.clone(), &listener).await.unwrap();
     import(&system, &steps, past(&market, expected.len() / 3), false).await.unwrap();
     system.stop(None).await.unwrap();
 
-    let system = System::start(DataDir::open(folder.path()).unwrap(), Config::default()).await.unwrap();
+    let system = System::start(config, &listener).await.unwrap();
     import(&system, &steps, past(&market, usize::MAX), true).await.unwrap();
     let mut in_log = Vec::new();
-    for partition in 0..system.log.n_partitions(Topic::Events) {
-        let records = system.log.read(Topic::Events, partition, 0, 1_000_000).await.unwrap();
+    let log = system.process.stores.log().await.unwrap();
+    for partition in 0..log.n_partitions(Topic::Events) {
+        let records = log.read(Topic::Events, partition, 0, 1_000_000).await.unwrap();
         in_log.extend(records.iter().filter_map(|record| decode_event(&record.value).unwrap().event_id));
     }
     assert_eq!(in_log.len(), expected.len());
     assert_eq!(in_log.into_iter().collect::<HashSet<_>>(), expected);
-    assert_eq!(system.database.count_items().await.unwrap(), 50);
-    assert_eq!(system.database.count_users().await.unwrap(), 100);
+    assert_eq!(system.gateway.app.database.count_items().await.unwrap(), 50);
+    assert_eq!(system.gateway.app.database.count_users().await.unwrap(), 100);
     system.stop(None).await.unwrap();
 }

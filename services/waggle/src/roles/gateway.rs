@@ -1,0 +1,152 @@
+//! The public API, with retrieval, ranking, the catalogue's projector and the shop in the same process. Needs every store.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use actix_web::web::ServiceConfig;
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+use waggle_features_role::FeaturesService;
+use waggle_gateway_role::{AnswerLog, App, ItemLocks, Projector, canary::measure_freshness};
+use waggle_http::Readiness;
+use waggle_model::Item;
+use waggle_models::SnapshotSlot;
+use waggle_ranking_role::RankingService;
+use waggle_retrieval_role::RetrievalService;
+use waggle_stores::{Database, Topic};
+use waggle_web_role::{Shop, ShopConfig};
+
+use super::IngestRole;
+use crate::{
+    config::{Config, WebConfig},
+    process::Process,
+    snapshots,
+};
+
+/// Items kept for the last rung before anything has been trending.
+const FIRST_ITEMS: usize = 200;
+/// How often it is looked whether catalogue and snapshot are there, until they are.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(crate) struct GatewayRole {
+    pub(crate) app: Arc<App>,
+    pub(crate) retrieval: Arc<RetrievalService>,
+    pub(crate) snapshots: Arc<SnapshotSlot>,
+    missing: Missing,
+}
+
+impl GatewayRole {
+    /// Reads the whole catalogue and the promoted snapshot. Answers and catalogue changes go to the log by `ingest`.
+    pub(crate) async fn start(process: &Process, config: &Config, ingest: &IngestRole) -> Result<Self> {
+        let Process { stores, tasks, working, readiness, .. } = process;
+        let (log, state) = (stores.log().await?, stores.state().await?);
+        let (database, artifacts) = (stores.database().await?, stores.artifacts().await?);
+        let features = Arc::new(FeaturesService::new(state.clone(), log.n_partitions(Topic::Events)));
+        let projector = Arc::new(Projector::try_new(log.clone(), database.clone()).await?);
+        projector.start(tasks, working);
+
+        let slot = Arc::new(SnapshotSlot::default());
+        if let Some(snapshot) = snapshots::load_best(artifacts, &database).await? {
+            slot.install(Arc::new(snapshot));
+        }
+        tasks.spawn(snapshots::follow(artifacts.clone(), database.clone(), slot.clone(), working.clone()));
+        let retrieval = RetrievalService::start(
+            config.retrieval.clone(),
+            slot.clone(),
+            log.clone(),
+            state,
+            tasks,
+            working,
+        )
+        .await?;
+        let ranking = Arc::new(RankingService::new(slot.clone(), HashMap::new()));
+        let first_items = database.list_items(None, None, FIRST_ITEMS).await?;
+        let app = Arc::new(App {
+            config: config.gateway.clone(),
+            ingest: ingest.service.clone(),
+            features,
+            retrieval: retrieval.clone(),
+            ranking,
+            database: database.clone(),
+            cache: stores.cache().await?,
+            answers: AnswerLog::start(ingest.service.clone(), config.gateway.answer_queue, tasks),
+            projector,
+            item_locks: ItemLocks::default(),
+            last_good: RwLock::new(first_items.into_iter().map(Arc::<Item>::new).collect()),
+        });
+        let missing = Missing { readiness: readiness.clone(), database, snapshots: slot.clone() };
+        missing.report().await?;
+        if config.canary.every_ms > 0 {
+            let every = Duration::from_millis(config.canary.every_ms.into());
+            tasks.spawn(measure_freshness(app.clone(), log, every, working.clone()));
+        }
+        tasks.spawn(missing.clone().report_until_ready(working.clone()));
+        Ok(Self { app, retrieval, snapshots: slot, missing })
+    }
+
+    /// Tells `/readyz` at once what is there by now.
+    pub(crate) async fn report_readiness(&self) -> Result<()> {
+        self.missing.report().await.map(drop)
+    }
+
+    /// Routes of the API, and of the shop where it is wanted; `address` is where this process itself reaches the API.
+    pub(crate) fn routes(
+        &self,
+        web: &WebConfig,
+        address: SocketAddr,
+    ) -> Result<impl FnOnce(&mut ServiceConfig) + Clone + Send + use<>> {
+        let api = waggle_gateway_role::configure(self.app.clone());
+        let shop = if web.enabled { Some(shop(web, address)?) } else { None };
+        Ok(move |config: &mut ServiceConfig| {
+            api(config);
+            if let Some(shop) = shop {
+                waggle_web_role::configure(shop)(config);
+            }
+        })
+    }
+}
+
+fn shop(web: &WebConfig, address: SocketAddr) -> Result<Shop> {
+    Ok(Shop::try_new(ShopConfig {
+        api_base: format!("http://{address}"),
+        name: web.name.clone(),
+        ..ShopConfig::default()
+    })?)
+}
+
+/// What a new installation lacks at first: it may be imported and trained by another process.
+#[derive(Clone)]
+struct Missing {
+    readiness: Arc<Readiness>,
+    database: Arc<Database>,
+    snapshots: Arc<SnapshotSlot>,
+}
+
+impl Missing {
+    /// Tells `/readyz` what is there by now; true if everything is.
+    async fn report(&self) -> Result<bool> {
+        let has_items = self.database.count_items().await? > 0;
+        let has_snapshot = self.snapshots.current().is_some();
+        let parts =
+            [("catalogue", has_items, "no items yet"), ("snapshot", has_snapshot, "nothing is trained yet")];
+        for (part, is_there, why) in parts {
+            if is_there {
+                self.readiness.set_ready(part);
+            } else {
+                self.readiness.set_missing(part, why);
+            }
+        }
+        Ok(has_items && has_snapshot)
+    }
+
+    async fn report_until_ready(self, cancel: CancellationToken) {
+        // A database that cannot be asked now is asked again.
+        while !self.report().await.unwrap_or(false) && !cancel.is_cancelled() {
+            cancel.run_until_cancelled(tokio::time::sleep(LOOK)).await;
+        }
+    }
+}
