@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod dead_letters;
+mod mutations;
 
 use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
