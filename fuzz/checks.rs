@@ -5,7 +5,7 @@ use waggle_ingest_role::{
     MAX_BODY_BYTES, MAX_EVENTS,
     body::{Format, take_apart},
     encoding::Encoding,
-    mapping::{Mapping, Record},
+    mapping::{Mapping, SourceRecord},
 };
 use waggle_model::{DeadLetterRecord, Timestamp, decode_event, encode_event};
 
@@ -61,6 +61,6 @@ fn record(value: Bytes) {
     });
     let config = serde_json::from_value(config).expect("the configuration is valid");
     let mapping = Mapping::try_new(config).expect("the mapping is valid");
-    let record = Record { partition: 1, offset: 2, key: None, value: Some(value), timestamp: NOW };
+    let record = SourceRecord { partition: 1, offset: 2, key: None, value: Some(value), timestamp: NOW };
     mapping.map(&record, |_| false).ok();
 }

@@ -26,7 +26,7 @@ pub struct IngestConfig {
     /// What the installation's own types mean: `wishlist = { counts_as = "cart", weight = 0.5 }`. An event keeps the
     /// meaning that its type had when it came in.
     pub types: BTreeMap<OwnType, Signal>,
-    /// Topics that others fill, read like requests. They are on the brokers of the log, which is Kafka then.
+    /// Topics that others fill, read like requests. They are on the brokers that `log.kafka` names, wherever the log is.
     pub topics: Vec<TopicConfig>,
 }
 

@@ -17,7 +17,7 @@ use waggle_stores::{EventLog, LogError, LogRecord, NewRecord, Position, Topic};
 
 use crate::{
     IngestService, body,
-    mapping::{Mapped, Mapping, Record},
+    mapping::{Mapped, Mapping, SourceRecord},
     service::{Arrival, DEAD_LETTER_KEY},
 };
 
@@ -198,7 +198,7 @@ impl Retry {
                 let Some(mapping) = self.mappings.get(topic) else {
                     return Err(format!("topic \"{topic}\" is not among ingest.topics any more"));
                 };
-                let record = Record {
+                let record = SourceRecord {
                     partition: *partition,
                     offset: *offset,
                     key: key.clone(),

@@ -1,16 +1,87 @@
 //! Follows a topic that others fill.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
 use waggle_contracts::{RoleError, ingest::Origin};
 use waggle_model::{DeadLetter, DeadLetterOrigin, Timestamp};
-use waggle_stores::{EventLog, Topic};
+use waggle_stores::{EventLog, KafkaConfig, KafkaSource, LogError, Topic};
 
 use crate::{
     IngestService,
-    mapping::{Mapped, Mapping, Record},
+    mapping::{Mapped, Mapping, SourceRecord},
     service::{Arrival, letter_record},
 };
+
+/// Records taken in and committed at once. What a crash leaves in doubt is one such batch, which is read again: far less
+/// than the 65,536 positions of a partition over which the log's consumers tell duplicates.
+const BATCH: usize = 1_000;
+/// Of a record beside which the broker keeps no time.
+const NO_TIME: Timestamp = Timestamp::from_millis(0);
+/// How long one wait for records lasts before it is renewed.
+const WAIT: Duration = Duration::from_secs(1);
+/// Pause after a failure, doubled up to the second value. The group waits minutes before it gives the partitions to
+/// others.
+const BACKOFF: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(10)];
+
+/// Takes the topic's records in until `shutdown` is cancelled; the batch in hand is finished.
+///
+/// A batch is committed in the group after every record of it is durable here, so nothing is lost; after a crash in
+/// between it is read again, and its events are told by their `event_id`. Whatever fails, brokers that are away, a topic
+/// that is not there yet, a log that takes nothing, is logged and tried again.
+pub async fn follow(intake: Intake, kafka: KafkaConfig, shutdown: CancellationToken) {
+    let topic = intake.mapping.config().topic.clone();
+    let mut pause = BACKOFF[0];
+    let mut source = None;
+    let mut batch = Vec::new();
+    while !shutdown.is_cancelled() {
+        match step(&intake, &kafka, &mut source, &mut batch, &shutdown).await {
+            Ok(()) => pause = BACKOFF[0],
+            Err(error) => {
+                tracing::warn!(topic, %error, "reading a topic failed and is tried again in {pause:?}");
+                shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+                pause = (pause * 2).min(BACKOFF[1]);
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Source(#[from] LogError),
+    #[error(transparent)]
+    Intake(#[from] RoleError),
+}
+
+/// One batch, as far as there is one. A `batch` that was read and not taken in stays for the next step.
+async fn step(
+    intake: &Intake,
+    kafka: &KafkaConfig,
+    source: &mut Option<KafkaSource>,
+    batch: &mut Vec<SourceRecord>,
+    shutdown: &CancellationToken,
+) -> Result<(), StepError> {
+    let config = intake.mapping.config();
+    let source = match source {
+        Some(source) => source,
+        None => source.insert(KafkaSource::subscribe(kafka, &config.topic, &config.group).await?),
+    };
+    if batch.is_empty() {
+        let Some(next) = shutdown.run_until_cancelled(source.next(BATCH, WAIT)).await else { return Ok(()) };
+        *batch = next?;
+        let now = Timestamp::now();
+        for record in batch.iter_mut().filter(|record| record.timestamp == NO_TIME) {
+            record.timestamp = now;
+        }
+    }
+    if !batch.is_empty() {
+        intake.take_in(batch, Timestamp::now()).await?;
+        batch.clear();
+        source.commit().await?;
+    }
+    Ok(())
+}
 
 /// Takes records of one topic in: what maps to an event goes to the log, what does not to the dead letters.
 pub struct Intake {
@@ -41,7 +112,7 @@ impl Intake {
     ///
     /// # Errors
     /// As [`waggle_contracts::Ingest::accept`]; trying again is harmless.
-    pub async fn take_in(&self, records: &[Record], now: Timestamp) -> Result<Counts, RoleError> {
+    pub async fn take_in(&self, records: &[SourceRecord], now: Timestamp) -> Result<Counts, RoleError> {
         let (mut arrivals, mut places, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         let mut counts = Counts::default();
         for record in records {
@@ -71,7 +142,7 @@ impl Intake {
         Ok(counts)
     }
 
-    fn letter(&self, detail: &str, record: &Record, now: Timestamp) -> DeadLetter {
+    fn letter(&self, detail: &str, record: &SourceRecord, now: Timestamp) -> DeadLetter {
         let origin = DeadLetterOrigin::Source {
             topic: self.mapping.config().topic.clone(),
             partition: record.partition,

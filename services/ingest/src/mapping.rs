@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use waggle_http::Object;
@@ -12,6 +11,7 @@ use waggle_model::{
     ids::MAX_ID_BYTES,
     wire::{WireEvent, WireSeenItem, check_type},
 };
+pub use waggle_stores::SourceRecord;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Longest name of a topic or group, in bytes; Kafka's own limit for topics.
@@ -142,17 +142,6 @@ impl From<Path> for String {
     }
 }
 
-/// A record as it came.
-#[derive(Debug, Clone)]
-pub struct Record {
-    pub partition: u32,
-    pub offset: u64,
-    pub key: Option<Bytes>,
-    pub value: Option<Bytes>,
-    /// What the broker keeps beside it; the time of arrival here if it keeps none.
-    pub timestamp: Timestamp,
-}
-
 /// What became of a record that could be read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mapped {
@@ -222,7 +211,7 @@ impl Mapping {
     ///
     /// # Errors
     /// One sentence that says why the record is not an event.
-    pub fn map(&self, record: &Record, is_own_type: impl Fn(&str) -> bool) -> Result<Mapped, String> {
+    pub fn map(&self, record: &SourceRecord, is_own_type: impl Fn(&str) -> bool) -> Result<Mapped, String> {
         let value = record.value.as_deref().ok_or("the record has no value")?;
         if value.len() > MAX_RECORD_BYTES {
             return Err(format!(
@@ -292,7 +281,7 @@ impl Mapping {
         }
     }
 
-    fn id_of(&self, record: &Record) -> EventId {
+    fn id_of(&self, record: &SourceRecord) -> EventId {
         let place = format!("/{}/{}", record.partition, record.offset);
         let topic = &self.config.topic;
         let id = if topic.len() + place.len() <= MAX_ID_BYTES {

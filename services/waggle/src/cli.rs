@@ -1,8 +1,10 @@
 //! Every command and flag.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use waggle_model::Timestamp;
+use waggle_stores::Position;
 
 /// The command was called wrongly in a way that only shows after parsing; exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,9 @@ pub(crate) enum Command {
     /// List, inspect and switch published snapshots
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Events that were refused: look at them, send them again
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Public datasets by name
     #[command(subcommand)]
     Data(DataCommand),
@@ -181,6 +186,76 @@ pub(crate) enum ModelsCommand {
     Promote { version: String },
     /// Serve the snapshot that was served before
     Rollback,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLettersCommand {
+    /// What was refused and not taken in since, the newest last
+    List(ListLettersArgs),
+    /// Send refused events again, under today's rules
+    ///
+    /// What is an event by now is taken in, once, and leaves the list; the rest stays and its reason is printed. With the
+    /// embedded log the server has to be stopped first, as the log is open in one process only.
+    Retry(RetryLettersArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListLettersArgs {
+    #[command(flatten)]
+    pub(crate) selection: LetterSelection,
+    /// At most this many, the newest
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+    /// Also those that were taken in since
+    #[arg(long)]
+    pub(crate) retried: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryLettersArgs {
+    /// This letter, as `list` names it: partition:offset; may be given several times
+    #[arg(long = "position", value_name = "P:O", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) positions: Vec<LetterPosition>,
+    /// Every letter that `--reason` and `--since` leave
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) selection: LetterSelection,
+    /// Say what would become of them, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LetterSelection {
+    /// Only those whose reason contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Only those set aside at this time (RFC 3339) or later
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_rfc3339)]
+    pub(crate) since: Option<Timestamp>,
+}
+
+/// Partition and offset of a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct LetterPosition(pub(crate) Position);
+
+impl FromStr for LetterPosition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = |(partition, offset): (&str, &str)| {
+            Some(Position { partition: partition.parse().ok()?, offset: offset.parse().ok()? })
+        };
+        let position = text.split_once(':').and_then(parse);
+        position.map(Self).ok_or_else(|| format!("\"{text}\" is not of the form partition:offset"))
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod data;
+mod dead_letters;
 mod demo;
 mod evaluate;
 mod models;
@@ -32,6 +33,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Train(args) => train::run(config, &args).await,
         Command::Evaluate(args) => evaluate::run(config, &cli.global, &args).await,
         Command::Models(command) => models::run(&config, command).await,
+        Command::DeadLetters(command) => dead_letters::run(&config, command).await,
         Command::Data(command) => data::run(&config, &cli.global, command).await,
         Command::Config => {
             print(toml::to_string_pretty(&config)?.trim_end());

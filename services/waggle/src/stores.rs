@@ -58,7 +58,16 @@ impl Stores {
     /// A folder that another process works on, or that cannot be made.
     pub(crate) fn new(config: Arc<Config>, readiness: Arc<Readiness>, patience: Patience) -> Result<Self> {
         let lock = if config.owns_folder() { Some(DataDir::open(&config.dir)?) } else { None };
-        Ok(Self {
+        Ok(Self::with_lock(config, readiness, patience, lock))
+    }
+
+    fn with_lock(
+        config: Arc<Config>,
+        readiness: Arc<Readiness>,
+        patience: Patience,
+        lock: Option<DataDir>,
+    ) -> Self {
+        Self {
             patience,
             readiness,
             log: OnceCell::new(),
@@ -69,12 +78,22 @@ impl Stores {
             paths: Paths::new(&config.dir),
             config,
             _lock: lock,
-        })
+        }
     }
 
     /// For a command that somebody waits for: what does not answer is an error.
     pub(crate) fn for_command(config: &Config) -> Result<Self> {
         Self::new(Arc::new(config.clone()), Arc::new(Readiness::default()), Patience::None)
+    }
+
+    /// For a command that works on the log alone, beside running services where the log bears that.
+    pub(crate) fn for_log(config: &Config) -> Result<Self> {
+        let lock = match config.log.kind {
+            LogKind::Sqlite => Some(DataDir::open(&config.dir)?),
+            LogKind::Kafka => None,
+        };
+        let (config, readiness) = (Arc::new(config.clone()), Arc::new(Readiness::default()));
+        Ok(Self::with_lock(config, readiness, Patience::None, lock))
     }
 
     pub(crate) async fn log(&self) -> Result<Arc<dyn EventLog>> {

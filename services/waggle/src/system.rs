@@ -30,6 +30,7 @@ impl System {
         let config = Arc::new(config);
         let process = Process::new(&config, &Roles::all(), listener, Patience::None)?;
         let ingest = IngestRole::open(&process.stores, &config).await?;
+        ingest.follow_topics(&process, &config).await?;
         let features = FeaturesRole::start(&process, &config).await?;
         let gateway = GatewayRole::start(&process, &config, &ingest).await?;
         features.folded().await?;

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use serde_json::json;
 use waggle_model::{EventBody, Placement};
 
@@ -31,8 +32,8 @@ fn clickstream_with(key: &str, value: Value) -> Mapping {
     mapping(config).unwrap()
 }
 
-fn record(value: impl Into<Bytes>) -> Record {
-    Record {
+fn record(value: impl Into<Bytes>) -> SourceRecord {
+    SourceRecord {
         partition: 3,
         offset: 17,
         key: Some(Bytes::from_static(b"s-1")),
@@ -165,13 +166,13 @@ fn what_does_not_fit_says_which_field_and_why() {
 #[test]
 fn a_record_without_a_use_is_refused_with_the_reason() {
     let mapping = mapping(clickstream()).unwrap();
-    let refused = |record: Record| mapping.map(&record, |_| false).unwrap_err();
-    assert!(refused(Record { value: None, ..record("") }).contains("no value"));
+    let refused = |record: SourceRecord| mapping.map(&record, |_| false).unwrap_err();
+    assert!(refused(SourceRecord { value: None, ..record("") }).contains("no value"));
     assert!(refused(record("")).contains("not JSON"));
     assert!(refused(record("{\"event\"")).contains("not JSON"));
     assert!(refused(record(vec![b' '; 10 << 20])).contains("10485760 bytes"));
     assert!(refused(record("[".repeat(100_000))).contains("not JSON"));
-    let not_text = Record { key: Some(Bytes::from_static(&[0xff])), ..record("{}") };
+    let not_text = SourceRecord { key: Some(Bytes::from_static(&[0xff])), ..record("{}") };
     assert!(refused(not_text).contains("key is not text"));
 }
 
@@ -187,7 +188,7 @@ fn empty_text_and_null_are_as_good_as_nothing() {
 #[test]
 fn the_name_of_a_record_fits_whatever_its_topics_name() {
     let config = json!({ "topic": "t".repeat(MAX_TOPIC_BYTES) });
-    let last = Record { partition: u32::MAX, offset: u64::MAX, ..record("") };
+    let last = SourceRecord { partition: u32::MAX, offset: u64::MAX, ..record("") };
     assert!(mapping(config).unwrap().id_of(&last).as_str().ends_with("/4294967295/18446744073709551615"));
 }
 

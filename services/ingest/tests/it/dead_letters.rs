@@ -3,7 +3,7 @@
 use waggle_ingest_role::{
     dead_letters::{DeadLetters, Retry, Verdict},
     follower::{Counts, Intake},
-    mapping::{Mapping, Record},
+    mapping::{Mapping, SourceRecord},
 };
 
 use super::*;
@@ -186,7 +186,7 @@ fn clicks() -> Mapping {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_of_a_topic_become_events_or_dead_letters_and_reading_them_again_changes_nothing() {
     let (log, _dir) = open_log().await;
-    let record = |offset, value: Value| Record {
+    let record = |offset, value: Value| SourceRecord {
         partition: 2,
         offset,
         key: Some("anna".into()),
@@ -194,7 +194,7 @@ async fn records_of_a_topic_become_events_or_dead_letters_and_reading_them_again
         timestamp: THEN,
     };
     let now = Timestamp::now();
-    let future = Record {
+    let future = SourceRecord {
         timestamp: now.shifted_by_millis(3_600_000),
         ..record(3, json!({ "kind": "view", "sku": "a" }))
     };
@@ -203,7 +203,7 @@ async fn records_of_a_topic_become_events_or_dead_letters_and_reading_them_again
         record(1, json!({ "kind": "scroll", "sku": "a" })),
         record(2, json!({ "kind": "view" })),
         future,
-        Record { value: None, key: None, ..record(4, json!(0)) },
+        SourceRecord { value: None, key: None, ..record(4, json!(0)) },
         record(5, json!({ "kind": "purchase", "sku": "a" })),
     ];
     for restarted in [false, true] {

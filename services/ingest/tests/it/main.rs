@@ -3,6 +3,7 @@
 
 mod dead_letters;
 mod mutations;
+mod topics;
 
 use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 

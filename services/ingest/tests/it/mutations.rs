@@ -23,7 +23,7 @@ fn no_bytes_make_the_body_parser_panic_or_stall() {
 fn run(corpus: &str, check: fn(&[u8])) {
     let seeds = seeds(corpus);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut run = |bytes: &[u8], of: &str| {
+    let run = |bytes: &[u8], of: &str| {
         let started = Instant::now();
         check(bytes);
         assert!(started.elapsed() < STALL, "a mutation of {of} took {:?}: {bytes:?}", started.elapsed());
@@ -79,7 +79,7 @@ fn mutated(seed: &[u8], seeds: &[(String, Vec<u8>)], random: &mut Random) -> Vec
     bytes
 }
 
-/// SplitMix64: the same mutations in every run.
+/// The generator `SplitMix64`: the same mutations in every run.
 struct Random(u64);
 
 impl Random {

@@ -55,6 +55,9 @@ impl Started {
     async fn start(process: &Process, config: &Config, roles: &Roles) -> Result<Self> {
         let needs_ingest = roles.has(RoleName::Ingest) || roles.has(RoleName::Gateway);
         let ingest = if needs_ingest { Some(IngestRole::open(&process.stores, config).await?) } else { None };
+        if let Some(ingest) = ingest.as_ref().filter(|_| roles.has(RoleName::Ingest)) {
+            ingest.follow_topics(process, config).await?;
+        }
         let features = match roles.has(RoleName::Features) {
             true => Some(FeaturesRole::start(process, config).await?),
             false => None,

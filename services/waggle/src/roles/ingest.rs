@@ -1,12 +1,16 @@
-//! Events to the log. Needs the log alone.
+//! Events to the log. Needs the log alone, and the brokers of the topics that others fill.
 
 use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
-use anyhow::Result;
-use waggle_ingest_role::IngestService;
+use anyhow::{Result, anyhow};
+use waggle_ingest_role::{
+    IngestService,
+    follower::{Intake, follow},
+    mapping::Mapping,
+};
 
-use crate::{config::Config, stores::Stores};
+use crate::{config::Config, process::Process, stores::Stores};
 
 pub(crate) struct IngestRole {
     pub(crate) service: Arc<IngestService>,
@@ -18,7 +22,28 @@ impl IngestRole {
         Ok(Self { service: Arc::new(service) })
     }
 
+    /// Starts to read the topics that others fill. They may be away, or not there yet: that is tried again.
+    ///
+    /// # Errors
+    /// A mapping that cannot work.
+    pub(crate) async fn follow_topics(&self, process: &Process, config: &Config) -> Result<()> {
+        for mapping in mappings(config)? {
+            let intake = Intake::new(self.service.clone(), process.stores.log().await?, mapping);
+            process.tasks.spawn(follow(intake, config.log.kafka.clone(), process.working.clone()));
+        }
+        Ok(())
+    }
+
     pub(crate) fn routes(&self) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + use<> {
         waggle_ingest_role::configure(self.service.clone())
     }
+}
+
+/// Of `[[ingest.topics]]`.
+///
+/// # Errors
+/// A mapping that cannot work.
+pub(crate) fn mappings(config: &Config) -> Result<Vec<Mapping>> {
+    let topics = config.ingest.topics.iter().cloned();
+    topics.map(|topic| Mapping::try_new(topic).map_err(|detail| anyhow!(detail))).collect()
 }
