@@ -1,13 +1,14 @@
 //! The cache: values that may be served again for a while, and may vanish at any time.
 
 pub mod moka;
+pub mod redis;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::moka::MokaCache;
+pub use self::{moka::MokaCache, redis::RedisCache};
 
 /// What a cache has seen since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | [`EventLog`] | [`SqliteLog`] | [`KafkaLog`] | ordered, durable, replayable records |
 //! | [`StateStore`] | [`MemoryState`] | [`RedisState`] | online state, moved together with the log offset it has reached |
-//! | [`Cache`] | [`MokaCache`] | | answers that may be served again |
+//! | [`Cache`] | [`MokaCache`] | [`RedisCache`] | answers that may be served again |
 //! | [`Database`] | SQLite | Postgres by [`Database::connect`] | catalogue, registry, projector offsets, the archive's manifest |
 //! | [`Artifacts`] | a local folder | | snapshots, archive, checkpoints |
 //!
@@ -21,7 +21,7 @@ pub mod state;
 
 pub use archive::{ArchiveError, ArchiveReader, ArchiveWriter, ArchivedEvents};
 pub use artifacts::{ArtifactError, ArtifactInfo, Artifacts};
-pub use cache::{Cache, CacheError, CacheStats, MokaCache};
+pub use cache::{Cache, CacheError, CacheStats, MokaCache, RedisCache};
 pub use database::{
     ArchiveFile, Database, DatabaseError, NewSnapshot, PostgresConfig, PostgresUrl, SnapshotRecord,
     SnapshotState, UserRecord,

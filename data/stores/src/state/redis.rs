@@ -49,8 +49,9 @@ const MAX_BATCH_WRITES: usize = 400_000;
 /// Cluster would promise it per partition only, and this client does not speak to one).
 ///
 /// **Durability is what Redis is configured for**, and state and offset always move together, whatever is lost: a commit
-/// is one script, which the append-only file holds whole or not at all. With `appendfsync everysec` a power cut may take
-/// back about the last second of commits, a failover those that the replica had not got. The state then stands exactly
+/// is one script, which the append-only file holds whole or not at all. With `appendfsync everysec` a crash of the machine
+/// or of the process may take back the last two seconds of commits (Redis holds writes back while a sync is under way), a
+/// failover those that the replica had not got. The state then stands exactly
 /// as some earlier commit left it, the fold finds that offset and goes on from there: nothing is lost and nothing counts
 /// twice, as long as the log still has the records. `appendfsync always` takes nothing back. Without any persistence a
 /// restart begins at offset 0. An owner that goes on meanwhile is told by [`StateError::Fenced`] with an offset *below*

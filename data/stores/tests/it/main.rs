@@ -15,7 +15,11 @@ mod moka_cache;
 #[cfg(test)]
 mod postgres_database;
 #[cfg(test)]
+mod redis_cache;
+#[cfg(test)]
 mod redis_crash;
+#[cfg(test)]
+mod redis_lost_answer;
 #[cfg(test)]
 mod redis_state;
 #[cfg(test)]

@@ -36,9 +36,9 @@ impl OwnPrefix {
     }
 
     /// Every key whose name has the prefix in it.
-    pub(crate) fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<Vec<u8>> {
         let mut connection = self.connection();
-        let keys = connection.scan_match::<_, String>(format!("*{}*", self.prefix)).unwrap();
+        let keys = connection.scan_match::<_, Vec<u8>>(format!("*{}*", self.prefix)).unwrap();
         keys.map(Result::unwrap).collect()
     }
 }
