@@ -1,4 +1,13 @@
-//! Which records of a partition the fold takes: the rule for who reads the log or its archive from the beginning.
+//! Which records of a partition count: no repetitions, and nothing of who was erased.
+//!
+//! - An event whose id stands among the positions before it ([`DedupWindow`]) is a repetition.
+//! - After an erasure, events of that id are dropped until a `UserChange` re-opens it. A session has no `UserChange`: once
+//!   erased, it stays so. A user who comes back may merge it again, but what it did is gone and what it does is dropped, for
+//!   the tombstone lies in the session's partition and the merge in the user's; a shop that lets somebody back in starts a
+//!   new session.
+//!
+//! The online fold asks with the tombstones it stores, whoever reads the log or its archive from the beginning with
+//! [`Admission`], and both get the same answer from [`passes`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,9 +15,39 @@ use waggle_model::{Event, EventBody, PersonKey};
 
 use crate::DedupWindow;
 
-/// Decides record by record, in the order of offsets within each partition, as the online fold does:
-/// - an event whose id stands among the positions before it ([`DedupWindow`]) is a duplicate;
-/// - after an erasure, events of that id are dropped until a `UserChange` re-opens it.
+/// Who was erased in a partition and has not come back.
+pub trait Tombstones {
+    fn is_erased(&mut self, person: PersonKey) -> bool;
+    fn set_erased(&mut self, person: PersonKey, is_erased: bool);
+}
+
+impl Tombstones for HashSet<PersonKey> {
+    fn is_erased(&mut self, person: PersonKey) -> bool {
+        self.contains(&person)
+    }
+
+    fn set_erased(&mut self, person: PersonKey, is_erased: bool) {
+        if is_erased {
+            self.insert(person);
+        } else {
+            self.remove(&person);
+        }
+    }
+}
+
+/// Whether the event, which is no repetition, counts. Erasures and returns are noted in `tombstones`; events must come in
+/// the order of their partition.
+pub fn passes(event: &Event, tombstones: &mut impl Tombstones) -> bool {
+    let Some(person) = event.person.key() else { return true };
+    match &event.body {
+        EventBody::Erasure => tombstones.set_erased(person, true),
+        EventBody::UserChange(_) => tombstones.set_erased(person, false),
+        _ => return !tombstones.is_erased(person),
+    }
+    true
+}
+
+/// Decides record by record, in the order of offsets within each partition.
 #[derive(Debug, Default)]
 pub struct Admission {
     partitions: HashMap<u32, Partition>,
@@ -27,21 +66,7 @@ impl Admission {
             .partitions
             .entry(partition)
             .or_insert_with(|| Partition { window: DedupWindow::new(offset), erased: HashSet::new() });
-        if partition.window.record(offset, event.event_id.as_ref()) {
-            return false;
-        }
-        let Some(person) = event.person.key() else { return true };
-        match &event.body {
-            EventBody::Erasure => {
-                partition.erased.insert(person);
-                true
-            }
-            EventBody::UserChange(_) => {
-                partition.erased.remove(&person);
-                true
-            }
-            _ => !partition.erased.contains(&person),
-        }
+        !partition.window.record(offset, event.event_id.as_ref()) && passes(event, &mut partition.erased)
     }
 }
 

@@ -71,6 +71,11 @@ impl DedupWindow {
         Ok(window)
     }
 
+    /// Offset of the next position.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Moves to `offset`, which must not lie behind, records its id, and says whether it is a duplicate.
     ///
     /// Positions passed over (a log may leave gaps) have no id.

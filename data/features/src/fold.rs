@@ -1,73 +1,108 @@
 //! Which states an event touches, and how it changes them.
+//!
+//! # Disorder and clocks
+//! A fold never asks a clock: "now" is the event's own time, and events of one partition may come in any order of time.
+//!
+//! | what is kept | an event out of order | far late | from the future |
+//! | --- | --- | --- | --- |
+//! | decayed counters, placements, co-visits | added with its own decay: any order gives the same sums, up to rounding | the same; it adds next to nothing | moves them to its time; what comes after is late and decays from there |
+//! | daily counts of an item ([`Window`](crate::item::Window)) | exact while its day is kept | not counted here once eight newer days are known | moves the ring: older days fall off |
+//! | a person's history and last events | put in their place by time | kept if they are among the newest, else only counted | stay at the end |
+//! | a person's share of the day ([`share`](crate::person::DailyCaps)) | draws on the newest day's share | the same; an item that a full history does not hold gets nothing | opens the future day's share, the only one until that day is over |
+//! | first and last times, totals, price level | exact | exact | exact, and "last seen" is in the future |
+//!
+//! Ingest refuses clients' events from the future, so the last column is for imports: one that lies about its times spoils
+//! the counters of what it touches until those times have come.
 
 use waggle_model::{Event, EventBody, ItemKey, PersonKey};
 
 use crate::{ItemState, PersonState};
 
-/// A state that an event touches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum StateRef {
-    Person(PersonKey),
-    Item(ItemKey),
-}
-
 /// States by reference: the batch of a partition being folded, or all of them in a training replay.
 pub trait States {
-    /// The person's state; an empty one if nothing is known.
+    /// The person's state, to be changed; an empty one if nothing is known.
     fn person(&mut self, key: PersonKey) -> &mut PersonState;
-    /// The partition's counters of the item; empty ones if nothing is known.
+    /// The partition's counters of the item, to be changed; empty ones if nothing is known.
     fn item(&mut self, key: ItemKey) -> &mut ItemState;
     /// Forgets the person.
     fn remove_person(&mut self, key: PersonKey);
 }
 
-/// The states that [`fold`] will read or write for this event.
-pub fn touched(event: &Event) -> Vec<StateRef> {
-    let mut refs = Vec::with_capacity(2);
+/// The person whose state [`fold`] reads or writes for this event.
+pub fn touched_person(event: &Event) -> Option<PersonKey> {
     match &event.body {
-        EventBody::Interaction(interaction) => {
-            // An interaction of nobody changes nothing.
-            if let Some(person) = event.person.key() {
-                refs.extend([StateRef::Person(person), StateRef::Item(interaction.item_id.key())]);
-            }
-        }
-        EventBody::Merge | EventBody::Erasure => refs.extend(event.person.key().map(StateRef::Person)),
-        EventBody::Answer(_)
-        | EventBody::Impression(_)
+        // An interaction of nobody changes nothing.
+        EventBody::Interaction(_) | EventBody::Merge | EventBody::Erasure => event.person.key(),
+        EventBody::Impression(seen) if seen.placement.is_some() => event.person.key(),
+        EventBody::Impression(_)
+        | EventBody::Answer(_)
         | EventBody::CatalogChange(_)
-        | EventBody::UserChange(_) => {}
+        | EventBody::UserChange(_) => None,
     }
-    refs
 }
 
-/// Folds one event into the states it names. Pure: the result depends on the event and the states alone.
-pub fn fold(event: &Event, states: &mut impl States) {
-    let Some(person) = event.person.key() else { return };
+/// Appends the items whose counters [`fold`] may read or write for this event. They depend on what the person did before:
+/// `person` is the state at this event, or at an earlier one if the items of the events in between are touched too.
+pub fn touched_items(event: &Event, person: Option<&PersonState>, items: &mut Vec<ItemKey>) {
+    if touched_person(event).is_none() {
+        return;
+    }
     match &event.body {
         EventBody::Interaction(interaction) => {
             let item = interaction.item_id.key();
-            let state = states.person(person);
-            let orders_before = state.item(item).map_or(0, |entry| entry.n_purchases);
-            state.apply(interaction, event.timestamp);
-            // The entry is gone again if the event was older than everything in a full history.
-            let orders_after = state.item(item).map_or(orders_before, |entry| entry.n_purchases);
+            items.push(item);
+            items.extend(person.map(|person| person.companions(item, event.timestamp)).unwrap_or_default());
+        }
+        EventBody::Impression(seen) => items.extend(seen.items.iter().map(|seen| seen.item_id.key())),
+        _ => {}
+    }
+}
+
+/// Folds one event into the states it touches. Pure: the result depends on the event and the states alone.
+pub fn fold(event: &Event, states: &mut impl States) {
+    let (Some(key), time) = (touched_person(event), event.timestamp) else { return };
+    match &event.body {
+        EventBody::Interaction(interaction) => {
+            let item = interaction.item_id.key();
+            let contribution = known(states, key, event).apply(interaction, time);
+            if !contribution.counts {
+                return;
+            }
             let counters = states.item(item);
-            counters.apply(interaction, event.timestamp);
-            if orders_after > orders_before {
-                counters.count_order(orders_before == 0);
+            counters.apply(interaction, time);
+            if let Some(is_first) = contribution.first_order {
+                counters.count_order(is_first);
+            }
+            for &companion in &contribution.companions {
+                counters.co_visit(companion, time);
+            }
+            for companion in contribution.companions {
+                states.item(companion).co_visit(item, time);
+            }
+        }
+        EventBody::Impression(seen) => {
+            let Some(placement) = &seen.placement else { return };
+            for item in seen.items.iter().map(|seen| seen.item_id.key()) {
+                if known(states, key, event).see(item, placement, time) {
+                    states.item(item).see(placement, time);
+                }
             }
         }
         EventBody::Merge => {
             if let (Some(_), Some(session)) = (&event.person.user_id, &event.person.session_id) {
-                states.person(person).add_alias(session.key());
+                known(states, key, event).add_alias(session.clone(), time);
             }
         }
-        EventBody::Erasure => states.remove_person(person),
-        EventBody::Answer(_)
-        | EventBody::Impression(_)
-        | EventBody::CatalogChange(_)
-        | EventBody::UserChange(_) => {}
+        EventBody::Erasure => states.remove_person(key),
+        EventBody::Answer(_) | EventBody::CatalogChange(_) | EventBody::UserChange(_) => {}
     }
+}
+
+/// The person's state, which knows from the first event on whether it is a user's.
+fn known<'s>(states: &'s mut impl States, key: PersonKey, event: &Event) -> &'s mut PersonState {
+    let person = states.person(key);
+    person.is_user = event.person.user_id.is_some();
+    person
 }
 
 #[cfg(test)]

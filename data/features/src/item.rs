@@ -1,11 +1,21 @@
-//! What happened to one item: decayed counters by kind and half-life. Each log partition holds its own partial.
+//! What happened to one item: decayed and windowed counters, placements, and what it is acted on together with. Each log
+//! partition holds its own partial; they add up.
+//!
+//! Only what counts comes here: [`fold`](crate::fold) first holds one person's acts against their share of the day.
+
+mod co_visits;
+mod encoding;
+mod placements;
+mod window;
 
 use serde::{Deserialize, Serialize};
-use waggle_model::{CountsAs, Interaction, InteractionKind, Timestamp};
+use waggle_model::{CountsAs, Interaction, InteractionKind, ItemKey, Placement, Timestamp};
 
-use crate::{Decayed, StateDecodeError, decode_versioned, encode_versioned};
-
-const VERSION: u8 = 1;
+use crate::Decayed;
+pub use co_visits::{CoVisits, MAX_CO_VISITS};
+pub use encoding::ItemSeen;
+pub use placements::{MAX_PLACEMENTS, PlacementCounter, Placements};
+pub use window::{WINDOW_DAYS, Window};
 
 /// Half-lives of the counters, in days: "now", "this week", "this season".
 pub const HALF_LIVES_DAYS: [f64; 3] = [1.0, 7.0, 30.0];
@@ -52,46 +62,47 @@ impl From<CountsAs> for Counter {
     }
 }
 
-/// Decayed counters of one item, in one partition or (after [`merged`](Self::merged)) in all.
+/// Counters of one item, in one partition or (after [`merged`](Self::merged)) in all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ItemState {
-    counters: [[Decayed; HALF_LIVES_DAYS.len()]; Counter::COUNT],
-    /// All interactions ever.
+    counters: [Decayed<{ HALF_LIVES_DAYS.len() }>; Counter::COUNT],
+    /// All interactions that counted.
     pub n_events: u64,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     /// Orders that held it, and how many of them were the person's first with it (as far as histories reach). What is
     /// left are re-buys.
-    #[serde(default)]
     pub n_orders: u64,
-    #[serde(default)]
     pub n_buyers: u64,
+    /// Exact counts of the last days; an act of an own kind counts once, whatever its weight.
+    pub window: Window,
+    pub placements: Placements,
+    pub co_visits: CoVisits,
 }
 
 impl ItemState {
-    /// # Errors
-    /// [`StateDecodeError`] for bytes that [`encode`](Self::encode) of this version did not write.
-    pub fn decode(bytes: &[u8]) -> Result<Self, StateDecodeError> {
-        decode_versioned(VERSION, bytes)
-    }
-
-    pub fn encode(&self) -> Vec<u8> {
-        encode_versioned(VERSION, self)
-    }
-
     pub fn apply(&mut self, interaction: &Interaction, time: Timestamp) {
-        if self.n_events == 0 {
-            self.first_seen = time;
-            self.last_seen = time;
-        }
+        self.touch(time);
         self.n_events += 1;
-        self.first_seen = self.first_seen.min(time);
-        self.last_seen = self.last_seen.max(time);
-        if let Some((counter, weight)) = Counter::of(interaction) {
-            for (decayed, half_life) in self.counters[counter as usize].iter_mut().zip(HALF_LIVES_DAYS) {
-                decayed.add(weight, time, half_life);
-            }
+        let Some((counter, weight)) = Counter::of(interaction) else { return };
+        self.counters[counter as usize].add([weight; HALF_LIVES_DAYS.len()], time, HALF_LIVES_DAYS);
+        self.window.add(counter, time);
+        let done = PlacementCounter::of(&interaction.kind);
+        if let (Some(placement), Some(done)) = (&interaction.placement, done) {
+            self.placements.add(placement, done, time);
         }
+    }
+
+    /// Somebody saw it there.
+    pub fn see(&mut self, placement: &Placement, time: Timestamp) {
+        self.touch(time);
+        self.placements.add(placement, PlacementCounter::Seen, time);
+    }
+
+    /// Somebody acted on it and on `other` within one session.
+    pub fn co_visit(&mut self, other: ItemKey, time: Timestamp) {
+        self.touch(time);
+        self.co_visits.add(other, time);
     }
 
     /// An order held it; `is_first` if the person had not bought it before.
@@ -107,40 +118,62 @@ impl ItemState {
 
     /// Decayed count as of `time`; `half_life` is a place in [`HALF_LIVES_DAYS`].
     pub fn count(&self, counter: Counter, half_life: usize, time: Timestamp) -> f64 {
-        self.counters[counter as usize][half_life].value_at(time, HALF_LIVES_DAYS[half_life])
+        self.counters[counter as usize].value_at(half_life, time, HALF_LIVES_DAYS[half_life])
     }
 
     /// How much people want the item, as of `time`: purchases, plus half the carts, plus a tenth of the attention,
     /// minus what speaks against it. Not below zero.
     pub fn demand(&self, half_life: usize, time: Timestamp) -> f64 {
-        let count = |counter| self.count(counter, half_life, time);
-        (count(Counter::Purchase) + 0.5 * count(Counter::Cart) + 0.1 * count(Counter::Attention)
-            - count(Counter::Negative))
-        .max(0.0)
+        demand(|counter| self.count(counter, half_life, time))
+    }
+
+    /// [`demand`](Self::demand) of exact counts: of the UTC day of `time` and the `n_days − 1` days before it, at most
+    /// [`WINDOW_DAYS`] together.
+    pub fn demand_in_days(&self, n_days: usize, time: Timestamp) -> f64 {
+        demand(|counter| self.window.count(counter, n_days, time) as f64)
     }
 
     /// The sum of two partials.
     #[must_use]
     pub fn merged(&self, other: &Self) -> Self {
-        if self.n_events == 0 {
+        if self.is_empty() {
             return other.clone();
         }
-        if other.n_events == 0 {
+        if other.is_empty() {
             return self.clone();
         }
-        let mut sum = self.clone();
-        for (mine, theirs) in sum.counters.iter_mut().zip(&other.counters) {
-            for ((a, b), half_life) in mine.iter_mut().zip(theirs).zip(HALF_LIVES_DAYS) {
-                *a = a.merged(b, half_life);
-            }
+        let counters = std::array::from_fn(|n| self.counters[n].merged(&other.counters[n], HALF_LIVES_DAYS));
+        Self {
+            counters,
+            n_events: self.n_events + other.n_events,
+            first_seen: self.first_seen.min(other.first_seen),
+            last_seen: self.last_seen.max(other.last_seen),
+            n_orders: self.n_orders + other.n_orders,
+            n_buyers: self.n_buyers + other.n_buyers,
+            window: self.window.merged(&other.window),
+            placements: self.placements.merged(&other.placements),
+            co_visits: self.co_visits.merged(&other.co_visits),
         }
-        sum.n_events += other.n_events;
-        sum.n_orders += other.n_orders;
-        sum.n_buyers += other.n_buyers;
-        sum.first_seen = sum.first_seen.min(other.first_seen);
-        sum.last_seen = sum.last_seen.max(other.last_seen);
-        sum
     }
+
+    /// Nothing ever happened to it.
+    pub fn is_empty(&self) -> bool {
+        self.n_events == 0 && self.placements.is_empty() && self.co_visits.is_empty()
+    }
+
+    fn touch(&mut self, time: Timestamp) {
+        if self.is_empty() {
+            (self.first_seen, self.last_seen) = (time, time);
+        }
+        self.first_seen = self.first_seen.min(time);
+        self.last_seen = self.last_seen.max(time);
+    }
+}
+
+fn demand(count: impl Fn(Counter) -> f64) -> f64 {
+    (count(Counter::Purchase) + 0.5 * count(Counter::Cart) + 0.1 * count(Counter::Attention)
+        - count(Counter::Negative))
+    .max(0.0)
 }
 
 #[cfg(test)]

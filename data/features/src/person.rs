@@ -1,11 +1,13 @@
 //! What one person did: every distinct item with how often and when, and the last events in order.
 
+mod encoding;
+mod share;
+
 use serde::{Deserialize, Serialize};
-use waggle_model::{CountsAs, Interaction, InteractionKind, ItemKey, PersonKey, Signal, Timestamp};
+use waggle_model::{CountsAs, Interaction, InteractionKind, ItemKey, SessionId, Signal, Timestamp};
 
-use crate::{StateDecodeError, decode_versioned, encode_versioned};
-
-const VERSION: u8 = 1;
+pub use encoding::PersonSeen;
+pub use share::{Counted, DailyCaps, MAX_COUNTED_PER_DAY, MAX_SEEN_PER_DAY, Today};
 
 /// Most distinct items kept per person; the one touched longest ago goes first.
 pub const MAX_ITEMS: usize = 512;
@@ -15,10 +17,16 @@ pub const MAX_RECENT: usize = 64;
 pub const MAX_OWN_KINDS: f32 = 3.0;
 /// Most sessions that a user may be known by.
 pub const MAX_ALIASES: usize = 16;
+/// Acts on two items this near to each other belong to one session, in milliseconds.
+pub const SESSION_GAP_MS: i64 = 30 * 60 * 1_000;
+/// Most items of the session so far that an act is counted together with.
+pub const MAX_COMPANIONS: usize = 5;
 
 /// What one person did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PersonState {
+    /// A user, not a session.
+    pub is_user: bool,
     /// Distinct items, the one touched longest ago first.
     pub items: Vec<ItemHistory>,
     /// The last [`MAX_RECENT`] events, by event time, oldest first.
@@ -32,14 +40,20 @@ pub struct PersonState {
     /// Event time of the newest purchase, and of the order before it.
     pub last_order_at: Timestamp,
     pub previous_order_at: Timestamp,
-    /// XXH3 of the newest order's id.
-    pub last_order: u64,
+    /// [`OrderKey`] of the newest order.
+    pub last_order: OrderKey,
     /// `Σ ln(price)` over purchases that told one, and how many did: the person's price level.
     pub log_price_sum: f64,
     pub n_priced: u64,
-    /// Sessions that turned out to be this user.
-    pub aliases: Vec<PersonKey>,
+    /// Sessions that turned out to be this user, the newest last.
+    pub aliases: Vec<SessionId>,
+    /// How much of the person's newest day has counted for the items.
+    pub today: Today,
 }
+
+/// XXH3 of an order's id, its lower half; 0 stands for "no order named". It only tells whether two lines in a row are of
+/// one order.
+pub type OrderKey = u32;
 
 /// One person and one item.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -54,13 +68,14 @@ pub struct ItemHistory {
     pub n_purchases: u16,
     /// Event time of the newest purchase; meaningless while `n_purchases` is 0.
     pub last_purchase: Timestamp,
-    /// XXH3 of the newest order that held it, so that two lines of one order count once.
-    pub last_order: u64,
+    /// The newest order that held it, so that two lines of one order count once.
+    pub last_order: OrderKey,
     /// The newest verdict was negative (dislike, dismiss, or an own kind that counts as negative).
     pub is_rejected: bool,
     /// What acts of the installation's own kinds add to the evidence, in orders.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub own_kinds: f32,
+    /// What of the person's newest day has counted for the item.
+    pub counted: Counted,
 }
 
 /// One of the last events, in order.
@@ -88,21 +103,24 @@ pub enum RecentKind {
     CustomNegative,
 }
 
+/// What an act adds to the counters of items.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contribution {
+    /// It counts for its own item: the person has not had their share of the day yet.
+    pub counts: bool,
+    /// It is a new order of the item, and whether it is the person's first.
+    pub first_order: Option<bool>,
+    /// Items of the same session; each of them and the act's own item were acted on together.
+    pub companions: Vec<ItemKey>,
+}
+
 impl PersonState {
-    /// # Errors
-    /// [`StateDecodeError`] for bytes that [`encode`](Self::encode) of this version did not write.
-    pub fn decode(bytes: &[u8]) -> Result<Self, StateDecodeError> {
-        decode_versioned(VERSION, bytes)
-    }
-
-    pub fn encode(&self) -> Vec<u8> {
-        encode_versioned(VERSION, self)
-    }
-
-    /// Folds one interaction at event time `time`.
-    pub fn apply(&mut self, interaction: &Interaction, time: Timestamp) {
+    /// Folds one interaction at event time `time`: the history keeps all of it. What it may add to the items' counters
+    /// comes back, held against the person's share of the day ([`DailyCaps`]).
+    pub fn apply(&mut self, interaction: &Interaction, time: Timestamp) -> Contribution {
+        let is_late = self.enter_day(time);
         if self.n_events == 0 {
-            self.first_seen = time;
+            (self.first_seen, self.last_seen) = (time, time);
         }
         self.n_events += 1;
         self.first_seen = self.first_seen.min(time);
@@ -110,20 +128,46 @@ impl PersonState {
         if interaction.kind == InteractionKind::Purchase {
             self.count_purchase(interaction, time);
         }
-        self.touch_item(interaction, time);
-        self.push_recent(RecentEvent { item: interaction.item_id.key(), kind: interaction.into(), time });
+        let item = interaction.item_id.key();
+        let contribution = self.touch_item(item, interaction, time, is_late);
+        self.push_recent(RecentEvent { item, kind: interaction.into(), time });
+        contribution
     }
 
-    /// The session `alias` turned out to be this person; the newest [`MAX_ALIASES`] are kept.
-    pub fn add_alias(&mut self, alias: PersonKey) {
+    /// The session `alias` turned out to be this person at `time`; the newest [`MAX_ALIASES`] are kept.
+    pub fn add_alias(&mut self, alias: SessionId, time: Timestamp) {
+        self.enter_day(time);
         self.aliases.retain(|known| *known != alias);
         self.aliases.push(alias);
-        if self.aliases.len() > MAX_ALIASES {
-            self.aliases.remove(0);
-        }
+        trim_front(&mut self.aliases, MAX_ALIASES);
     }
 
-    /// This person's state united with that of an alias; histories merge by time.
+    /// The last few distinct items, other than `item`, that the person acted on within [`SESSION_GAP_MS`] before `time`;
+    /// acts against an item and acts of unknown meaning are passed over.
+    pub fn companions(&self, item: ItemKey, time: Timestamp) -> Vec<ItemKey> {
+        let from = time.shifted_by_millis(-SESSION_GAP_MS);
+        let mut companions = Vec::new();
+        let before = self.recent.iter().rev().skip_while(|event| event.time > time);
+        for event in before.take_while(|event| event.time >= from) {
+            let is_together =
+                event.item != item && event.kind.is_positive() && !companions.contains(&event.item);
+            if is_together {
+                companions.push(event.item);
+                if companions.len() == MAX_COMPANIONS {
+                    break;
+                }
+            }
+        }
+        companions
+    }
+
+    /// Geometric mean of the prices paid.
+    pub fn typical_price(&self) -> Option<f64> {
+        (self.n_priced > 0).then(|| (self.log_price_sum / self.n_priced as f64).exp())
+    }
+
+    /// This person's state united with that of an alias; histories merge by time, and where times are equal the person's
+    /// own events come first.
     #[must_use]
     pub fn united_with(&self, alias: &Self) -> Self {
         let mut all = self.clone();
@@ -180,17 +224,40 @@ impl PersonState {
         }
     }
 
-    fn touch_item(&mut self, interaction: &Interaction, time: Timestamp) {
-        let item = interaction.item_id.key();
-        let mut entry = match self.items.iter().rposition(|entry| entry.item == item) {
+    fn touch_item(
+        &mut self,
+        item: ItemKey,
+        interaction: &Interaction,
+        time: Timestamp,
+        is_late: bool,
+    ) -> Contribution {
+        let known = self.items.iter().rposition(|entry| entry.item == item);
+        // A late act on an item that a full history does not hold: nothing says how much of it counted already.
+        let is_unaccountable = is_late && known.is_none() && self.items.len() >= MAX_ITEMS;
+        let mut entry = match known {
             Some(place) => self.items.remove(place),
             None => ItemHistory::new(item, time),
         };
+        let orders_before = entry.n_purchases;
         entry.apply(interaction, time);
+        let mut contribution = Contribution::default();
+        if is_unaccountable {
+            entry.counted = Counted::EXHAUSTED;
+        } else {
+            let is_first_today = entry.counted.is_nothing();
+            contribution.counts = self.today.take(&mut entry.counted, interaction);
+            if contribution.counts {
+                contribution.first_order = (entry.n_purchases > orders_before).then_some(orders_before == 0);
+                if is_first_today && RecentKind::from(interaction).is_positive() {
+                    contribution.companions = self.companions(item, time);
+                }
+            }
+        }
         // Events mostly come in order, so the place is at or near the end.
         let place = self.items.iter().rposition(|other| other.last <= entry.last).map_or(0, |p| p + 1);
         self.items.insert(place, entry);
         trim_front(&mut self.items, MAX_ITEMS);
+        contribution
     }
 
     fn push_recent(&mut self, event: RecentEvent) {
@@ -213,6 +280,7 @@ impl ItemHistory {
             last_order: 0,
             is_rejected: false,
             own_kinds: 0.0,
+            counted: Counted::default(),
         }
     }
 
@@ -235,7 +303,7 @@ impl ItemHistory {
             }
             InteractionKind::PurchaseCancelled => self.n_purchases = self.n_purchases.saturating_sub(1),
             InteractionKind::Custom(_) => {
-                self.own_kinds = (self.own_kinds + evidence_of(interaction.signal)).min(MAX_OWN_KINDS)
+                self.own_kinds = (self.own_kinds + evidence_of(interaction.signal)).min(MAX_OWN_KINDS);
             }
             _ => {}
         }
@@ -313,14 +381,12 @@ fn is_negative(signal: Option<Signal>) -> bool {
     signal.is_some_and(|signal| signal.counts_as() == CountsAs::Negative)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn is_zero(value: &f32) -> bool {
-    *value == 0.0
-}
-
-/// XXH3 of the order's id; 0 stands for "no order named".
-fn order_key(interaction: &Interaction) -> u64 {
-    interaction.order_id.as_deref().map_or(0, |id| xxhash_rust::xxh3::xxh3_64(id.as_bytes()))
+fn order_key(interaction: &Interaction) -> OrderKey {
+    // Never 0 for an order that has a name.
+    interaction
+        .order_id
+        .as_deref()
+        .map_or(0, |id| (xxhash_rust::xxh3::xxh3_64(id.as_bytes()) as OrderKey).max(1))
 }
 
 fn trim_front<T>(list: &mut Vec<T>, max: usize) {

@@ -74,6 +74,11 @@ fn kind_weight(kind: RecentKind) -> f32 {
 }
 
 impl RecentKind {
+    /// Whether it speaks for the item.
+    pub fn is_positive(self) -> bool {
+        !self.is_negative() && self != Self::Custom
+    }
+
     /// Whether it speaks against the item.
     pub fn is_negative(self) -> bool {
         matches!(self, Self::Dislike | Self::Dismiss | Self::PurchaseCancelled | Self::CustomNegative)

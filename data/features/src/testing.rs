@@ -1,16 +1,11 @@
 //! Events for tests.
 
-use std::collections::HashMap;
-
 use proptest::prelude::*;
 use waggle_model::{
-    CountsAs, Event, EventBody, Interaction, InteractionKind, ItemId, ItemKey, Person, PersonKey, Signal,
-    Timestamp, UserId,
+    CountsAs, Event, EventBody, Interaction, InteractionKind, ItemId, Person, Signal, Timestamp, UserId,
 };
 
-use crate::{ItemState, PersonState, fold::States};
-
-pub(crate) const DAY_MS: i64 = 86_400_000;
+use crate::DAY_MS;
 
 pub(crate) fn item(n: usize) -> ItemId {
     ItemId::try_new(format!("item-{n}")).unwrap()
@@ -67,25 +62,4 @@ pub(crate) fn histories() -> impl Strategy<Value = Vec<Event>> {
         events.sort_by_key(|event| event.timestamp);
         events
     })
-}
-
-/// All states of a replay.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Memory {
-    pub(crate) people: HashMap<PersonKey, PersonState>,
-    pub(crate) items: HashMap<ItemKey, ItemState>,
-}
-
-impl States for Memory {
-    fn person(&mut self, key: PersonKey) -> &mut PersonState {
-        self.people.entry(key).or_default()
-    }
-
-    fn item(&mut self, key: ItemKey) -> &mut ItemState {
-        self.items.entry(key).or_default()
-    }
-
-    fn remove_person(&mut self, key: PersonKey) {
-        self.people.remove(&key);
-    }
 }

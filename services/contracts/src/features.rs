@@ -1,8 +1,10 @@
 //! Features: folds the log into online state and reads it back.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use waggle_features::{ItemState, PersonState};
-use waggle_model::{ItemKey, Person, Watermark};
+use waggle_model::{ItemKey, Person, SessionId, UserId, Watermark};
 
 use crate::RoleError;
 
@@ -11,6 +13,11 @@ pub trait Features: Send + Sync + 'static {
     /// What is known of the person: the user's state united with those of the sessions merged into it. Nothing known is
     /// an empty state, not an error.
     async fn person(&self, person: &Person) -> Result<PersonView, RoleError>;
+
+    /// The sessions that were merged into the user, as of everything that was acknowledged before this call.
+    ///
+    /// Waits up to `patience` for the fold to have come that far, and is [`RoleError::NotReady`] if it has not.
+    async fn aliases(&self, user: &UserId, patience: Duration) -> Result<Vec<SessionId>, RoleError>;
 
     /// Counters of the items, in the order asked, partials summed.
     async fn items(&self, items: &[ItemKey]) -> Result<Vec<ItemState>, RoleError>;

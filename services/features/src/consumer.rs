@@ -13,15 +13,17 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use waggle_features::DedupWindow;
+use waggle_features::FoldPolicy;
 use waggle_model::Timestamp;
-use waggle_stores::{Applied, EventLog, LogError, Membership, StateBatch, StateError, StateStore, Topic};
+use waggle_stores::{EventLog, LogError, Membership, StateError, StateStore, Topic};
 
 use crate::{
     Progress,
-    batch::{Batch, UnreadableState, window_keys},
+    batch::UnreadableState,
+    folding::{Folded, fold_records},
     lag::{self, Lag},
     ownership::{join, work_on_owned},
+    position::Position,
 };
 
 /// The consumers among whom the partitions are divided.
@@ -30,8 +32,6 @@ const GROUP: &str = "features";
 const WAIT: Duration = Duration::from_secs(60);
 /// Pause after a failure that may pass, doubled up to the second value.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
-/// Smaller batches are folded where they are; larger ones go to a thread of their own.
-const FOLDED_IN_PLACE: usize = 32;
 /// How often a busy partition tells its group how far it is.
 const REPORT: Duration = Duration::from_secs(1);
 
@@ -45,11 +45,18 @@ pub struct ConsumerConfig {
     pub checkpoint_every_s: u32,
     /// … or after this many folded records, whichever comes first.
     pub checkpoint_records: u64,
+    /// How long states are kept, and how many.
+    pub policy: FoldPolicy,
 }
 
 impl Default for ConsumerConfig {
     fn default() -> Self {
-        Self { batch_records: 2_000, checkpoint_every_s: 60, checkpoint_records: 1_000_000 }
+        Self {
+            batch_records: 2_000,
+            checkpoint_every_s: 60,
+            checkpoint_records: 1_000_000,
+            policy: FoldPolicy::default(),
+        }
     }
 }
 
@@ -172,6 +179,7 @@ impl FeaturesConsumer {
             progress: Arc::clone(&self.progress),
             unsaved: Arc::clone(&self.unsaved),
             batch_records: self.config.batch_records.max(1),
+            policy: self.config.policy,
             position: None,
             reported: None,
         }
@@ -238,8 +246,9 @@ struct PartitionFold {
     progress: Arc<Progress>,
     unsaved: Arc<Unsaved>,
     batch_records: usize,
+    policy: FoldPolicy,
     /// As stored; `None` until it is loaded, and again after a failure.
-    position: Option<(Applied, DedupWindow)>,
+    position: Option<Position>,
     /// What the group was told last, and when.
     reported: Option<(u64, Instant)>,
 }
@@ -280,8 +289,8 @@ impl PartitionFold {
                 Err(error) => return Err(error),
             }
         }
-        if let Some((applied, _)) = &self.position {
-            let offset = applied.offset;
+        if let Some(position) = &self.position {
+            let offset = position.applied.offset;
             self.report(offset, true).await;
         }
         Ok(())
@@ -299,87 +308,47 @@ impl PartitionFold {
 
     /// One batch, as far as there is one.
     async fn step(&mut self) -> Result<Step, FoldError> {
-        let (applied, window) = match self.position.take() {
+        let position = match self.position.take() {
             Some(position) => position,
             None => self.load().await?,
         };
-        let records =
-            self.log.read(Topic::Events, self.partition, applied.offset, self.batch_records).await?;
+        let applied = position.applied.offset;
+        let records = self.log.read(Topic::Events, self.partition, applied, self.batch_records).await?;
         if records.is_empty() {
-            self.position = Some((applied, window));
-            return Ok(Step { n_records: 0, applied: applied.offset });
+            self.position = Some(position);
+            return Ok(Step { n_records: 0, applied });
         }
         let started = Instant::now();
-        let (partition, n_records, now) = (self.partition, records.len(), Timestamp::now());
-        let (mut batch, keys) = self
-            .compute(n_records, move || {
-                let batch = Batch::open(partition, &records, window, now);
-                let keys = batch.keys();
-                (batch, keys)
-            })
-            .await?;
-        let blobs = self.state.read(&keys).await?;
-        let (batch, writes) = self
-            .compute(n_records, move || batch.fold(&keys, &blobs).map(|writes| (batch, writes)))
-            .await??;
-        self.finish(applied, batch, writes, started).await
+        let folded = fold_records(&*self.state, position, records, Timestamp::now()).await?;
+        self.finish(folded, started).await
     }
 
-    async fn finish(
-        &mut self,
-        applied: Applied,
-        mut batch: Batch,
-        writes: Vec<(waggle_stores::StateKey, Option<bytes::Bytes>)>,
-        started: Instant,
-    ) -> Result<Step, FoldError> {
-        if !batch.dead_letters.is_empty() {
-            let (n, partition) = (batch.dead_letters.len(), self.partition);
+    async fn finish(&mut self, folded: Folded, started: Instant) -> Result<Step, FoldError> {
+        let Folded { commit, position, dead_letters, n_records, n_duplicates } = folded;
+        if !dead_letters.is_empty() {
+            let (n, partition) = (dead_letters.len(), self.partition);
             tracing::warn!(n, partition, "records that are not events go to the dead letters");
-            self.log.append(Topic::DeadLetters, std::mem::take(&mut batch.dead_letters)).await?;
+            self.log.append(Topic::DeadLetters, dead_letters).await?;
             metrics::counter!("waggle_features_dead_letters_total").increment(n as u64);
         }
-        let moved = Applied { offset: batch.next_offset, time: applied.time.max(batch.time) };
-        self.state
-            .commit(StateBatch {
-                partition: self.partition,
-                expected_offset: applied.offset,
-                next_offset: moved.offset,
-                time: moved.time,
-                writes,
-            })
-            .await?;
-        metrics::counter!("waggle_features_records_total").increment(batch.n_records as u64);
-        metrics::counter!("waggle_features_duplicates_total").increment(batch.n_duplicates as u64);
+        self.state.commit(commit).await?;
+        metrics::counter!("waggle_features_records_total").increment(n_records as u64);
+        metrics::counter!("waggle_features_duplicates_total").increment(n_duplicates as u64);
         metrics::histogram!("waggle_features_batch_duration_seconds").record(started.elapsed().as_secs_f64());
-        self.position = Some((moved, batch.window));
-        Ok(Step { n_records: batch.n_records, applied: moved.offset })
+        let applied = position.applied.offset;
+        self.position = Some(position);
+        Ok(Step { n_records, applied })
     }
 
-    async fn load(&self) -> Result<(Applied, DedupWindow), FoldError> {
+    async fn load(&self) -> Result<Position, FoldError> {
         let partition = self.partition;
-        let applied = self.state.applied(partition).await?;
-        let end = self.log.end(Topic::Events, partition).await?;
-        if applied.offset > end {
-            return Err(FoldError::BeyondLog { partition, applied: applied.offset, end });
+        let mut position = Position::load(&*self.state, partition).await?;
+        let (applied, end) = (position.applied.offset, self.log.end(Topic::Events, partition).await?);
+        if applied > end {
+            return Err(FoldError::BeyondLog { partition, applied, end });
         }
-        let chunks = self.state.read(&window_keys(partition)).await?;
-        let window = DedupWindow::load(applied.offset, chunks.iter().map(Option::as_deref))
-            .map_err(|place| FoldError::Window { partition, place })?;
-        Ok((applied, window))
-    }
-
-    /// Runs the work where it disturbs nobody.
-    async fn compute<T: Send + 'static>(
-        &self,
-        n_records: usize,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, FoldError> {
-        if n_records <= FOLDED_IN_PLACE {
-            return Ok(work());
-        }
-        let partition = self.partition;
-        let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|error| FoldError::Abnormal { partition, detail: error.to_string() })
+        position.adopt(self.policy);
+        Ok(position)
     }
 }
 

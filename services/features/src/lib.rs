@@ -1,8 +1,10 @@
 //! Features: folds the log into online state and reads it back; keeps the archive.
 //!
 //! - [`service`]: [`FeaturesService`], reads a person and items; implements `waggle_contracts::Features`.
-//! - [`consumer`]: [`FeaturesConsumer`], one task per owned partition of the log: read, fold, commit. What a batch does to
-//!   the state is in [`batch`], which is pure; how far it has come is watched through [`Progress`].
+//! - [`consumer`]: [`FeaturesConsumer`], one task per owned partition of the log: read, fold, commit. How far it has come is
+//!   watched through [`Progress`].
+//! - [`folding`]: one batch from records to what is to be committed. What it does to the state is in [`batch`], which is
+//!   pure; [`position`] is what the fold of a partition remembers of itself.
 //! - [`archiver`]: [`Archiver`], the log's records into Parquet files, for training.
 //! - `ownership`: which partitions are ours and whose work starts and stops with that. `lag`: how far behind we are.
 //!
@@ -13,13 +15,20 @@
 //! An erasure removes the person's state and leaves a tombstone, a [`StateKind::Fold`](waggle_stores::StateKind) blob
 //! of the person's partition. While it stands, events of that id are read and dropped: they change no state, neither
 //! the person's nor an item's. An explicit `UserChange` of the id removes it. What the person did before stays in the
-//! items' anonymous counters.
+//! items' anonymous counters. The rule is `waggle_features::admission`.
+//!
+//! A user's erasure follows the aliases: whoever erases a user asks for them ([`Features::aliases`]) and erases each
+//! session as well. An erased session stays erased, also if it is merged again.
+//!
+//! [`Features::aliases`]: waggle_contracts::Features::aliases
 
 pub mod archiver;
 pub mod batch;
 pub mod consumer;
+pub mod folding;
 mod lag;
 mod ownership;
+pub mod position;
 pub mod progress;
 pub mod service;
 

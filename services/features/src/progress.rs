@@ -18,7 +18,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(log: Arc<dyn EventLog>, state: Arc<dyn StateStore>) -> Self {
+    /// The progress of a fold that may run elsewhere.
+    pub fn new(log: Arc<dyn EventLog>, state: Arc<dyn StateStore>) -> Self {
         let partitions = (0..log.n_partitions(Topic::Events)).map(|_| watch::Sender::new(0)).collect();
         Self { log, state, partitions }
     }
@@ -45,18 +46,41 @@ impl Progress {
     /// If the log cannot say where it ends, or the state how far it is.
     pub async fn wait_until_caught_up(&self, timeout: Duration) -> Result<bool, FoldError> {
         let deadline = Instant::now() + timeout;
-        for (partition, slot) in (0..).zip(&self.partitions) {
-            let end = self.log.end(Topic::Events, partition).await?;
-            let mut applied = slot.subscribe();
-            while *applied.borrow_and_update() < end && self.state.applied(partition).await?.offset < end {
-                if Instant::now() >= deadline {
-                    return Ok(false);
-                }
-                // Woken by our own commits; somebody else's have to be looked for. The sender lives in `self`.
-                tokio::time::timeout(LOOK, applied.changed()).await.ok();
+        for partition in 0..self.n_partitions() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !self.wait_until_partition_caught_up(partition, left).await? {
+                return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// [`wait_until_caught_up`](Self::wait_until_caught_up) for one partition, which must exist.
+    ///
+    /// # Errors
+    /// If the log cannot say where it ends, or the state how far it is.
+    pub async fn wait_until_partition_caught_up(
+        &self,
+        partition: u32,
+        timeout: Duration,
+    ) -> Result<bool, FoldError> {
+        let deadline = Instant::now() + timeout;
+        let end = self.log.end(Topic::Events, partition).await?;
+        let Some(slot) = self.partitions.get(partition as usize) else { return Ok(false) };
+        let mut applied = slot.subscribe();
+        while *applied.borrow_and_update() < end && self.state.applied(partition).await?.offset < end {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            // Woken by our own commits; somebody else's have to be looked for. The sender lives in `self`.
+            tokio::time::timeout(LOOK.min(left), applied.changed()).await.ok();
+        }
+        Ok(true)
+    }
+
+    pub fn n_partitions(&self) -> u32 {
+        u32::try_from(self.partitions.len()).expect("made from a number of 32 bits")
     }
 
     pub(crate) fn advance(&self, partition: u32, offset: u64) {

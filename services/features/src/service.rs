@@ -1,28 +1,45 @@
 //! Reads a person's and items' state.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use waggle_contracts::{Features, RoleError, features::PersonView};
 use waggle_features::{ItemState, PersonState};
-use waggle_model::{ItemKey, Person, PersonKey, Watermark};
+use waggle_model::{ItemKey, Person, SessionId, UserId, Watermark};
 use waggle_stores::{StateError, StateKey, StateStore, log::partition_of};
 
-use crate::batch::{item_key, person_key};
+use crate::{
+    Progress,
+    batch::{item_key, person_key},
+};
 
 const ROLE: &str = "features";
+/// When to ask again while the fold is behind.
+const RETRY_BEHIND: Duration = Duration::from_secs(2);
 
 /// Reads the state that [`FeaturesConsumer`](crate::FeaturesConsumer) writes.
 pub struct FeaturesService {
     state: Arc<dyn StateStore>,
-    /// Of the log's events.
-    n_partitions: u32,
+    progress: Arc<Progress>,
 }
 
 impl FeaturesService {
-    /// `n_partitions` is the log's, `EventLog::n_partitions(Topic::Events)`.
-    pub fn new(state: Arc<dyn StateStore>, n_partitions: u32) -> Self {
-        Self { state, n_partitions }
+    /// `progress` is that of the fold, in this process ([`FeaturesConsumer::progress`](crate::FeaturesConsumer::progress))
+    /// or as seen from outside ([`Progress::new`]).
+    pub fn new(state: Arc<dyn StateStore>, progress: Arc<Progress>) -> Self {
+        Self { state, progress }
+    }
+
+    fn n_partitions(&self) -> u32 {
+        self.progress.n_partitions()
+    }
+
+    fn partition_of(&self, id: &str) -> u32 {
+        partition_of(id.as_bytes(), self.n_partitions())
+    }
+
+    fn session_key(&self, session: &SessionId) -> StateKey {
+        person_key(self.partition_of(session.as_str()), session.key())
     }
 
     async fn persons(&self, keys: &[StateKey]) -> Result<Vec<Option<PersonState>>, RoleError> {
@@ -36,39 +53,26 @@ impl FeaturesService {
 
 #[async_trait]
 impl Features for FeaturesService {
-    /// Two round trips: who was asked for, then (all at once) the sessions that turned out to be them. A session's
-    /// partition follows from its name, of which the aliases keep only the key, so those are looked up in every one.
+    /// Two round trips: who was asked for, then (all at once) the sessions that turned out to be them.
     async fn person(&self, person: &Person) -> Result<PersonView, RoleError> {
-        let partition =
-            person.partition_key().map_or(0, |key| partition_of(key.as_bytes(), self.n_partitions));
+        let partition = person.partition_key().map_or(0, |id| self.partition_of(id));
         // Read before the state, so that the state has seen at least what the watermark says.
         let applied = self.state.applied(partition).await.map_err(|e| unavailable(&e))?;
         let watermark = Watermark { partition, offset: applied.offset, time: applied.time };
         let Some(own) = person.key() else {
             return Ok(PersonView { state: PersonState::default(), watermark });
         };
-        let session = person.session_id.as_ref().filter(|_| person.user_id.is_some()).map(|session| {
-            let partition = partition_of(session.as_str().as_bytes(), self.n_partitions);
-            (session.key(), person_key(partition, session.key()))
-        });
+        let session = person.session_id.as_ref().filter(|_| person.user_id.is_some());
         let mut keys = vec![person_key(partition, own)];
-        keys.extend(session.map(|(_, key)| key));
+        keys.extend(session.map(|session| self.session_key(session)));
         let mut found = self.persons(&keys).await?.into_iter();
         let mut state = found.next().flatten().unwrap_or_default();
         let session_state = found.next().flatten();
 
-        let aliases: Vec<PersonKey> = state
-            .aliases
-            .iter()
-            .copied()
-            .filter(|alias| session.is_none_or(|(key, _)| key != *alias))
-            .collect();
+        let aliases = state.aliases.iter().filter(|alias| session != Some(alias));
+        let aliases: Vec<StateKey> = aliases.map(|alias| self.session_key(alias)).collect();
         if !aliases.is_empty() {
-            let keys: Vec<_> = aliases
-                .iter()
-                .flat_map(|&alias| (0..self.n_partitions).map(move |p| person_key(p, alias)))
-                .collect();
-            for alias in self.persons(&keys).await?.into_iter().flatten() {
+            for alias in self.persons(&aliases).await?.into_iter().flatten() {
                 state = state.united_with(&alias);
             }
         }
@@ -78,13 +82,27 @@ impl Features for FeaturesService {
         Ok(PersonView { state, watermark })
     }
 
+    async fn aliases(&self, user: &UserId, patience: Duration) -> Result<Vec<SessionId>, RoleError> {
+        let partition = self.partition_of(user.as_str());
+        if !self.progress.wait_until_partition_caught_up(partition, patience).await.map_err(failed)? {
+            return Err(RoleError::NotReady {
+                detail: format!(
+                    "the fold of partition {partition} is behind the log by more than {patience:?}"
+                ),
+                retry_after: RETRY_BEHIND,
+            });
+        }
+        let found = self.persons(&[person_key(partition, user.key())]).await?;
+        Ok(found.into_iter().flatten().flat_map(|state| state.aliases).collect())
+    }
+
     async fn items(&self, items: &[ItemKey]) -> Result<Vec<ItemState>, RoleError> {
         let keys: Vec<_> =
-            items.iter().flat_map(|&item| (0..self.n_partitions).map(move |p| item_key(p, item))).collect();
+            items.iter().flat_map(|&item| (0..self.n_partitions()).map(move |p| item_key(p, item))).collect();
         let blobs = self.state.read(&keys).await.map_err(|e| unavailable(&e))?;
         // Always in partition order: a sum of floats depends on it.
         blobs
-            .chunks(self.n_partitions.max(1) as usize)
+            .chunks(self.n_partitions().max(1) as usize)
             .map(|partials| {
                 partials.iter().flatten().try_fold(ItemState::default(), |sum, blob| {
                     Ok(sum.merged(&ItemState::decode(blob).map_err(failed)?))

@@ -168,6 +168,7 @@ impl Config {
             "log.n_partitions is {}, it must be between 1 and 1024",
             self.log.n_partitions
         );
+        self.features.policy.validate().map_err(|e| anyhow::anyhow!("features.policy: {e}"))?;
         check_name("prefix", &self.prefix)?;
         self.member.as_deref().map_or(Ok(()), |member| check_name("member", member))?;
         if self.log.kind == LogKind::Kafka {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use waggle_features::{ItemAttributes, ItemState, LiveLists, PersonState, fold, fold::States};
+use waggle_features::{ItemAttributes, ItemState, LiveLists, MemoryStates, PersonState, fold};
 use waggle_model::{
     Event, EventBody, Interaction, InteractionKind, Item, ItemId, ItemKey, PersonKey, Timestamp,
 };
@@ -16,17 +16,18 @@ pub fn attributes_of(items: &[Item]) -> Attributes {
 }
 
 /// All states in memory, as of the newest event folded.
+///
+/// It forgets nobody: the expiry of the online fold goes by log position, which training, in order of time, does not have.
 #[derive(Debug, Clone, Default)]
 pub struct Replay {
-    people: HashMap<PersonKey, PersonState>,
-    items: HashMap<ItemKey, ItemState>,
+    states: MemoryStates,
 }
 
 impl Replay {
     /// Folds the events, which must ascend in time and not be older than what was folded before.
     pub fn fold_all<'e>(&mut self, events: impl IntoIterator<Item = &'e Event>) {
         for event in events {
-            fold(event, self);
+            fold(event, &mut self.states);
         }
     }
 
@@ -39,49 +40,35 @@ impl Replay {
 
     /// What is known of the person, if anything.
     pub fn known_person(&self, key: PersonKey) -> Option<&PersonState> {
-        self.people.get(&key)
+        self.states.people.get(&key)
     }
 
     /// The item's counters, if anything happened to it.
     pub fn known_item(&self, key: ItemKey) -> Option<&ItemState> {
-        self.items.get(&key)
+        self.states.items.get(&key)
     }
 
     /// Everybody, ascending by key.
     pub fn people(&self) -> Vec<(PersonKey, &PersonState)> {
-        let mut people: Vec<_> = self.people.iter().map(|(key, person)| (*key, person)).collect();
+        let mut people: Vec<_> = self.states.people.iter().map(|(key, person)| (*key, person)).collect();
         people.sort_unstable_by_key(|(key, _)| *key);
         people
     }
 
     pub fn n_people(&self) -> usize {
-        self.people.len()
+        self.states.people.len()
     }
 
     /// Trending and new items as of `now`, from the counters as they stand.
     pub fn live_lists(&self, attributes: &Attributes, now: Timestamp) -> LiveLists {
         let empty = ItemState::default();
-        let unseen = attributes.iter().filter(|(key, _)| !self.items.contains_key(key));
+        let unseen = attributes.iter().filter(|(key, _)| !self.states.items.contains_key(key));
         let unseen = unseen.map(|(key, known)| (*key, &empty, known.available_from));
-        let seen = self
-            .items
-            .iter()
-            .map(|(key, state)| (*key, state, attributes.get(key).and_then(|known| known.available_from)));
+        let seen =
+            self.states.items.iter().map(|(key, state)| {
+                (*key, state, attributes.get(key).and_then(|known| known.available_from))
+            });
         LiveLists::compute(seen.chain(unseen), now)
-    }
-}
-
-impl States for Replay {
-    fn person(&mut self, key: PersonKey) -> &mut PersonState {
-        self.people.entry(key).or_default()
-    }
-
-    fn item(&mut self, key: ItemKey) -> &mut ItemState {
-        self.items.entry(key).or_default()
-    }
-
-    fn remove_person(&mut self, key: PersonKey) {
-        self.people.remove(&key);
     }
 }
 

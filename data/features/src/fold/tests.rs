@@ -1,11 +1,19 @@
+use std::collections::HashSet;
+
 use proptest::prelude::*;
-use waggle_model::{Interaction, InteractionKind, Person, SessionId, UserId};
+use waggle_model::{
+    AnswerId, Impression, Interaction, InteractionKind, Person, Placement, SessionId, UserId, event::SeenItem,
+};
 
 use super::*;
-use crate::testing::{Memory, act, days, event, histories, item, order_line};
+use crate::{
+    MemoryStates,
+    item::{Counter, PlacementCounter},
+    testing::{act, days, event, histories, item, order_line},
+};
 
-fn replay(events: &[Event]) -> Memory {
-    let mut states = Memory::default();
+fn replay(events: &[Event]) -> MemoryStates {
+    let mut states = MemoryStates::default();
     for event in events {
         fold(event, &mut states);
     }
@@ -27,7 +35,7 @@ fn both() -> Person {
 fn a_merge_adds_the_session_to_the_users_aliases() {
     let states = replay(&[with_body(both(), EventBody::Merge)]);
     let user = both().user_id.unwrap().key();
-    assert_eq!(states.people[&user].aliases, [both().session_id.unwrap().key()]);
+    assert_eq!(states.people[&user].aliases, [both().session_id.unwrap()]);
 }
 
 #[test]
@@ -55,8 +63,70 @@ fn re_buys_are_counted_per_order_and_not_per_line() {
 fn an_interaction_of_nobody_touches_and_changes_nothing() {
     let interaction = EventBody::Interaction(Interaction::new(InteractionKind::View, item(1)));
     let nobodys = with_body(Person::default(), interaction);
-    assert!(touched(&nobodys).is_empty());
-    assert_eq!(replay(&[nobodys]), Memory::default());
+    assert_eq!(touched_person(&nobodys), None);
+    assert_eq!(replay(&[nobodys]), MemoryStates::default());
+}
+
+#[test]
+fn acts_on_two_items_within_half_an_hour_make_them_neighbours_once_a_day() {
+    let minute = |minute: f64| days(10.0 + minute / 1_440.0);
+    let mut states = MemoryStates::default();
+    for round in 0..50 {
+        for (n, at) in [(1, 0.0), (2, 5.0)] {
+            fold(
+                &event(0, act(InteractionKind::Click, n), minute(at + 0.01 * f64::from(round))),
+                &mut states,
+            );
+        }
+    }
+    fold(&event(0, act(InteractionKind::Click, 3), minute(60.0)), &mut states);
+    let neighbours = |n| states.items[&item(n).key()].co_visits.best();
+    let (first, second) = (neighbours(1), neighbours(2));
+    assert_eq!((first[0].0, second[0].0), (item(2).key(), item(1).key()));
+    assert!(first[0].1 <= 1.01 && second[0].1 <= 1.01, "{first:?} {second:?}");
+    assert!(neighbours(3).is_empty());
+}
+
+#[test]
+fn what_was_seen_and_clicked_is_counted_where_it_happened() {
+    let answer_id = AnswerId::try_new("a").unwrap();
+    let seen = |placement: Option<Placement>| {
+        let items = (0..3).map(|n| SeenItem { item_id: item(n), position: 1 }).collect();
+        let body = EventBody::Impression(Impression { answer_id: answer_id.clone(), items, placement });
+        with_body(Person::session(SessionId::try_new("visit").unwrap()), body)
+    };
+    let click = Interaction { placement: Some(Placement::Home), ..act(InteractionKind::Click, 1) };
+    let states = replay(&[
+        seen(Some(Placement::Home)),
+        seen(Some(Placement::Home)),
+        event(0, click, days(1.0)),
+        seen(None),
+    ]);
+    let count =
+        |n, counter| states.items[&item(n).key()].placements.count(&Placement::Home, counter, days(1.0));
+    assert!((count(1, PlacementCounter::Seen) - 1.0).abs() < 1e-12, "the same person saw it twice");
+    assert!((count(1, PlacementCounter::Click) - 1.0).abs() < 1e-12);
+    assert!((count(2, PlacementCounter::Seen) - 1.0).abs() < 1e-12);
+    assert_eq!(states.items[&item(2).key()].n_events, 0);
+}
+
+#[test]
+fn an_event_far_late_or_from_the_future_has_its_stated_outcome() {
+    let purchase = |user, day| event(user, act(InteractionKind::Purchase, 1), days(day));
+    let states = replay(&[purchase(0, 100.0), purchase(1, 60.0)]);
+    let counters = &states.items[&item(1).key()];
+    let week = counters.count(Counter::Purchase, 1, days(100.0));
+    assert!((week - 1.0 - (-40.0_f64 / 7.0).exp2()).abs() < 1e-9, "late: with its own decay");
+    assert_eq!(counters.window.count(Counter::Purchase, 8, days(60.0)), 0, "its day is not kept");
+
+    let states = replay(&[purchase(0, 100.0), purchase(1, 800.0), purchase(2, 100.0)]);
+    let counters = &states.items[&item(1).key()];
+    assert!(
+        (counters.count(Counter::Purchase, 1, days(100.0)) - 1.0).abs() < 1e-9,
+        "all the rest is long ago"
+    );
+    assert_eq!(counters.window.count(Counter::Purchase, 8, days(100.0)), 0);
+    assert_eq!((counters.n_events, counters.last_seen), (3, days(800.0)));
 }
 
 proptest! {
@@ -88,11 +158,25 @@ proptest! {
     }
 
     #[test]
-    fn fold_changes_only_what_it_says_it_touches(events in histories()) {
-        let states = replay(&events);
-        let refs: std::collections::HashSet<StateRef> = events.iter().flat_map(touched).collect();
-        prop_assert!(states.people.keys().all(|key| refs.contains(&StateRef::Person(*key))));
-        prop_assert!(states.items.keys().all(|key| refs.contains(&StateRef::Item(*key))));
+    fn fold_changes_only_what_it_says_it_touches(events in histories(), cut in 0..60_usize) {
+        // The items are named from the people as they were at the cut, as a batch does.
+        let (before, batch) = events.split_at(cut.min(events.len()));
+        let mut states = replay(before);
+        let (people, items): (HashSet<_>, HashSet<_>) = {
+            let mut items = Vec::new();
+            for event in batch {
+                touched_items(event, touched_person(event).and_then(|key| states.people.get(&key)), &mut items);
+            }
+            (batch.iter().filter_map(touched_person).collect(), items.into_iter().collect())
+        };
+        let untouched = states.clone();
+        batch.iter().for_each(|event| fold(event, &mut states));
+        for (key, person) in &states.people {
+            prop_assert!(people.contains(key) || untouched.people.get(key) == Some(person));
+        }
+        for (key, counters) in &states.items {
+            prop_assert!(items.contains(key) || untouched.items.get(key) == Some(counters));
+        }
     }
 
     #[test]

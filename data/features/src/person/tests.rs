@@ -11,6 +11,10 @@ fn folded(events: &[(Interaction, Timestamp)]) -> PersonState {
     state
 }
 
+fn session(n: usize) -> SessionId {
+    SessionId::try_new(format!("visit-{n}")).unwrap()
+}
+
 #[test]
 fn lines_of_one_order_count_once() {
     let state = folded(&[
@@ -74,19 +78,11 @@ fn an_own_kind_that_counts_as_negative_rejects_the_item_and_is_no_order() {
 }
 
 #[test]
-fn a_history_stored_before_own_kinds_counted_still_loads() {
-    let state = folded(&[(act(InteractionKind::Purchase, 1), days(1.0))]);
-    let entry = rmp_serde::to_vec(&state.items[0]).unwrap();
-    assert_eq!(entry[0], 0x99, "nine fields, as before");
-    assert_eq!(rmp_serde::from_slice::<ItemHistory>(&entry).unwrap(), state.items[0]);
-}
-
-#[test]
 fn beyond_the_bounds_the_oldest_go_first() {
     let mut state = PersonState::default();
     for n in 0..MAX_ITEMS + 40 {
         state.apply(&act(InteractionKind::View, n), days(n as f64));
-        state.add_alias(PersonKey(n as u64));
+        state.add_alias(session(n), days(n as f64));
     }
     assert_eq!(
         (state.items.len(), state.recent.len(), state.aliases.len()),
@@ -94,7 +90,7 @@ fn beyond_the_bounds_the_oldest_go_first() {
     );
     assert_eq!(state.items[0].item, item(40).key());
     assert_eq!(state.recent[MAX_RECENT - 1].item, item(MAX_ITEMS + 39).key());
-    assert_eq!(state.aliases[MAX_ALIASES - 1], PersonKey((MAX_ITEMS + 39) as u64));
+    assert_eq!(state.aliases[MAX_ALIASES - 1], session(MAX_ITEMS + 39));
     assert_eq!(state.n_events, (MAX_ITEMS + 40) as u64);
 }
 
@@ -106,11 +102,88 @@ fn an_unusable_price_does_not_poison_the_price_level() {
     assert!((state.log_price_sum - 1.0).abs() < 1e-12);
 }
 
+/// A person with everything that a state can hold.
+fn states() -> impl Strategy<Value = PersonState> {
+    let orders = prop::option::of(prop::sample::select(vec!["a", "b", "c", "d"]));
+    let acts = prop::collection::vec((interactions(80), orders, times()), 0..120);
+    let seen = prop::collection::vec((0..80_usize, times()), 0..50);
+    (acts, seen, prop::collection::vec(0..30_usize, 0..20), any::<bool>()).prop_map(
+        |(acts, seen, aliases, is_user)| {
+            let mut state = PersonState { is_user, ..PersonState::default() };
+            for (interaction, order, time) in acts {
+                state.apply(&Interaction { order_id: order.map(str::to_owned), ..interaction }, time);
+            }
+            for (n, time) in seen {
+                state.see(item(n).key(), &waggle_model::Placement::Home, time);
+            }
+            aliases.into_iter().for_each(|n| state.add_alias(session(n), days(1.0)));
+            state
+        },
+    )
+}
+
+#[test]
+fn fifty_items_with_an_order_each_fit_into_a_kilobyte_and_a_quarter_with_all_that_redis_adds() {
+    let mut state = PersonState { is_user: true, ..PersonState::default() };
+    for n in 0..50 {
+        let bought = Interaction { price: Some(9.99), ..order_line(n, &format!("order-{n}")) };
+        // Days apart at odd milliseconds: nothing about the times is short.
+        state.apply(&bought, days(19_000.123_456_7 + 9.000_012_3 * n as f64));
+    }
+    let n_bytes = state.encode().len();
+    println!("a person with 50 items in 50 orders: {n_bytes} bytes");
+    assert!(n_bytes <= 1_150, "{n_bytes} bytes");
+}
+
+#[test]
+fn bytes_of_another_version_or_cut_short_are_refused_with_the_reason() {
+    let state = folded(&[(order_line(1, "a"), days(1.0)), (act(InteractionKind::View, 2), days(2.0))]);
+    let whole = state.encode();
+    for n_bytes in 1..whole.len() {
+        assert!(PersonState::decode(&whole[..n_bytes]).is_err(), "cut after {n_bytes} bytes");
+    }
+    assert_eq!(PersonState::decode(&[]), Err(crate::StateDecodeError::Empty));
+    let error = PersonState::decode(&[1, 2, 3]).unwrap_err();
+    assert_eq!(error.to_string(), "state has version 1, this build reads 2");
+}
+
+#[test]
+fn companions_are_the_last_few_items_of_half_an_hour() {
+    let minute = |minute: f64| days(10.0 + minute / 1_440.0);
+    let mut events = vec![(act(InteractionKind::View, 0), minute(0.0))];
+    events.extend((1..=7).map(|n| (act(InteractionKind::Click, n), minute(20.0 + n as f64))));
+    events.push((act(InteractionKind::Dislike, 8), minute(28.0)));
+    events.push((act(InteractionKind::Click, 6), minute(29.0)));
+    let state = folded(&events);
+    let companions = |n, at| state.companions(item(n).key(), minute(at)).len();
+    let keys: Vec<_> = [6, 7, 5, 4, 3].iter().map(|n| item(*n).key()).collect();
+    assert_eq!(state.companions(item(9).key(), minute(29.5)), keys);
+    assert_eq!(state.companions(item(7).key(), minute(29.5))[..2], [item(6).key(), item(5).key()]);
+    assert_eq!((companions(9, 20.5), companions(9, 60.0), companions(0, 0.0)), (1, 0, 0));
+}
+
 proptest! {
     #[test]
-    fn encoding_is_lossless(events in prop::collection::vec((interactions(8), times()), 0..80)) {
-        let state = folded(&events);
-        prop_assert_eq!(PersonState::decode(&state.encode()).unwrap(), state);
+    fn encoding_is_lossless(state in states()) {
+        let bytes = state.encode();
+        prop_assert_eq!(PersonSeen::decode(&bytes).unwrap(), PersonSeen::of(&state));
+        prop_assert_eq!(PersonState::decode(&bytes).unwrap(), state);
+    }
+
+    #[test]
+    fn any_bytes_give_a_state_or_an_error_but_no_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+        PersonState::decode(&[&[2][..], &body].concat()).ok();
+        PersonSeen::decode(&[&[2][..], &body].concat()).ok();
+    }
+
+    #[test]
+    fn a_flipped_byte_gives_a_state_or_an_error_but_no_panic(state in states(), place in any::<prop::sample::Index>(), to in any::<u8>()) {
+        let mut bytes = state.encode();
+        let place = place.index(bytes.len());
+        bytes[place] = to;
+        if let Ok(state) = PersonState::decode(&bytes) {
+            prop_assert_eq!(PersonState::decode(&state.encode()).unwrap(), state);
+        }
     }
 
     #[test]

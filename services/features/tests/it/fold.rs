@@ -1,16 +1,19 @@
-use waggle_contracts::Features;
-use waggle_features_role::{FeaturesService, FoldError};
+use waggle_contracts::{Features, RoleError};
+use waggle_features::FoldPolicy;
+use waggle_features_role::{FeaturesService, FoldError, Progress, folding::fold_records, position::Position};
 use waggle_model::{DeadLetter, DeadLetterOrigin, EventBody, UserId};
-use waggle_stores::{EventLog, MemoryState, NewRecord, StateBatch, StateStore, Topic, log::partition_of};
+use waggle_stores::{
+    ALL_SLOTS, EventLog, MemoryState, NewRecord, StateBatch, StateKind, StateStore, Topic, log::partition_of,
+};
 
 use crate::support::*;
 
-fn service(state: &std::sync::Arc<MemoryState>) -> FeaturesService {
-    FeaturesService::new(state.clone(), N_PARTITIONS)
+fn service(world: &World, state: &std::sync::Arc<MemoryState>) -> FeaturesService {
+    FeaturesService::new(state.clone(), std::sync::Arc::new(Progress::new(world.log.clone(), state.clone())))
 }
 
-async fn n_events(state: &std::sync::Arc<MemoryState>, who: waggle_model::Person) -> u64 {
-    service(state).person(&who).await.unwrap().state.n_events
+async fn n_events(world: &World, state: &std::sync::Arc<MemoryState>, who: waggle_model::Person) -> u64 {
+    service(world, state).person(&who).await.unwrap().state.n_events
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,8 +67,8 @@ async fn the_same_event_id_counts_once_also_across_a_restart() {
     world.fold(&state, 1).await;
     world.append(&[once, purchase(user("anna"), 1, "sofa")]).await;
     world.fold(&state, 1).await;
-    assert_eq!(n_events(&state, user("anna")).await, 2);
-    let items = service(&state).items(&[item("lamp").key(), item("none").key()]).await.unwrap();
+    assert_eq!(n_events(&world, &state, user("anna")).await, 2);
+    let items = service(&world, &state).items(&[item("lamp").key(), item("none").key()]).await.unwrap();
     assert_eq!([items[0].n_events, items[1].n_events], [1, 0]);
 }
 
@@ -86,7 +89,7 @@ async fn poison_goes_to_the_dead_letters_and_blocks_nothing() {
     world.append(&[purchase(user("anna"), 1, "sofa")]).await;
     let state = memory();
     world.fold(&state, 2).await;
-    assert_eq!(n_events(&state, user("anna")).await, 2);
+    assert_eq!(n_events(&world, &state, user("anna")).await, 2);
 
     let partition = partition_of(b"anna", N_PARTITIONS);
     let letters = world.log.read(Topic::DeadLetters, partition, 0, 10).await.unwrap();
@@ -109,12 +112,12 @@ async fn sessions_that_became_a_user_are_read_as_one_person() {
     world.append(&events).await;
     let state = memory();
     world.fold(&state, 2_000).await;
-    assert_eq!(n_events(&state, user("anna")).await, 7);
-    assert_eq!(n_events(&state, session("visit-3")).await, 1);
+    assert_eq!(n_events(&world, &state, user("anna")).await, 7);
+    assert_eq!(n_events(&world, &state, session("visit-3")).await, 1);
     // Asked for with a session: that counts too, and a merged one only once.
-    assert_eq!(n_events(&state, user_in_session("anna", "unmerged")).await, 8);
-    assert_eq!(n_events(&state, user_in_session("anna", "visit-3")).await, 7);
-    assert_eq!(n_events(&state, user("nobody-yet")).await, 0);
+    assert_eq!(n_events(&world, &state, user_in_session("anna", "unmerged")).await, 8);
+    assert_eq!(n_events(&world, &state, user_in_session("anna", "visit-3")).await, 7);
+    assert_eq!(n_events(&world, &state, user("nobody-yet")).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,8 +128,8 @@ async fn an_erased_person_stays_forgotten_until_a_user_change() {
     world.fold(&state, 2_000).await;
     world.append(&[purchase(user("anna"), 2, "sofa"), purchase(user("bert"), 2, "sofa")]).await;
     world.fold(&state, 2_000).await;
-    assert_eq!(n_events(&state, user("anna")).await, 0);
-    let items = service(&state).items(&[item("lamp").key(), item("sofa").key()]).await.unwrap();
+    assert_eq!(n_events(&world, &state, user("anna")).await, 0);
+    let items = service(&world, &state).items(&[item("lamp").key(), item("sofa").key()]).await.unwrap();
     assert_eq!(
         [items[0].n_events, items[1].n_events],
         [1, 1],
@@ -135,7 +138,7 @@ async fn an_erased_person_stays_forgotten_until_a_user_change() {
 
     world.append(&[event(user("anna"), 3, user_change()), purchase(user("anna"), 4, "rug")]).await;
     world.fold(&state, 1).await;
-    assert_eq!(n_events(&state, user("anna")).await, 1);
+    assert_eq!(n_events(&world, &state, user("anna")).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +151,7 @@ async fn an_acknowledged_event_is_seen_by_who_waits_for_it() {
         let partition = partition_of(b"anna", N_PARTITIONS);
         let offset = u64::try_from(n).unwrap();
         assert!(running.progress.wait_until_applied(partition, offset, PATIENCE).await);
-        let view = service(&state).person(&user("anna")).await.unwrap();
+        let view = service(&world, &state).person(&user("anna")).await.unwrap();
         assert_eq!((view.state.n_events, view.watermark.offset), (offset, offset));
         assert_eq!(view.watermark.partition, partition);
     }
@@ -184,7 +187,11 @@ async fn a_consumer_that_was_overtaken_goes_on_from_where_the_state_is() {
     state.commit(taken_over).await.unwrap();
     world.append(&[purchase(user("anna"), 1, "lamp"), purchase(user("anna"), 2, "lamp")]).await;
     assert!(running.progress.wait_until_applied(partition, 3, PATIENCE).await);
-    assert_eq!(n_events(&state, user("anna")).await, 2, "what the other one had taken is not folded again");
+    assert_eq!(
+        n_events(&world, &state, user("anna")).await,
+        2,
+        "what the other one had taken is not folded again"
+    );
     running.stop().await.unwrap();
 }
 
@@ -228,4 +235,114 @@ async fn state_that_cannot_be_read_is_not_folded_over() {
     let ended = Running::start(&world, &state, 2_000).end().await;
     assert!(matches!(ended, Err(FoldError::Unreadable(_))), "{ended:?}");
     assert_eq!(state.applied(partition).await.unwrap().offset, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_follows_the_aliases_forgets_the_sessions_and_they_stay_forgotten() {
+    let world = World::new().await;
+    let state = memory();
+    let merge = |at| event(user_in_session("anna", "visit"), at, EventBody::Merge);
+    world.append(&[purchase(user("anna"), 0, "lamp"), purchase(session("visit"), 1, "sofa"), merge(2)]).await;
+    world.fold(&state, 2_000).await;
+    let features = service(&world, &state);
+    let anna = UserId::try_new("anna").unwrap();
+    let aliases = features.aliases(&anna, PATIENCE).await.unwrap();
+    assert_eq!(aliases, [session("visit").session_id.unwrap()]);
+
+    // As the gateway does it: the sessions, then the user.
+    let erase = |person, at| event(person, at, EventBody::Erasure);
+    world
+        .append(&[erase(session("visit"), 3), erase(user("anna"), 4), purchase(session("visit"), 5, "rug")])
+        .await;
+    world.fold(&state, 1).await;
+    assert_eq!(n_events(&world, &state, user("anna")).await, 0);
+    assert_eq!(n_events(&world, &state, session("visit")).await, 0, "what it does is dropped");
+    assert!(features.aliases(&anna, PATIENCE).await.unwrap().is_empty());
+
+    // The user comes back and merges the session again: it belongs to them and stays erased.
+    let events = [event(user("anna"), 6, user_change()), merge(7), purchase(session("visit"), 8, "rug")];
+    world.append(&events).await;
+    world.fold(&state, 2_000).await;
+    assert_eq!(features.aliases(&anna, PATIENCE).await.unwrap(), aliases);
+    assert_eq!(n_events(&world, &state, user("anna")).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aliases_are_not_told_while_a_merge_may_still_be_on_its_way() {
+    let world = World::new().await;
+    let state = memory();
+    world.append(&[event(user_in_session("anna", "visit"), 0, EventBody::Merge)]).await;
+    let anna = UserId::try_new("anna").unwrap();
+    let little = std::time::Duration::from_millis(20);
+    let late = service(&world, &state).aliases(&anna, little).await;
+    assert!(matches!(late, Err(RoleError::NotReady { .. })), "{late:?}");
+    let (waiting, running) = (service(&world, &state), Running::start(&world, &state, 2_000));
+    assert_eq!(waiting.aliases(&anna, PATIENCE).await.unwrap().len(), 1);
+    running.stop().await.unwrap();
+}
+
+/// Folds everything with the policies that `original` went by, in batches of this many records.
+async fn replayed(
+    world: &World,
+    original: &MemoryState,
+    batch_records: usize,
+) -> std::sync::Arc<MemoryState> {
+    let state = memory();
+    for partition in 0..N_PARTITIONS {
+        let mut position = Position::load(&*state, partition).await.unwrap();
+        position.follow_policies_of(&Position::load(original, partition).await.unwrap());
+        loop {
+            let offset = position.applied.offset;
+            let records = world.log.read(Topic::Events, partition, offset, batch_records).await.unwrap();
+            if records.is_empty() {
+                break;
+            }
+            let now = waggle_model::Timestamp::from_millis(0);
+            let folded = fold_records(&*state, position, records, now).await.unwrap();
+            state.commit(folded.commit).await.unwrap();
+            position = folded.position;
+        }
+    }
+    state
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_expired_under_changing_policies_expires_again_in_a_replay_bit_for_bit() {
+    let world = World::new().await;
+    // An hour between events: three partitions see a year and a half of sessions, each once, and of a few users.
+    let mut events = Vec::new();
+    for hour in 0..120_000 {
+        let person = if hour % 9 == 0 {
+            user(&format!("user-{}", hour % 7))
+        } else {
+            session(&format!("visit-{hour}"))
+        };
+        events.push(purchase(person, i64::from(hour) * 3_600, &format!("item-{}", hour / 500)));
+    }
+    world.append(&events[..60_000]).await;
+    let state = memory();
+    let few_days = FoldPolicy { session_ttl_days: 5, item_ttl_days: 300, ..FoldPolicy::default() };
+    world.fold_under(&state, 2_000, few_days).await;
+    let count = async |kind| {
+        let mut n = 0;
+        for partition in 0..N_PARTITIONS {
+            n += state.scan(partition, kind, ALL_SLOTS).await.unwrap().len();
+        }
+        n
+    };
+    let sessions_then = count(StateKind::Person).await;
+    world.append(&events[60_000..]).await;
+    let many_days = FoldPolicy { session_ttl_days: 30_000, ..few_days };
+    world.fold_under(&state, 1_111, many_days).await;
+    let (persons, items) = (count(StateKind::Person).await, count(StateKind::Item).await);
+    assert!(
+        sessions_then < 60_000 && persons < 106_000 && persons > 60_000,
+        "{sessions_then}, then {persons}"
+    );
+    assert!(items < 3 * 240, "{items}");
+
+    for batch_records in [997, 50_000] {
+        let replay = replayed(&world, &state, batch_records).await;
+        assert!(everything(&replay).await == everything(&state).await, "in batches of {batch_records}");
+    }
 }

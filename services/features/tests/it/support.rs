@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use waggle_features::FoldPolicy;
 use waggle_features_role::{ConsumerConfig, FeaturesConsumer, FoldError, Progress};
 use waggle_model::{
     Event, EventBody, EventId, Interaction, InteractionKind, ItemId, Person, SessionId, Timestamp,
@@ -42,6 +43,18 @@ impl World {
         self.log.append(Topic::Events, records.collect()).await.unwrap();
     }
 
+    /// [`fold`](Self::fold) under a policy of the test's choice.
+    pub(crate) async fn fold_under(
+        &self,
+        state: &Arc<MemoryState>,
+        batch_records: usize,
+        policy: FoldPolicy,
+    ) {
+        let running = Running::start_under(self, state, batch_records, policy);
+        running.caught_up().await;
+        running.stop().await.unwrap();
+    }
+
     /// Folds all that the log holds and stops; the state's own checkpoint is written on the way out.
     pub(crate) async fn fold(&self, state: &Arc<MemoryState>, batch_records: usize) {
         let running = Running::start(self, state, batch_records);
@@ -58,7 +71,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(world: &World, state: &Arc<MemoryState>, batch_records: usize) -> Self {
-        let config = ConsumerConfig { batch_records, ..ConsumerConfig::default() };
+        Self::start_under(world, state, batch_records, FoldPolicy::default())
+    }
+
+    fn start_under(
+        world: &World,
+        state: &Arc<MemoryState>,
+        batch_records: usize,
+        policy: FoldPolicy,
+    ) -> Self {
+        let config = ConsumerConfig { batch_records, policy, ..ConsumerConfig::default() };
         let consumer = FeaturesConsumer::new(world.log.clone(), state.clone(), config, "alone");
         let (progress, shutdown) = (consumer.progress(), CancellationToken::new());
         let task = tokio::spawn(consumer.run(shutdown.clone()));

@@ -45,7 +45,7 @@ pub(super) async fn get(app: Data<App>, query: Query<ProfileQuery>) -> Result<Js
         n_orders: state.n_orders,
         first_seen: is_known.then_some(state.first_seen),
         last_seen: is_known.then_some(state.last_seen),
-        typical_price: (state.n_priced > 0).then(|| (state.log_price_sum / state.n_priced as f64).exp()),
+        typical_price: state.typical_price(),
         recent: recent_events(&state, &items),
         categories: category_shares(&state, &items),
         n_distinct_items: state.items.len(),

@@ -1,5 +1,7 @@
 //! `/v1/users`: what the shop tells about people, and their right to be forgotten.
 
+use std::time::Duration;
+
 use actix_web::{
     HttpResponse,
     web::{Data, Json, Path, Query},
@@ -23,6 +25,8 @@ use crate::{
 const MAX_LIST: usize = 200;
 /// Users looked at to find the most active ones.
 const SAMPLE: usize = 400;
+/// How long an erasure waits for the merges before it to be folded.
+const ALIAS_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,9 +77,17 @@ pub(super) async fn put(
     Ok(Json(User { user_id, properties }))
 }
 
-/// Forgets everything personal.
+/// Forgets everything personal: of the user, and of the sessions that turned out to be theirs.
+///
+/// The sessions are known once every merge that was acknowledged before is folded; a fold that is further behind than
+/// [`ALIAS_PATIENCE`] makes this a 503, and nothing is erased. A merge that comes at the same time is as one after it, and
+/// after it merges are dropped.
 pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<HttpResponse, ApiError> {
     let user_id = user_id(&id)?;
+    let aliases = app.features.aliases(&user_id, ALIAS_PATIENCE).await.map_err(of_role)?;
+    let sessions = aliases.into_iter().map(Person::session).map(|person| event(person, EventBody::Erasure));
+    // The sessions go first: should the user's own erasure fail, the next try still knows of them.
+    app.ingest.accept(sessions.collect(), Origin::System).await.map_err(of_role)?;
     append(&app, Person::user(user_id.clone()), EventBody::Erasure).await?;
     app.database.erase_user(&user_id, Timestamp::now()).await.map_err(of_database)?;
     Ok(HttpResponse::NoContent().finish())
@@ -109,8 +121,10 @@ fn public(record: UserRecord) -> User {
 }
 
 async fn append(app: &App, person: Person, body: EventBody) -> Result<(), ApiError> {
-    let event =
-        Event { event_id: None, timestamp: Timestamp::now(), person, body, context: serde_json::Map::new() };
-    app.ingest.accept(vec![event], Origin::System).await.map_err(of_role)?;
+    app.ingest.accept(vec![event(person, body)], Origin::System).await.map_err(of_role)?;
     Ok(())
+}
+
+fn event(person: Person, body: EventBody) -> Event {
+    Event { event_id: None, timestamp: Timestamp::now(), person, body, context: serde_json::Map::new() }
 }

@@ -1,6 +1,6 @@
 //! Roles that fail or stall at will, and are the real ones otherwise.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use waggle_contracts::{
@@ -10,7 +10,7 @@ use waggle_contracts::{
     retrieval::{CandidateRequest, CandidateResponse, SearchRequest, SearchResponse, SimilarRequest},
 };
 use waggle_features::ItemState;
-use waggle_model::{Item, ItemId, ItemKey, Person, SnapshotVersion};
+use waggle_model::{Item, ItemId, ItemKey, Person, SessionId, SnapshotVersion, UserId};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
@@ -33,12 +33,34 @@ pub(crate) struct NoFeatures(pub(crate) Fault);
 
 #[async_trait]
 impl Features for NoFeatures {
+    async fn aliases(&self, _: &UserId, _: Duration) -> Result<Vec<SessionId>, RoleError> {
+        Err(self.0.strike().await)
+    }
+
     async fn person(&self, _: &Person) -> Result<PersonView, RoleError> {
         Err(self.0.strike().await)
     }
 
     async fn items(&self, _: &[ItemKey]) -> Result<Vec<ItemState>, RoleError> {
         Err(self.0.strike().await)
+    }
+}
+
+/// Features whose fold never catches up.
+pub(crate) struct Behind(pub(crate) Arc<dyn Features>);
+
+#[async_trait]
+impl Features for Behind {
+    async fn person(&self, person: &Person) -> Result<PersonView, RoleError> {
+        self.0.person(person).await
+    }
+
+    async fn aliases(&self, _: &UserId, _: Duration) -> Result<Vec<SessionId>, RoleError> {
+        Err(RoleError::NotReady { detail: "behind".to_owned(), retry_after: Duration::from_secs(2) })
+    }
+
+    async fn items(&self, items: &[ItemKey]) -> Result<Vec<ItemState>, RoleError> {
+        self.0.items(items).await
     }
 }
 

@@ -1,10 +1,15 @@
 //! People: what the shop tells of them, what is known of them, and their right to be forgotten.
 
+use std::sync::Arc;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use waggle_gateway_role::canary::measure_once;
 
-use crate::world::{World, json_of, slate};
+use crate::{
+    faults::Behind,
+    world::{World, json_of, slate},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_shop_tells_is_kept_and_forgotten_on_demand() {
@@ -29,6 +34,37 @@ async fn what_the_shop_tells_is_kept_and_forgotten_on_demand() {
     gateway.buy("anna", &["rug-1"]).await;
     world.settled().await;
     assert_eq!(gateway.get("/v1/profile?user_id=anna").await["n_events"], 1);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn erasing_a_user_erases_the_sessions_that_turned_out_to_be_theirs() {
+    let (world, gateway) = World::furnished().await;
+    gateway.act("session_id", "visit", "view", &["rug-0", "rug-1"]).await;
+    let merge = Some(json!({ "session_id": "visit" }));
+    assert_eq!(gateway.send(Method::POST, "/v1/users/anna/merge", merge).await.status(), 204);
+    // At once: the erasure itself waits for the merge to be folded.
+    assert_eq!(gateway.send(Method::DELETE, "/v1/users/anna", None).await.status(), 204);
+    gateway.act("session_id", "visit", "view", &["rug-2"]).await;
+    world.settled().await;
+    for who in ["user_id=anna", "session_id=visit"] {
+        assert_eq!(gateway.get(&format!("/v1/profile?{who}")).await["n_events"], 0, "{who}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_cannot_know_the_sessions_erases_nothing_and_says_when_to_ask_again() {
+    let (world, gateway) = World::furnished().await;
+    let behind = world.gateway_with(|app| app.features = Arc::new(Behind(app.features.clone()))).await;
+    let response = behind.send(Method::DELETE, "/v1/users/anna", None).await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["retry-after"]),
+        (503, &"2".parse().unwrap())
+    );
+    world.settled().await;
+    assert_eq!(gateway.get("/v1/profile?user_id=anna").await["n_events"], 3);
+    behind.stop().await;
     gateway.stop().await;
 }
 

@@ -81,7 +81,7 @@ impl World {
         Self {
             log,
             ingest,
-            features: Arc::new(FeaturesService::new(state, N_PARTITIONS)),
+            features: Arc::new(FeaturesService::new(state, fold.clone())),
             retrieval,
             ranking: Arc::new(RankingService::new(slot.clone(), Default::default())),
             slot,

@@ -10,14 +10,14 @@ use std::{
 use actix_web::web::ServiceConfig;
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
-use waggle_features_role::FeaturesService;
+use waggle_features_role::{FeaturesService, Progress};
 use waggle_gateway_role::{AnswerLog, App, ItemLocks, Projector, canary::measure_freshness};
 use waggle_http::Readiness;
 use waggle_model::Item;
 use waggle_models::SnapshotSlot;
 use waggle_ranking_role::RankingService;
 use waggle_retrieval_role::RetrievalService;
-use waggle_stores::{Database, Topic};
+use waggle_stores::Database;
 use waggle_web_role::{Shop, ShopConfig};
 
 use super::IngestRole;
@@ -45,7 +45,9 @@ impl GatewayRole {
         let Process { stores, tasks, working, readiness, .. } = process;
         let (log, state) = (stores.log().await?, stores.state().await?);
         let (database, artifacts) = (stores.database().await?, stores.artifacts().await?);
-        let features = Arc::new(FeaturesService::new(state.clone(), log.n_partitions(Topic::Events)));
+        // The fold may run in another process, so its progress is looked up in the state.
+        let fold = Arc::new(Progress::new(log.clone(), state.clone()));
+        let features = Arc::new(FeaturesService::new(state.clone(), fold));
         let projector = Arc::new(Projector::try_new(log.clone(), database.clone()).await?);
         projector.start(tasks, working);
 

@@ -1,0 +1,4 @@
+//! The fold over a simulated market.
+
+#[cfg(test)]
+mod click_farm;
