@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use waggle_features::{ItemState, LiveLists};
 use waggle_model::{ItemKey, Timestamp};
-use waggle_stores::{ALL_SLOTS, StateError, StateKind, StateStore};
+use waggle_stores::{ALL_SLOTS, StateError, StateKey, StateKind, StateStore};
 
 use crate::table::{ItemTable, is_offered};
 
@@ -57,6 +57,23 @@ impl Lists {
             .map(|(key, entry)| (key, totals.get(&key).unwrap_or(&nothing), entry.item.available_from));
         self.current.store(Arc::new(LiveLists::compute(rows, now)));
         Ok(())
+    }
+
+    /// What people acted on together with the item, heaviest first, as the fold has it now.
+    ///
+    /// # Errors
+    /// [`StateError`] when the counters cannot be read.
+    pub async fn co_visited(&self, item: ItemKey) -> Result<Vec<(ItemKey, f32)>, StateError> {
+        let partial = |partition| StateKey { partition, kind: StateKind::Item, key: item.0 };
+        let keys: Vec<StateKey> = (0..self.n_partitions).map(partial).collect();
+        let mut total = ItemState::default();
+        for blob in self.state.read(&keys).await?.iter().flatten() {
+            match ItemState::decode(blob) {
+                Ok(partial) => total = total.merged(&partial),
+                Err(e) => warn!(key = item.0, error = %e, "counters of an item are unreadable"),
+            }
+        }
+        Ok(total.co_visits.best())
     }
 
     /// Refreshes until cancelled.

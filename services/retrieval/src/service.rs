@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
 use waggle_contracts::{
     Retrieval, RoleError,
     retrieval::{
@@ -24,7 +25,7 @@ use crate::{
     follower::Follower,
     lexical::{Found, LexicalIndex, SearchQuery},
     lists::Lists,
-    table::{Entries, ItemTable, is_offered},
+    table::{Entries, Entry, ItemTable, is_offered},
 };
 
 /// Hits looked at beyond what was asked for: the item itself is most like itself, and one may just have gone.
@@ -112,6 +113,37 @@ impl RetrievalService {
             }
         }
         limits
+    }
+
+    /// What people act on together with an item, for one that the snapshot does not know yet. Counters that cannot be read
+    /// cost this list and not the page.
+    async fn co_visited(
+        &self,
+        entries: &Entries,
+        page: &Entry,
+        limit: usize,
+        now: Timestamp,
+    ) -> Vec<ProposedItem> {
+        let item = &page.item;
+        let found = match self.lists.co_visited(item.item_id.key()).await {
+            Ok(found) => found,
+            Err(e) => {
+                warn!(item.id = %item.item_id, error = %e, "what goes together with an item cannot be read");
+                return Vec::new();
+            }
+        };
+        let offered = found
+            .into_iter()
+            .filter_map(|(key, weight)| Some((weight, entries.get(key)?)))
+            .filter(|(_, entry)| is_offered(entry, None, now));
+        (1..)
+            .zip(offered.take(limit))
+            .map(|(rank, (score, entry))| {
+                let because = Some(item.item_id.clone());
+                let source = SourceScore { source: CandidateSource::Session, score, rank, because };
+                ProposedItem { item: entry.item.clone(), attributes: entry.attributes, sources: vec![source] }
+            })
+            .collect()
     }
 
     /// Items with similar text, by the words of the title.
@@ -212,6 +244,9 @@ impl Retrieval for RetrievalService {
             }
             None => Vec::new(),
         };
+        if candidates.is_empty() {
+            candidates = self.co_visited(&entries, page, request.limit, request.now).await;
+        }
         if candidates.len() < request.limit && request.kind == Likeness::Similar {
             let more = self.more_like_this(&entries, &page.item, request.limit, request.now)?;
             let known: Vec<ItemId> = candidates.iter().map(|c| c.item.item_id.clone()).collect();

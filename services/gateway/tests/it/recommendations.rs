@@ -244,6 +244,37 @@ async fn trending_new_and_similar_are_recorded_lists_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_the_snapshot_does_not_know_stands_beside_what_people_look_at_with_it() {
+    let (world, gateway) = World::furnished().await;
+    gateway.put("clock", json!({ "title": "a clock", "category": "clock" })).await;
+    gateway.put("vase", json!({ "title": "something else", "category": "vase" })).await;
+    for visit in ["a", "b", "c"] {
+        gateway.act("session_id", visit, "view", &["sofa-1", "clock"]).await;
+    }
+    gateway.act("session_id", "d", "view", &["rug-2", "clock"]).await;
+    world.settled().await;
+    for kind in ["similar", "bought_together"] {
+        let beside = gateway.get(&format!("/v1/items/clock/similar?k=2&kind={kind}")).await;
+        assert_eq!(slate(&beside), ["sofa-1", "rug-2"], "{beside}");
+        assert_eq!(beside["items"][0]["sources"][0]["source"], "session");
+    }
+    assert!(slate(&gateway.get("/v1/items/vase/similar?kind=bought_together").await).is_empty());
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answers_id_names_the_placement() {
+    let (_world, gateway) = World::furnished().await;
+    let answer = gateway.recommend(json!({ "user_id": "anna", "k": 1, "placement": "footer" })).await;
+    let again = gateway.recommend(json!({ "user_id": "anna", "k": 1, "placement": "footer" })).await;
+    assert_ne!(answer["answer_id"], again["answer_id"]);
+    for answer in [answer, again] {
+        assert!(answer["answer_id"].as_str().unwrap().ends_with("~footer"), "{answer}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn search_ranks_pages_and_forgets_what_is_not_on_offer() {
     let (world, gateway) = World::furnished().await;
     eventually("the text index follows", async || gateway.get("/v1/search?q=lamp").await["n_matches"] == 8)
