@@ -5,6 +5,4 @@ mod archive;
 #[cfg(test)]
 mod fold;
 #[cfg(test)]
-mod speed;
-#[cfg(test)]
 mod support;
