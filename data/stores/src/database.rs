@@ -12,7 +12,9 @@
 //! U+FFFD in its place, and a fact with one is refused ([`DatabaseError::Nul`]) by both databases.
 
 mod archive_files;
+mod archive_leftovers;
 mod catalog;
+mod erasures;
 mod meta;
 mod postgres;
 mod projectors;
@@ -31,20 +33,23 @@ use waggle_model::{ItemId, SnapshotVersion};
 
 use self::sql::{On, OpenTransaction, Target, Transaction, waited_for};
 pub use self::{
-    archive_files::ArchiveFile,
+    archive_files::{ArchiveBatch, ArchiveFile},
+    erasures::Erasure,
     postgres::{PostgresConfig, PostgresUrl},
     registry::{NewSnapshot, SnapshotRecord, SnapshotState},
     users::UserRecord,
 };
 
 /// In the order they are applied. A released one never changes: another change is another file.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "items", include_str!("../../../migrations/0001_items.sql")),
     (2, "projector offsets", include_str!("../../../migrations/0002_projector_offsets.sql")),
     (3, "snapshots", include_str!("../../../migrations/0003_snapshots.sql")),
     (4, "users", include_str!("../../../migrations/0004_users.sql")),
     (5, "meta", include_str!("../../../migrations/0005_meta.sql")),
     (6, "archive files", include_str!("../../../migrations/0006_archive_files.sql")),
+    (7, "archive leftovers", include_str!("../../../migrations/0007_archive_leftovers.sql")),
+    (8, "erasures", include_str!("../../../migrations/0008_erasures.sql")),
 ];
 
 /// Rows of one bulk statement.
@@ -75,6 +80,8 @@ pub enum DatabaseError {
     NothingToRollBackTo,
     #[error("archive batch {path} of partition {partition}: {detail}")]
     ArchiveBatch { path: String, partition: u32, detail: String },
+    #[error("archive file {path} was replaced meanwhile")]
+    ArchiveChanged { path: String },
     /// No server there, or one that does not answer in time.
     #[error("{database} is not reachable: {detail}")]
     Unreachable { database: String, detail: String },

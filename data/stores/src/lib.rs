@@ -19,12 +19,12 @@ pub mod log;
 pub mod redis;
 pub mod state;
 
-pub use archive::{ArchiveError, ArchiveReader, ArchiveWriter, ArchivedEvents};
+pub use archive::{ArchiveError, ArchiveReader, ArchiveWriter, ArchivedEvents, AsOf, CompactionRule};
 pub use artifacts::{ArtifactError, ArtifactInfo, Artifacts};
 pub use cache::{Cache, CacheError, CacheStats, MokaCache, RedisCache};
 pub use database::{
-    ArchiveFile, Database, DatabaseError, NewSnapshot, PostgresConfig, PostgresUrl, SnapshotRecord,
-    SnapshotState, UserRecord,
+    ArchiveBatch, ArchiveFile, Database, DatabaseError, Erasure, NewSnapshot, PostgresConfig, PostgresUrl,
+    SnapshotRecord, SnapshotState, UserRecord,
 };
 pub use log::{
     EventLog, LogError, LogRecord, Membership, NewRecord, Position, SoleMember, Topic,

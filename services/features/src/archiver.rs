@@ -226,8 +226,8 @@ impl Archiver {
         if records.is_empty() {
             return Ok(0);
         }
-        let files = writer.write(partition.partition, &records).await?;
-        self.database.commit_archive_files(&files).await?;
+        let batch = writer.write(&self.database, partition.partition, offset, &records).await?;
+        self.database.commit_archive_batch(&batch).await?;
         metrics::counter!("waggle_archive_records_total").increment(records.len() as u64);
         Ok(records.len() as u64)
     }

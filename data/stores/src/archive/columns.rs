@@ -30,8 +30,9 @@ use crate::log::LogRecord;
 
 pub(super) const VERSION: &str = "1";
 const VERSION_KEY: &str = "waggle.archive";
-/// Rows that are decoded at once; bounds the memory of a reader of many files.
+/// Rows, and bytes of theirs beside the columns, that are decoded at once; bounds the memory of a reader of many files.
 const ROWS_PER_GROUP: usize = 16_384;
+const BYTES_PER_GROUP: usize = 8 << 20;
 const UNDECODABLE: &str = "undecodable";
 
 const SCHEMA: &str = "message record {
@@ -54,16 +55,18 @@ const SCHEMA: &str = "message record {
     optional binary body;
 }";
 
-/// A record about to be written.
+/// A record about to be written, or as it was read.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) offset: u64,
     /// Event time; the record's own where there is no event.
     pub(super) time: Timestamp,
     /// What the columns hold; `None` for what is not an event.
-    event: Option<Event>,
+    pub(super) event: Option<Event>,
+    /// The event's context as JSON, if it has one.
     context: Option<String>,
-    body: Option<Bytes>,
+    /// The record's own bytes, where the columns do not hold all of it.
+    body: Option<ByteArray>,
 }
 
 impl Row {
@@ -75,7 +78,7 @@ impl Row {
                 time: record.timestamp,
                 event: None,
                 context: None,
-                body: Some(value.clone()),
+                body: Some(value.clone().into()),
             };
         };
         let context = (!event.context.is_empty()).then(|| Value::Object(event.context.clone()).to_string());
@@ -85,7 +88,7 @@ impl Row {
         });
         let fits = matches!(&event.body, EventBody::Interaction(interaction) if interaction.signal.is_none());
         let is_columnar = fits && reads_back;
-        let body = (!is_columnar).then(|| value.clone());
+        let body = (!is_columnar).then(|| value.clone().into());
         Self { offset, time: event.timestamp, event: Some(event), context, body }
     }
 
@@ -123,15 +126,67 @@ impl Row {
     }
 }
 
-/// The rows as a Parquet file.
-pub(super) fn encode(rows: &[Row]) -> Result<Vec<u8>> {
-    let mut file = SerializedFileWriter::new(Vec::new(), schema()?, Arc::new(properties()?))?;
-    for rows in rows.chunks(ROWS_PER_GROUP) {
-        let mut group = file.next_row_group()?;
-        write_group(&mut group, rows)?;
-        group.close()?;
+/// A file being written, row by row in the order of (time, offset).
+pub(super) struct Encoder {
+    file: SerializedFileWriter<Vec<u8>>,
+    /// Rows of the group that is not written yet, and their bytes beside the columns.
+    pending: Vec<Row>,
+    pending_bytes: usize,
+    n_rows: u64,
+    times: Option<(Timestamp, Timestamp)>,
+}
+
+/// A file written, in memory.
+pub(super) struct Encoded {
+    pub(super) content: Bytes,
+    pub(super) n_rows: u64,
+    /// Earliest and latest time; `None` without rows.
+    pub(super) times: Option<(Timestamp, Timestamp)>,
+}
+
+impl Encoder {
+    pub(super) fn try_new() -> Result<Self> {
+        let file = SerializedFileWriter::new(Vec::new(), schema()?, Arc::new(properties()?))?;
+        Ok(Self { file, pending: Vec::new(), pending_bytes: 0, n_rows: 0, times: None })
     }
-    file.into_inner()
+
+    pub(super) fn n_rows(&self) -> u64 {
+        self.n_rows
+    }
+
+    /// Time of the last row.
+    pub(super) fn last_time(&self) -> Option<Timestamp> {
+        self.times.map(|(_, last)| last)
+    }
+
+    pub(super) fn push(&mut self, row: Row) -> Result<()> {
+        self.times = Some(self.times.map_or((row.time, row.time), |(first, _)| (first, row.time)));
+        self.n_rows += 1;
+        let context_bytes = row.context.as_ref().map_or(0, String::len);
+        self.pending_bytes += context_bytes + row.body.as_ref().map_or(0, ByteArray::len);
+        self.pending.push(row);
+        if self.pending.len() >= ROWS_PER_GROUP || self.pending_bytes >= BYTES_PER_GROUP {
+            self.write_pending()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<Encoded> {
+        if !self.pending.is_empty() {
+            self.write_pending()?;
+        }
+        let content = Bytes::from(self.file.into_inner()?);
+        Ok(Encoded { content, n_rows: self.n_rows, times: self.times })
+    }
+
+    fn write_pending(&mut self) -> Result<()> {
+        let mut group = self.file.next_row_group()?;
+        write_group(&mut group, &self.pending)?;
+        group.close()?;
+        self.pending.clear();
+        self.pending_bytes = 0;
+        Ok(())
+    }
 }
 
 fn write_group<W: Write + Send>(group: &mut SerializedRowGroupWriter<'_, W>, rows: &[Row]) -> Result<()> {
@@ -157,7 +212,7 @@ fn write_group<W: Write + Send>(group: &mut SerializedRowGroupWriter<'_, W>, row
     write_optional::<Int32Type, W>(group, rows, |row| Some(row.interaction()?.position?.cast_signed()))?;
     write_text(group, rows, |row| Some(row.interaction()?.placement.as_ref()?.as_str()))?;
     write_text(group, rows, |row| row.context.as_deref())?;
-    write_optional::<ByteArrayType, W>(group, rows, |row| row.body.clone().map(ByteArray::from))
+    write_optional::<ByteArrayType, W>(group, rows, |row| row.body.clone())
 }
 
 fn write_text<W: Write + Send>(
@@ -253,9 +308,8 @@ impl File {
         Ok(Self { reader, next_group: 0 })
     }
 
-    /// The next rows, by (time, offset): offset and event, `None` for what is not an event. `None` at the end.
-    #[expect(clippy::type_complexity, reason = "a pair in an option in a list")]
-    pub(super) fn next_rows(&mut self) -> Result<Option<Vec<(u64, Option<Event>)>>> {
+    /// The next rows, by (time, offset); `None` at the end.
+    pub(super) fn next_rows(&mut self) -> Result<Option<Vec<Row>>> {
         if self.next_group >= self.reader.num_row_groups() {
             return Ok(None);
         }
@@ -263,9 +317,72 @@ impl File {
         self.next_group += 1;
         read_group(&*group).map(Some)
     }
+
+    /// Hands over who each record is of, and nothing else of it.
+    pub(super) fn for_each_head(&self, mut each: impl FnMut(Head)) -> Result<()> {
+        for group in 0..self.reader.num_row_groups() {
+            let group = self.reader.get_row_group(group)?;
+            let n = usize::try_from(group.metadata().num_rows()).map_err(|e| damaged(&e))?;
+            let mut offsets = read_column::<Int64Type>(&*group, 0, n)?;
+            let mut times = read_column::<Int64Type>(&*group, 1, n)?;
+            let mut user_ids = read_column::<ByteArrayType>(&*group, 3, n)?;
+            let mut session_ids = read_column::<ByteArrayType>(&*group, 4, n)?;
+            let mut types = read_column::<ByteArrayType>(&*group, 5, n)?;
+            let mut item_ids = read_column::<ByteArrayType>(&*group, 6, n)?;
+            for _ in 0..n {
+                each(Head {
+                    offset: offsets.required()?.cast_unsigned(),
+                    time: Timestamp::from_millis(times.required()?),
+                    person: Person { user_id: user_ids.id()?, session_id: session_ids.id()? },
+                    kind: HeadKind::of(types.required()?.data(), item_ids.next().is_some()),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
-fn read_group(group: &dyn RowGroupReader) -> Result<Vec<(u64, Option<Event>)>> {
+/// Where a record stands, and whose it is.
+pub(super) struct Head {
+    pub(super) offset: u64,
+    pub(super) time: Timestamp,
+    pub(super) person: Person,
+    pub(super) kind: HeadKind,
+}
+
+/// What an erasure asks about a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeadKind {
+    Erasure,
+    Merge,
+    Other,
+}
+
+impl HeadKind {
+    /// - `has_item`: only an interaction has one, and an interaction may be called anything.
+    fn of(kind: &[u8], has_item: bool) -> Self {
+        match kind {
+            b"erasure" if !has_item => Self::Erasure,
+            b"merge" if !has_item => Self::Merge,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Row {
+    /// `None` for what is not an event.
+    pub(super) fn head(&self) -> Option<Head> {
+        let event = self.event.as_ref()?;
+        let kind = match event.body {
+            EventBody::Erasure => HeadKind::Erasure,
+            EventBody::Merge => HeadKind::Merge,
+            _ => HeadKind::Other,
+        };
+        Some(Head { offset: self.offset, time: self.time, person: event.person.clone(), kind })
+    }
+}
+
+fn read_group(group: &dyn RowGroupReader) -> Result<Vec<Row>> {
     let n = usize::try_from(group.metadata().num_rows()).map_err(|e| damaged(&e))?;
     let mut offsets = read_column::<Int64Type>(group, 0, n)?;
     let mut times = read_column::<Int64Type>(group, 1, n)?;
@@ -285,7 +402,7 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Vec<(u64, Option<Event>)>> {
     let mut rows = Vec::with_capacity(n);
     for _ in 0..n {
         let offset = offsets.required()?.cast_unsigned();
-        let timestamp = Timestamp::from_millis(times.required()?);
+        let time = Timestamp::from_millis(times.required()?);
         let event_id = event_ids.id()?;
         let person = Person { user_id: user_ids.id()?, session_id: session_ids.id()? };
         let kind = text(types.required()?)?;
@@ -295,9 +412,10 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Vec<(u64, Option<Event>)>> {
         let answer_id = answer_ids.id()?;
         let position = positions.next().map(i32::cast_unsigned);
         let placement = placements.text()?.map(Placement::from);
-        let (context, body) = (contexts.next(), bodies.next());
+        let (context, body) = (contexts.text()?, bodies.next());
         if let Some(body) = body {
-            rows.push((offset, decode_body(&kind, &body)?));
+            let event = decode_body(&kind, &body)?;
+            rows.push(Row { offset, time, event, context, body: Some(body) });
             continue;
         }
         let item_id = item_id.ok_or_else(|| damaged(&"an interaction has no item"))?;
@@ -315,14 +433,13 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Vec<(u64, Option<Event>)>> {
             signal: None,
             placement,
         };
-        let context = match context {
-            Some(json) => serde_json::from_slice(json.data()).map_err(|e| damaged(&e))?,
+        let facts = match &context {
+            Some(json) => serde_json::from_str(json).map_err(|e| damaged(&e))?,
             None => Map::new(),
         };
-        rows.push((
-            offset,
-            Some(Event { event_id, timestamp, person, body: EventBody::Interaction(interaction), context }),
-        ));
+        let body = EventBody::Interaction(interaction);
+        let event = Event { event_id, timestamp: time, person, body, context: facts };
+        rows.push(Row { offset, time, event: Some(event), context, body: None });
     }
     Ok(rows)
 }

@@ -1,27 +1,22 @@
 //! From files back to events, in the order of their time.
 
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
-    iter::Peekable,
+    collections::BTreeMap,
     ops::Range,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use waggle_model::{Event, Timestamp};
 
-use super::{
-    ArchiveError,
-    columns::{File, OpenError, VERSION},
-};
+use super::{ArchiveError, merge::Merge};
 use crate::{
     artifacts::Artifacts,
     database::{ArchiveFile, Database},
     log::{Position, Topic},
 };
-
-/// Events handed out at once.
-const BATCH: usize = 8_192;
 
 /// Reads one topic's events from the archive.
 #[derive(Debug, Clone)]
@@ -31,42 +26,74 @@ pub struct ArchiveReader {
     topic: Topic,
 }
 
+/// Up to where the archive of a topic reaches: per partition the offset of the first record that does not belong.
+///
+/// Whoever read up to it can read the same again later, although the archive has grown; only what was erased since is
+/// missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct AsOf(pub BTreeMap<u32, u64>);
+
+impl AsOf {
+    fn holds(&self, partition: u32, offset: u64) -> bool {
+        self.0.get(&partition).is_some_and(|end| offset < *end)
+    }
+}
+
 impl ArchiveReader {
     pub fn new(artifacts: Artifacts, database: Arc<Database>, topic: Topic) -> Self {
         Self { artifacts, database, topic }
     }
 
+    /// Up to where the archive reaches now.
+    pub async fn now(&self) -> Result<AsOf, ArchiveError> {
+        Ok(AsOf(self.database.archive_offsets(self.topic).await?))
+    }
+
     /// Events with a time in `range`, sorted by (time, partition, offset). What is archived later is not part of it.
     pub async fn events(&self, range: Range<Timestamp>) -> Result<ArchivedEvents, ArchiveError> {
         let files = self.database.archive_files(self.topic, range.clone()).await?;
-        Ok(ArchivedEvents {
-            artifacts: self.artifacts.clone(),
-            range,
-            waiting: files.into(),
-            open: Vec::new(),
-            heads: BinaryHeap::new(),
-            n_skipped: 0,
-        })
+        Ok(self.merge(files, move |_, _, time| range.contains(&time)))
+    }
+
+    /// [`events`](Self::events) that were in the log at `as_of`: none that came later, also if it tells of an earlier
+    /// time.
+    pub async fn events_as_of(
+        &self,
+        range: Range<Timestamp>,
+        as_of: &AsOf,
+    ) -> Result<ArchivedEvents, ArchiveError> {
+        let as_of = as_of.clone();
+        let mut files = self.database.archive_files(self.topic, range.clone()).await?;
+        files.retain(|file| as_of.holds(file.partition, file.first_offset));
+        let takes = move |partition, offset, time| range.contains(&time) && as_of.holds(partition, offset);
+        Ok(self.merge(files, takes))
+    }
+
+    fn merge(
+        &self,
+        files: Vec<ArchiveFile>,
+        takes: impl Fn(u32, u64, Timestamp) -> bool + Send + 'static,
+    ) -> ArchivedEvents {
+        let n_skipped = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&n_skipped);
+        let merge = Merge::new(self.artifacts.clone(), files, move |partition, row| {
+            if !takes(partition, row.offset, row.time) {
+                return None;
+            }
+            if row.event.is_none() {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            row.event
+        });
+        ArchivedEvents { merge, n_skipped }
     }
 }
 
-/// Events on their way out of the archive: a merge of the files, each opened when its time comes.
+/// Events on their way out of the archive.
 pub struct ArchivedEvents {
-    artifacts: Artifacts,
-    range: Range<Timestamp>,
-    /// By earliest event.
-    waiting: VecDeque<ArchiveFile>,
-    open: Vec<Option<OpenFile>>,
-    /// The next event of each open file: time, partition, offset, place in `open`.
-    heads: BinaryHeap<Reverse<(Timestamp, u32, u64, usize)>>,
-    n_skipped: u64,
-}
-
-struct OpenFile {
-    path: String,
-    partition: u32,
-    file: File,
-    rows: Peekable<std::vec::IntoIter<(u64, Event)>>,
+    merge: Merge<Event>,
+    n_skipped: Arc<AtomicU64>,
 }
 
 impl ArchivedEvents {
@@ -75,27 +102,11 @@ impl ArchivedEvents {
     /// # Errors
     /// [`ArchiveError::Damaged`] and [`ArchiveError::Version`] name the file.
     pub async fn next_batch(&mut self) -> Result<Option<Vec<(Position, Event)>>, ArchiveError> {
-        let mut batch = Vec::new();
-        while batch.len() < BATCH {
-            self.open_files_that_are_due().await?;
-            let Some(Reverse((_, partition, _, place))) = self.heads.pop() else { break };
-            let Some(open) = self.open.get_mut(place).and_then(Option::as_mut) else { continue };
-            // While this file is ahead of all others its events need no heap.
-            let limit =
-                self.heads.peek().map(|Reverse((time, partition, offset, _))| (*time, *partition, *offset));
-            let due = self.waiting.front().map(|file| file.min_time);
-            while let Some((offset, event)) = open.rows.next() {
-                batch.push((Position { partition, offset }, event));
-                let Some((offset, event)) = open.rows.peek() else { break };
-                let next = (event.timestamp, partition, *offset);
-                let is_ahead = limit.is_none_or(|limit| next < limit) && due.is_none_or(|due| next.0 < due);
-                if !is_ahead || batch.len() >= BATCH {
-                    break;
-                }
-            }
-            self.refill(place).await?;
-        }
-        Ok((!batch.is_empty()).then_some(batch))
+        let Some(batch) = self.merge.next_batch().await? else { return Ok(None) };
+        let placed = batch
+            .into_iter()
+            .map(|taken| (Position { partition: taken.partition, offset: taken.offset }, taken.row));
+        Ok(Some(placed.collect()))
     }
 
     /// All that is left, in memory.
@@ -109,73 +120,6 @@ impl ArchivedEvents {
 
     /// Archived records passed over so far because they are not events.
     pub fn n_skipped(&self) -> u64 {
-        self.n_skipped
+        self.n_skipped.load(Ordering::Relaxed)
     }
-
-    /// Opens every file that may hold the next event.
-    async fn open_files_that_are_due(&mut self) -> Result<(), ArchiveError> {
-        while let Some(next) = self.waiting.front() {
-            if self.heads.peek().is_some_and(|Reverse((time, ..))| *time < next.min_time) {
-                return Ok(());
-            }
-            let Some(file) = self.waiting.pop_front() else { return Ok(()) };
-            let content = self.artifacts.get_verified(&file.path, &file.sha256).await?;
-            let (path, partition) = (file.path, file.partition);
-            let opened = off_thread(&path, move || File::open(content)).await?;
-            let file = opened.map_err(|e| match e {
-                OpenError::Version(got) => {
-                    ArchiveError::Version { path: path.clone(), got, expected: VERSION }
-                }
-                OpenError::Damaged(detail) => ArchiveError::Damaged { path: path.clone(), detail },
-            })?;
-            let open = OpenFile { path, partition, file, rows: Vec::new().into_iter().peekable() };
-            let place = self.open.iter().position(Option::is_none).unwrap_or(self.open.len());
-            if place == self.open.len() {
-                self.open.push(None);
-            }
-            self.open[place] = Some(open);
-            self.refill(place).await?;
-        }
-        Ok(())
-    }
-
-    /// Sees to it that the file's next event is among the heads, or closes the file.
-    async fn refill(&mut self, place: usize) -> Result<(), ArchiveError> {
-        let Some(mut open) = self.open.get_mut(place).and_then(Option::take) else { return Ok(()) };
-        loop {
-            if let Some((offset, event)) = open.rows.peek() {
-                self.heads.push(Reverse((event.timestamp, open.partition, *offset, place)));
-                self.open[place] = Some(open);
-                return Ok(());
-            }
-            let OpenFile { path, partition, mut file, .. } = open;
-            let read = off_thread(&path, move || {
-                let rows = file.next_rows();
-                (file, rows)
-            });
-            let (file, rows) = read.await?;
-            let rows =
-                rows.map_err(|e| ArchiveError::Damaged { path: path.clone(), detail: e.to_string() })?;
-            let Some(rows) = rows else { return Ok(()) };
-            let mut events = Vec::with_capacity(rows.len());
-            for (offset, event) in rows {
-                match event {
-                    Some(event) if self.range.contains(&event.timestamp) => events.push((offset, event)),
-                    Some(_) => {}
-                    None => self.n_skipped += 1,
-                }
-            }
-            open = OpenFile { path, partition, file, rows: events.into_iter().peekable() };
-        }
-    }
-}
-
-/// Decoding is work for another thread, where a panic of the Parquet library is an error of the file.
-async fn off_thread<T: Send + 'static>(
-    path: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ArchiveError> {
-    let failure =
-        |e: tokio::task::JoinError| ArchiveError::Damaged { path: path.to_owned(), detail: e.to_string() };
-    tokio::task::spawn_blocking(work).await.map_err(failure)
 }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, ops::Range};
 use waggle_model::Timestamp;
 
 use super::{
-    Database, DatabaseError, ROWS_PER_STATEMENT, bulk_sql, corrupt, projectors,
+    Database, DatabaseError, ROWS_PER_STATEMENT, Transaction, archive_leftovers, bulk_sql, corrupt,
+    erasures::{self, Erasure},
+    projectors, retried,
     sql::{Row, query},
     to_i64, to_u64,
 };
@@ -19,10 +21,10 @@ pub struct ArchiveFile {
     /// Day (UTC, `YYYY-MM-DD`) of the earliest event in the file.
     pub day: String,
     pub partition: u32,
-    /// Offsets of the batch that the file is part of, both included; the files of one batch share them.
+    /// Offsets that the file's batch covers, both included; the files of one batch share them.
     pub first_offset: u64,
     pub last_offset: u64,
-    /// Records in this file.
+    /// Records in this file. Together a batch may have fewer than offsets: logs leave gaps, and the erased are left out.
     pub n_rows: u64,
     pub size_bytes: u64,
     /// Lower-case hexadecimal.
@@ -30,6 +32,22 @@ pub struct ArchiveFile {
     /// Event times, both included.
     pub min_time: Timestamp,
     pub max_time: Timestamp,
+}
+
+/// Consecutive records of one partition, written as files and about to become part of the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveBatch {
+    pub topic: Topic,
+    pub partition: u32,
+    /// What it covers, both included.
+    pub first_offset: u64,
+    pub last_offset: u64,
+    /// At least one, if only an empty one.
+    pub files: Vec<ArchiveFile>,
+    /// Erasures among its records.
+    pub erasures: Vec<Erasure>,
+    /// Revision of the erasures that its rows follow.
+    pub erasures_seen: u64,
 }
 
 const COLUMNS: &str = "topic, path, day, log_partition, first_offset, last_offset, n_rows, size_bytes, sha256, \
@@ -41,48 +59,88 @@ impl Database {
         self.projector_offset(&projector(topic), partition).await
     }
 
-    /// Adds the files to the archive and moves its offsets, in one transaction. `files` holds whole batches.
+    /// Offsets of the first records that the archive does not hold, by partition; those without any are left out.
+    pub async fn archive_offsets(&self, topic: Topic) -> Result<BTreeMap<u32, u64>, DatabaseError> {
+        let rows = query("SELECT log_partition, next_offset FROM projector_offsets WHERE name = $1")
+            .bind(projector(topic))
+            .fetch_all(self.read())
+            .await?;
+        let offset = |row: &Row| {
+            let partition = u32::try_from(row.get::<i64>(0)?)
+                .map_err(|e| corrupt("projector_offsets", "partition", e))?;
+            Ok((partition, to_u64("projector_offsets", row.get(1)?)?))
+        };
+        rows.iter().map(offset).collect()
+    }
+
+    /// Adds the batch's files to the archive, moves its offset, and makes the batch's erasures known, in one
+    /// transaction. The files were announced ([`announce_archive_file`](Self::announce_archive_file)) and written.
     ///
     /// # Errors
-    /// [`DatabaseError::Fenced`] if a batch does not start where the partition's archive ends (a gap or an overlap),
-    /// [`DatabaseError::ArchiveBatch`] if a batch is not complete; nothing is changed then.
-    pub async fn commit_archive_files(&self, files: &[ArchiveFile]) -> Result<(), DatabaseError> {
-        let mut batches = BTreeMap::<(Topic, u32, u64, u64), u64>::new();
-        for file in files {
-            let batch = (file.topic, file.partition, file.first_offset, file.last_offset);
-            *batches.entry(batch).or_default() += file.n_rows;
+    /// [`DatabaseError::Fenced`] if the batch does not start where the partition's archive ends (a gap or an overlap),
+    /// [`DatabaseError::ArchiveBatch`] if its files do not fit it, or lay about for so long that they were swept away;
+    /// nothing is changed then.
+    pub async fn commit_archive_batch(&self, batch: &ArchiveBatch) -> Result<(), DatabaseError> {
+        batch.check()?;
+        retried(|| self.try_commit_archive_batch(batch)).await
+    }
+
+    async fn try_commit_archive_batch(&self, batch: &ArchiveBatch) -> Result<(), DatabaseError> {
+        let ArchiveBatch { topic, partition, first_offset, last_offset, .. } = *batch;
+        // Alone, so that a batch is either there when an erasure looks for rows, or has seen the erasure.
+        let mut transaction = self.begin_alone("erasures").await?;
+        projectors::advance(&mut transaction, &projector(topic), partition, first_offset, last_offset + 1)
+            .await?;
+        insert(&mut transaction, &batch.files).await?;
+        erasures::reopen(&mut transaction, batch.erasures_seen, batch.min_time()).await?;
+        erasures::register(&mut transaction, &batch.erasures).await?;
+        transaction.commit().await
+    }
+
+    /// Puts `new` in the place of `old`, in one transaction: what `old` covered, `new` covers. The files of `old` become
+    /// leftovers.
+    ///
+    /// # Errors
+    /// [`DatabaseError::ArchiveChanged`] if not all of `old` is part of the archive any more,
+    /// [`DatabaseError::ArchiveBatch`] if `new` covers something else or was swept away; nothing is changed then.
+    pub async fn replace_archive_files(
+        &self,
+        old: &[ArchiveFile],
+        new: &[ArchiveFile],
+        at: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        let covered = |files: &[ArchiveFile]| {
+            let first = files.iter().map(|f| (f.topic, f.partition, f.first_offset)).min();
+            first.zip(files.iter().map(|f| (f.topic, f.partition, f.last_offset)).max())
+        };
+        if let Some(file) = new.first().or(old.first())
+            && covered(old) != covered(new)
+        {
+            return Err(batch_error(file, "it covers other records than what it is to replace".to_owned()));
         }
-        for (&(_, partition, first, last), &n_rows) in &batches {
-            if last.checked_sub(first).is_none_or(|span| span.checked_add(1) != Some(n_rows)) {
-                let path = files.iter().find(|f| (f.partition, f.first_offset) == (partition, first));
-                let path = path.map_or_else(String::new, |f| f.path.clone());
-                let detail = format!("offsets {first} to {last} are not {n_rows} records");
-                return Err(DatabaseError::ArchiveBatch { path, partition, detail });
-            }
-        }
+        retried(|| self.try_replace_archive_files(old, new, at)).await
+    }
+
+    async fn try_replace_archive_files(
+        &self,
+        old: &[ArchiveFile],
+        new: &[ArchiveFile],
+        at: Timestamp,
+    ) -> Result<(), DatabaseError> {
         let mut transaction = self.begin().await?;
-        for &(topic, partition, first, last) in batches.keys() {
-            projectors::advance(&mut transaction, &projector(topic), partition, first, last + 1).await?;
-        }
-        for chunk in files.chunks(ROWS_PER_STATEMENT) {
-            let mut statement =
-                query(bulk_sql(&format!("INSERT INTO archive_files ({COLUMNS})"), 11, chunk.len(), ""));
-            for file in chunk {
-                statement = statement
-                    .bind(file.topic.as_str())
-                    .bind(file.path.as_str())
-                    .bind(file.day.as_str())
-                    .bind(i64::from(file.partition))
-                    .bind(to_i64(file.first_offset))
-                    .bind(to_i64(file.last_offset))
-                    .bind(to_i64(file.n_rows))
-                    .bind(to_i64(file.size_bytes))
-                    .bind(file.sha256.as_str())
-                    .bind(file.min_time.as_millis())
-                    .bind(file.max_time.as_millis());
+        for file in old {
+            let removed = query("DELETE FROM archive_files WHERE path = $1 AND sha256 = $2")
+                .bind(file.path.as_str())
+                .bind(file.sha256.as_str())
+                .execute(transaction.target())
+                .await?;
+            if removed == 0 {
+                return Err(DatabaseError::ArchiveChanged { path: file.path.clone() });
             }
-            statement.execute(transaction.target()).await?;
         }
+        let paths = old.iter().map(|file| file.path.as_str()).collect::<Vec<_>>();
+        archive_leftovers::leave(&mut transaction, &paths, at).await?;
+        insert(&mut transaction, new).await?;
         transaction.commit().await
     }
 
@@ -104,6 +162,74 @@ impl Database {
             .await?;
         rows.iter().map(read_file).collect()
     }
+
+    /// Every file of the topic, by partition and offset.
+    pub async fn all_archive_files(&self, topic: Topic) -> Result<Vec<ArchiveFile>, DatabaseError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM archive_files WHERE topic = $1
+             ORDER BY log_partition, first_offset, last_offset, min_time, path"
+        );
+        let rows = query(sqlx::AssertSqlSafe(sql)).bind(topic.as_str()).fetch_all(self.read()).await?;
+        rows.iter().map(read_file).collect()
+    }
+}
+
+impl ArchiveBatch {
+    /// Earliest event time of its records.
+    fn min_time(&self) -> Timestamp {
+        self.files.iter().map(|file| file.min_time).min().unwrap_or(Timestamp::from_millis(i64::MIN))
+    }
+
+    fn check(&self) -> Result<(), DatabaseError> {
+        let (topic, partition) = (self.topic, self.partition);
+        let (first, last) = (self.first_offset, self.last_offset);
+        let error = |path: &str, detail| {
+            Err(DatabaseError::ArchiveBatch { path: path.to_owned(), partition, detail })
+        };
+        let Some(file) = self.files.first() else { return error("", "it has no file".to_owned()) };
+        let place = |f: &ArchiveFile| (f.topic, f.partition, f.first_offset, f.last_offset);
+        if let Some(stray) = self.files.iter().find(|f| place(f) != (topic, partition, first, last)) {
+            return error(&stray.path, format!("it is not of offsets {first} to {last} of the batch"));
+        }
+        let n_rows = self.files.iter().map(|f| f.n_rows).sum::<u64>();
+        if last.checked_sub(first).is_none_or(|span| n_rows > span.saturating_add(1)) {
+            return error(&file.path, format!("offsets {first} to {last} cannot be {n_rows} records"));
+        }
+        Ok(())
+    }
+}
+
+fn batch_error(file: &ArchiveFile, detail: String) -> DatabaseError {
+    DatabaseError::ArchiveBatch { path: file.path.clone(), partition: file.partition, detail }
+}
+
+async fn insert(transaction: &mut Transaction<'_>, files: &[ArchiveFile]) -> Result<(), DatabaseError> {
+    let paths = files.iter().map(|file| file.path.as_str());
+    if let Some(path) = archive_leftovers::withdraw(transaction, paths).await?
+        && let Some(file) = files.iter().find(|file| file.path == path)
+    {
+        return Err(batch_error(file, "it was not announced, or was swept away meanwhile".to_owned()));
+    }
+    for chunk in files.chunks(ROWS_PER_STATEMENT) {
+        let mut statement =
+            query(bulk_sql(&format!("INSERT INTO archive_files ({COLUMNS})"), 11, chunk.len(), ""));
+        for file in chunk {
+            statement = statement
+                .bind(file.topic.as_str())
+                .bind(file.path.as_str())
+                .bind(file.day.as_str())
+                .bind(i64::from(file.partition))
+                .bind(to_i64(file.first_offset))
+                .bind(to_i64(file.last_offset))
+                .bind(to_i64(file.n_rows))
+                .bind(to_i64(file.size_bytes))
+                .bind(file.sha256.as_str())
+                .bind(file.min_time.as_millis())
+                .bind(file.max_time.as_millis());
+        }
+        statement.execute(transaction.target()).await?;
+    }
+    Ok(())
 }
 
 fn projector(topic: Topic) -> String {

@@ -11,52 +11,72 @@ use waggle_model::{
     UserChange, UserId, encode_event, event::SeenItem,
 };
 use waggle_stores::{
-    ArchiveError, ArchiveReader, ArchiveWriter, ArtifactError, Artifacts, Database, LogRecord, Position,
-    Topic,
+    ArchiveBatch, ArchiveError, ArchiveFile, ArchiveReader, ArchiveWriter, ArtifactError, Artifacts,
+    CompactionRule, Database, LogRecord, Position, Topic, archive,
 };
 
-const ALL_TIMES: Range<Timestamp> = Timestamp::from_millis(i64::MIN)..Timestamp::from_millis(i64::MAX);
+pub(crate) const ALL_TIMES: Range<Timestamp> =
+    Timestamp::from_millis(i64::MIN)..Timestamp::from_millis(i64::MAX);
 const DAY_MS: i64 = 86_400_000;
 
-struct Archive {
-    folder: tempfile::TempDir,
-    database: Arc<Database>,
-    writer: ArchiveWriter,
-    reader: ArchiveReader,
+pub(crate) struct Archive {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) database: Arc<Database>,
+    pub(crate) writer: ArchiveWriter,
+    pub(crate) reader: ArchiveReader,
 }
 
 impl Archive {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Arc::new(Database::open(folder.path().join("db")).await.unwrap());
+        Self::assemble(folder, database).await
+    }
+
+    pub(crate) async fn on(database: Arc<Database>) -> Self {
+        Self::assemble(tempfile::tempdir().unwrap(), database).await
+    }
+
+    async fn assemble(folder: tempfile::TempDir, database: Arc<Database>) -> Self {
         let artifacts = Artifacts::open_local(folder.path().join("artifacts"), 1 << 30).await.unwrap();
         let writer = ArchiveWriter::new(artifacts.clone(), Topic::Events);
-        let reader = ArchiveReader::new(artifacts, Arc::clone(&database), Topic::Events);
-        Self { folder, database, writer, reader }
+        let reader = ArchiveReader::new(artifacts.clone(), Arc::clone(&database), Topic::Events);
+        Self { folder, artifacts, database, writer, reader }
     }
 
     /// Archives the records as one batch and gives the number of files.
-    async fn add(&self, partition: u32, records: &[LogRecord]) -> usize {
-        let files = self.writer.write(partition, records).await.unwrap();
-        self.database.commit_archive_files(&files).await.unwrap();
-        files.len()
+    pub(crate) async fn add(&self, partition: u32, records: &[LogRecord]) -> usize {
+        self.add_from(partition, records[0].offset, records).await.len()
     }
 
-    async fn read(&self, range: Range<Timestamp>) -> Vec<(Position, Event)> {
+    /// Archives the records as a batch that covers the offsets from `from` on.
+    pub(crate) async fn add_from(
+        &self,
+        partition: u32,
+        from: u64,
+        records: &[LogRecord],
+    ) -> Vec<ArchiveFile> {
+        let batch = self.writer.write(&self.database, partition, from, records).await.unwrap();
+        self.database.commit_archive_batch(&batch).await.unwrap();
+        batch.files
+    }
+
+    pub(crate) async fn read(&self, range: Range<Timestamp>) -> Vec<(Position, Event)> {
         self.reader.events(range).await.unwrap().collect().await.unwrap()
     }
 }
 
-fn at(millis: i64) -> Timestamp {
+pub(crate) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-fn record(partition: u32, offset: u64, event: &Event) -> LogRecord {
+pub(crate) fn record(partition: u32, offset: u64, event: &Event) -> LogRecord {
     let value = Bytes::from(encode_event(event));
     LogRecord { partition, offset, key: Bytes::new(), value, timestamp: event.timestamp }
 }
 
-fn view(user: &str, item: &str, millis: i64) -> Event {
+pub(crate) fn view(user: &str, item: &str, millis: i64) -> Event {
     Event {
         event_id: None,
         timestamp: at(millis),
@@ -189,15 +209,20 @@ fn any_event() -> impl Strategy<Value = Event> {
     // The end of time itself is outside every half-open range.
     let time = time.prop_map(|t| t.min(i64::MAX - 1));
     (id(), time, id(), id(), body, any_context()).prop_map(
-        |(event_id, time, user_id, session_id, body, context)| Event {
-            event_id: event_id.map(|id| EventId::try_new(id).unwrap()),
-            timestamp: at(time),
-            person: Person {
-                user_id: user_id.map(|id| UserId::try_new(id).unwrap()),
-                session_id: session_id.map(|id| SessionId::try_new(id).unwrap()),
-            },
-            body,
-            context,
+        |(event_id, time, user_id, session_id, body, context)| {
+            // An erasure removes what others of its name did, which is not the matter here.
+            let is_erasure = body == EventBody::Erasure;
+            let user_id = if is_erasure { Some("somebody erased".to_owned()) } else { user_id };
+            Event {
+                event_id: event_id.map(|id| EventId::try_new(id).unwrap()),
+                timestamp: at(time),
+                person: Person {
+                    user_id: user_id.map(|id| UserId::try_new(id).unwrap()),
+                    session_id: session_id.map(|id| SessionId::try_new(id).unwrap()),
+                },
+                body,
+                context,
+            }
         },
     )
 }
@@ -206,22 +231,29 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_event_survives_the_archive_bit_for_bit(events in proptest::collection::vec(any_event(), 1..60)) {
+    fn an_event_survives_the_archive_bit_for_bit(events in proptest::collection::vec(any_event(), 2..60)) {
         // What the log holds is the truth, so an event is compared with its decoded record.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let archive = Archive::open().await;
-            let records = (5..).zip(&events).map(|(offset, event)| record(2, offset, event)).collect::<Vec<_>>();
-            let files = archive.writer.write(2, &records).await.unwrap();
-            // The batch starts at 5, so the archive is brought there first.
-            let before = (0..5).map(|o| record(2, o, &view("u", "i", 0))).collect::<Vec<_>>();
-            archive.add(2, &before).await;
-            archive.database.commit_archive_files(&files).await.unwrap();
-            let all = before.iter().chain(&records);
-            let all = all.map(|r| {
+            let mut all = Vec::new();
+            for _ in 0..3 {
+                let records = (all.len() as u64..).zip(&events).map(|(o, event)| record(2, o, event));
+                let records = records.collect::<Vec<_>>();
+                archive.add(2, &records).await;
+                all.extend(records);
+            }
+            let all = all.iter().map(|r| {
                 (Position { partition: 2, offset: r.offset }, waggle_model::decode_event(&r.value).unwrap())
             });
-            let (read, expected) = (archive.read(ALL_TIMES).await, expected(all.collect()));
+            let expected = expected(all.collect());
+            assert_eq!(archive.read(ALL_TIMES).await, expected);
+            // Two of the three batches fit into one.
+            let rule = CompactionRule { max_rows: 2 * events.len() as u64 + 1, max_bytes: 1 << 30 };
+            let merged =
+                archive::compact(&archive.artifacts, &archive.database, Topic::Events, &rule).await.unwrap();
+            assert!(merged.n_merged >= 2, "{merged:?}");
+            let read = archive.read(ALL_TIMES).await;
             assert_eq!(read, expected);
             // `==` takes 0.0 for -0.0; the encoded bytes do not.
             for ((_, read), (_, expected)) in read.iter().zip(&expected) {
@@ -280,28 +312,40 @@ async fn what_is_not_an_event_is_kept_and_passed_over() {
 }
 
 #[tokio::test]
-async fn a_gap_within_a_batch_is_refused_and_a_retry_gives_the_same_files() {
+async fn what_is_not_committed_is_not_there_and_a_retry_is() {
     let archive = Archive::open().await;
-    let mut records = (0..10).map(|o| record(0, o, &view("u", "i", 10))).collect::<Vec<_>>();
-    let first = archive.writer.write(0, &records).await.unwrap();
+    let records = (0..10).map(|o| record(0, o, &view("u", "i", 10))).collect::<Vec<_>>();
+    let first = archive.writer.write(&archive.database, 0, 0, &records).await.unwrap();
     assert_eq!(archive.read(ALL_TIMES).await, [], "not committed, not there");
-    let again = archive.writer.write(0, &records).await.unwrap();
-    assert_eq!(first, again);
-    archive.database.commit_archive_files(&again).await.unwrap();
-    assert!(archive.database.commit_archive_files(&first).await.is_err(), "committed once");
+    let again = archive.writer.write(&archive.database, 0, 0, &records).await.unwrap();
+    assert_ne!(first.files[0].path, again.files[0].path, "no name is used twice");
+    archive.database.commit_archive_batch(&again).await.unwrap();
+    assert!(archive.database.commit_archive_batch(&first).await.is_err(), "committed once");
     assert_eq!(archive.read(ALL_TIMES).await.len(), 10);
-    records.remove(4);
-    let refused = archive.writer.write(0, &records).await;
-    assert!(matches!(refused, Err(ArchiveError::NotConsecutive { expected: 4, got: 5, .. })), "{refused:?}");
-    assert_eq!(archive.writer.write(0, &[]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn offsets_that_the_log_left_out_are_passed_over() {
+    let archive = Archive::open().await;
+    let records = [3, 4, 9].map(|o| record(0, o, &view("u", "i", 10)));
+    archive.add_from(0, 0, &records).await;
+    assert_eq!(archive.database.archive_offset(Topic::Events, 0).await.unwrap(), 10);
+    let offsets = archive.read(ALL_TIMES).await.into_iter().map(|(at, _)| at.offset).collect::<Vec<_>>();
+    assert_eq!(offsets, [3, 4, 9]);
+    let behind = archive.writer.write(&archive.database, 0, 4, &records).await;
+    assert!(matches!(behind, Err(ArchiveError::Disordered { at_least: 4, got: 3, .. })), "{behind:?}");
+    let twice = [records[1].clone(), records[1].clone()];
+    let twice = archive.writer.write(&archive.database, 0, 0, &twice).await;
+    assert!(matches!(twice, Err(ArchiveError::Disordered { at_least: 5, got: 4, .. })), "{twice:?}");
+    let none = archive.writer.write(&archive.database, 0, 10, &[]).await;
+    assert!(matches!(none, Err(ArchiveError::NoRecords { partition: 0 })), "{none:?}");
 }
 
 #[tokio::test]
 async fn damaged_and_missing_files_are_named() {
     let archive = Archive::open().await;
     let records = (0..2_000).map(|o| record(0, o, &view("u", &format!("i{o}"), 10))).collect::<Vec<_>>();
-    let files = archive.writer.write(0, &records).await.unwrap();
-    archive.database.commit_archive_files(&files).await.unwrap();
+    let files = archive.add_from(0, 0, &records).await;
     let path = archive.folder.path().join("artifacts").join(&files[0].path);
     let whole = std::fs::read(&path).unwrap();
     let mut flipped = whole.clone();
@@ -324,7 +368,7 @@ async fn damaged_and_missing_files_are_named() {
 async fn files_that_were_written_wrongly_are_errors_and_never_panics() {
     let archive = Archive::open().await;
     let records = (0..300).map(|o| record(0, o, &view("u", &format!("i{o}"), 10))).collect::<Vec<_>>();
-    let files = archive.writer.write(0, &records).await.unwrap();
+    let files = archive.writer.write(&archive.database, 0, 0, &records).await.unwrap().files;
     let path = archive.folder.path().join("artifacts").join(&files[0].path);
     let whole = std::fs::read(&path).unwrap();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -342,8 +386,18 @@ async fn files_that_were_written_wrongly_are_errors_and_never_panics() {
         let sha256 = artifacts.put_with_sha256(&files[0].path, Bytes::from(bytes)).await.unwrap();
         let database =
             Arc::new(Database::open(archive.folder.path().join(format!("db-{round}"))).await.unwrap());
-        let file = waggle_stores::ArchiveFile { sha256, ..files[0].clone() };
-        database.commit_archive_files(&[file]).await.unwrap();
+        database.announce_archive_file(&files[0].path, at(1)).await.unwrap();
+        let file = ArchiveFile { sha256, ..files[0].clone() };
+        let batch = ArchiveBatch {
+            topic: Topic::Events,
+            partition: 0,
+            first_offset: file.first_offset,
+            last_offset: file.last_offset,
+            files: vec![file],
+            erasures: Vec::new(),
+            erasures_seen: 0,
+        };
+        database.commit_archive_batch(&batch).await.unwrap();
         let reader = ArchiveReader::new(artifacts, database, Topic::Events);
         match reader.events(ALL_TIMES).await.unwrap().collect().await {
             Ok(events) => assert!(events.len() <= 300),

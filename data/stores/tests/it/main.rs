@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod archive;
 #[cfg(test)]
+mod archive_upkeep;
+#[cfg(test)]
 mod artifacts;
 #[cfg(test)]
 mod contract;

@@ -15,7 +15,7 @@ use waggle_model::{CatalogChange, Item, ItemId, SnapshotVersion, Timestamp, User
 use waggle_stores::{Database, DatabaseError, NewSnapshot, PostgresConfig, SnapshotState, Topic};
 
 use crate::{
-    contract::database::{archive_file, database_contract, item, snapshot},
+    contract::database::{archive_batch, database_contract, item, snapshot},
     support::postgres::{Schema, config, postgres_url},
 };
 
@@ -99,8 +99,11 @@ async fn of_two_archivers_at_one_offset_one_passes() {
     for round in 0..40 {
         let tasks = [0, 1].map(|who: u32| {
             let database = Arc::clone(&handles[who as usize]);
-            let file = archive_file(0, round * 10, round * 10 + 9, 10, who);
-            tokio::spawn(async move { database.commit_archive_files(&[file]).await })
+            tokio::spawn(async move {
+                let (name, offsets) = (format!("{round}-by-{who}"), round * 10..=round * 10 + 9);
+                let batch = archive_batch(&database, &name, 0, offsets, &[10]).await;
+                database.commit_archive_batch(&batch).await
+            })
         });
         let mut n_passed = 0;
         for task in tasks {
@@ -114,6 +117,30 @@ async fn of_two_archivers_at_one_offset_one_passes() {
     }
     let files = handles[0].archive_files(Topic::Events, at(0)..at(i64::MAX)).await.unwrap();
     assert_eq!(files.iter().map(|f| f.n_rows).sum::<u64>(), 400);
+    assert_eq!(handles[1].count_archive_leftovers().await.unwrap(), 40, "what the losers had written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_replace_the_same_files_one_passes() {
+    let schema = Schema::new();
+    let handles = schema.connect_two().await;
+    let first = archive_batch(&handles[0], "first", 0, 0..=9, &[5, 5]).await;
+    handles[0].commit_archive_batch(&first).await.unwrap();
+    for round in 0..30 {
+        let tasks = [0, 1].map(|who: usize| {
+            let database = Arc::clone(&handles[who]);
+            tokio::spawn(async move {
+                let old = database.all_archive_files(Topic::Events).await.unwrap();
+                let new = archive_batch(&database, &format!("{round}-{who}"), 0, 0..=9, &[5, 5]).await;
+                database.replace_archive_files(&old, &new.files, at(1)).await
+            })
+        });
+        for task in tasks {
+            let replaced = task.await.unwrap();
+            assert!(matches!(replaced, Ok(()) | Err(DatabaseError::ArchiveChanged { .. })), "{replaced:?}");
+        }
+        assert_eq!(handles[0].all_archive_files(Topic::Events).await.unwrap().len(), 2, "two files, always");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

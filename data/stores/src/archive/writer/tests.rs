@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use waggle_model::Timestamp;
 
 use super::*;
@@ -13,13 +14,20 @@ fn rows(days: &[(i64, usize)]) -> Vec<Row> {
     days.iter().flat_map(|&(day, n)| (0..n).map(move |i| Row::new(&record(day, i)))).collect()
 }
 
+#[track_caller]
+fn check_cuts(days: &[(i64, usize)], expected: &[u64]) {
+    let files = encode_files(rows(days)).unwrap();
+    assert_eq!(files.iter().map(|file| file.n_rows).collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn files_are_cut_between_days_once_they_are_worth_it() {
-    assert_eq!(cut(&rows(&[(0, 10), (1, 10)])), 20, "two small days share a file");
-    assert_eq!(cut(&rows(&[(0, 9_000), (1, 10)])), 9_000, "a busy day has its own");
-    assert_eq!(cut(&rows(&[(-2, 5_000), (-1, 5_000), (0, 5_000), (1, 1)])), 10_000);
-    assert_eq!(cut(&rows(&[(0, 20_000)])), 20_000);
-    assert_eq!(cut(&rows(&[(0, MIN_FILE_ROWS), (1, 1)])), MIN_FILE_ROWS);
+    check_cuts(&[(0, 10), (1, 10)], &[20]);
+    check_cuts(&[(0, 9_000), (1, 10)], &[9_000, 10]);
+    check_cuts(&[(-2, 5_000), (-1, 5_000), (0, 5_000), (1, 1)], &[10_000, 5_001]);
+    check_cuts(&[(0, 20_000)], &[20_000]);
+    check_cuts(&[(0, 8_192), (1, 1)], &[8_192, 1]);
+    check_cuts(&[], &[0]);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The contract of [`Database`], whatever lies beneath it.
 
-use std::{sync::Arc, time::Instant};
+use std::{ops::RangeInclusive, sync::Arc, time::Instant};
 
 use serde_json::{Map, Value, json};
-use waggle_model::{CatalogChange, Item, ItemId, SnapshotVersion, Timestamp, UserId};
-use waggle_stores::{ArchiveFile, Database, DatabaseError, NewSnapshot, SnapshotState, Topic};
+use waggle_model::{CatalogChange, Item, ItemId, PersonKey, SnapshotVersion, Timestamp, UserId};
+use waggle_stores::{
+    ArchiveBatch, ArchiveFile, Database, DatabaseError, Erasure, NewSnapshot, SnapshotState, Topic,
+};
 
 /// Runs the whole suite on an empty database.
 pub(crate) async fn database_contract(database: Arc<Database>) {
@@ -18,6 +20,8 @@ pub(crate) async fn database_contract(database: Arc<Database>) {
     users_are_kept_and_erased(&database).await;
     facts_are_kept(&database).await;
     the_archive_refuses_gaps_and_overlaps(&database).await;
+    archive_files_are_replaced_by_what_covers_the_same(&database).await;
+    erasures_are_known_until_the_archive_has_followed(&database).await;
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -295,60 +299,156 @@ async fn facts_are_kept(database: &Database) {
     assert_eq!(database.meta("format").await.unwrap(), None);
 }
 
-pub(crate) fn archive_file(partition: u32, first: u64, last: u64, n_rows: u64, part: u32) -> ArchiveFile {
-    ArchiveFile {
-        topic: Topic::Events,
-        path: format!("archive/{partition}-{first}-{last}-{part}"),
-        day: "2026-01-01".to_owned(),
-        partition,
-        first_offset: first,
-        last_offset: last,
-        n_rows,
-        size_bytes: 100,
-        sha256: "00".to_owned(),
-        min_time: at(i64::from(part) * 1_000),
-        max_time: at(i64::from(part) * 1_000 + 999),
+/// A batch whose files have so many rows and cover a second each, announced.
+pub(crate) async fn archive_batch(
+    database: &Database,
+    name: &str,
+    partition: u32,
+    offsets: RangeInclusive<u64>,
+    rows: &[u64],
+) -> ArchiveBatch {
+    let (first_offset, last_offset) = offsets.into_inner();
+    let file = |(part, n_rows): (usize, &u64)| {
+        let start = (i64::try_from(first_offset).unwrap() / 10 + i64::try_from(part).unwrap()) * 1_000;
+        ArchiveFile {
+            topic: Topic::Events,
+            path: format!("archive/{name}-{part}"),
+            day: "2026-01-01".to_owned(),
+            partition,
+            first_offset,
+            last_offset,
+            n_rows: *n_rows,
+            size_bytes: 100,
+            sha256: "00".to_owned(),
+            min_time: at(start),
+            max_time: at(start + 999),
+        }
+    };
+    let files = rows.iter().enumerate().map(file).collect::<Vec<_>>();
+    for file in &files {
+        database.announce_archive_file(&file.path, at(1)).await.unwrap();
     }
+    let (topic, erasures, erasures_seen) = (Topic::Events, Vec::new(), 0);
+    ArchiveBatch { topic, partition, first_offset, last_offset, files, erasures, erasures_seen }
+}
+
+async fn paths(database: &Database, from: i64, to: i64) -> Vec<String> {
+    let found = database.archive_files(Topic::Events, at(from)..at(to)).await.unwrap();
+    found.into_iter().map(|f| f.path).collect()
 }
 
 async fn the_archive_refuses_gaps_and_overlaps(database: &Database) {
-    // Two batches of partition 0, the first in two files, and one of partition 1.
-    let files = [
-        archive_file(0, 0, 9, 4, 0),
-        archive_file(0, 0, 9, 6, 1),
-        archive_file(0, 10, 19, 10, 2),
-        archive_file(1, 0, 0, 1, 5),
-    ];
-    database.commit_archive_files(&files).await.unwrap();
+    let first = archive_batch(database, "a", 0, 0..=9, &[4, 6]).await;
+    let sparse = archive_batch(database, "b", 0, 10..=19, &[7]).await;
+    let other = archive_batch(database, "c", 1, 0..=0, &[1]).await;
+    for batch in [&first, &sparse, &other] {
+        database.commit_archive_batch(batch).await.unwrap();
+    }
     assert_eq!(database.archive_offset(Topic::Events, 0).await.unwrap(), 20);
     assert_eq!(database.archive_offset(Topic::Events, 1).await.unwrap(), 1);
     assert_eq!(database.archive_offset(Topic::Answers, 0).await.unwrap(), 0);
+    assert_eq!(database.archive_offsets(Topic::Events).await.unwrap(), [(0, 20), (1, 1)].into());
+    assert!(database.archive_offsets(Topic::Answers).await.unwrap().is_empty());
 
-    let gap = archive_file(0, 21, 22, 2, 9);
-    let overlap = archive_file(0, 19, 22, 4, 9);
-    let again = archive_file(0, 10, 19, 10, 2);
-    for wrong in [gap, overlap, again] {
-        // A good batch of another partition beside it must not pass either.
-        let refused = database.commit_archive_files(&[archive_file(1, 1, 1, 1, 9), wrong]).await;
+    let gap = archive_batch(database, "gap", 0, 21..=22, &[2]).await;
+    let overlap = archive_batch(database, "overlap", 0, 19..=22, &[4]).await;
+    for wrong in [&gap, &overlap, &sparse] {
+        let refused = database.commit_archive_batch(wrong).await;
         assert!(
             matches!(refused, Err(DatabaseError::Fenced { partition: 0, stored: 20, .. })),
             "{refused:?}"
         );
     }
-    for incomplete in
-        [archive_file(0, 20, 29, 9, 9), archive_file(0, 20, 19, 0, 9), archive_file(0, 20, 29, 11, 9)]
-    {
-        let refused = database.commit_archive_files(&[incomplete]).await;
+    let good = archive_batch(database, "good", 0, 20..=29, &[10]).await;
+    let file = good.files[0].clone();
+    let with = |files: &[ArchiveFile]| ArchiveBatch { files: files.to_vec(), ..good.clone() };
+    let stray = ArchiveFile { last_offset: 30, ..file.clone() };
+    let unannounced = ArchiveFile { path: "archive/unannounced".to_owned(), ..file.clone() };
+    let crowded = ArchiveFile { n_rows: 11, ..file };
+    for wrong in [with(&[]), with(&[stray]), with(&[crowded]), with(&[unannounced])] {
+        let refused = database.commit_archive_batch(&wrong).await;
         assert!(matches!(refused, Err(DatabaseError::ArchiveBatch { partition: 0, .. })), "{refused:?}");
     }
-    assert_eq!(database.archive_offset(Topic::Events, 1).await.unwrap(), 1);
-    let paths = async |from: i64, to: i64| {
-        let found = database.archive_files(Topic::Events, at(from)..at(to)).await.unwrap();
-        found.into_iter().map(|f| f.path).collect::<Vec<_>>()
+    assert_eq!(database.archive_offset(Topic::Events, 0).await.unwrap(), 20);
+    assert_eq!(paths(database, 0, 10_000).await.len(), 4);
+    assert_eq!(paths(database, 999, 1_000).await, ["archive/a-0", "archive/c-0"]);
+    assert_eq!(
+        paths(database, 999, 1_001).await,
+        ["archive/a-0", "archive/c-0", "archive/a-1", "archive/b-0"]
+    );
+    assert_eq!(paths(database, 3_000, 5_000).await, Vec::<String>::new());
+}
+
+async fn archive_files_are_replaced_by_what_covers_the_same(database: &Database) {
+    let all = database.all_archive_files(Topic::Events).await.unwrap();
+    let old = all.iter().filter(|file| file.partition == 0).cloned().collect::<Vec<_>>();
+    assert_eq!(old.len(), 3);
+    let short = archive_batch(database, "short", 0, 0..=18, &[17]).await.files;
+    let merged = archive_batch(database, "merged", 0, 0..=19, &[17]).await.files;
+    let refused = database.replace_archive_files(&old, &short, at(50)).await;
+    assert!(matches!(refused, Err(DatabaseError::ArchiveBatch { .. })), "{refused:?}");
+    let n_leftovers = database.count_archive_leftovers().await.unwrap();
+    database.replace_archive_files(&old, &merged, at(50)).await.unwrap();
+    assert_eq!(database.count_archive_leftovers().await.unwrap(), n_leftovers + 3 - 1);
+    let again = archive_batch(database, "again", 0, 0..=19, &[17]).await.files;
+    let refused = database.replace_archive_files(&old, &again, at(51)).await;
+    assert!(matches!(refused, Err(DatabaseError::ArchiveChanged { .. })), "{refused:?}");
+    assert_eq!(paths(database, 0, 10_000).await, ["archive/merged-0", "archive/c-0"]);
+
+    // What is condemned cannot come in any more; what came in before is not condemned.
+    let condemned = database.condemn_archive_leftovers(at(50), 100).await.unwrap();
+    assert!(condemned.contains(&"archive/again-0".to_owned()), "{condemned:?}");
+    assert!(!condemned.iter().any(|path| path.contains("merged") || path.contains("/a-")), "{condemned:?}");
+    let refused = database.replace_archive_files(&merged, &again, at(52)).await;
+    assert!(matches!(refused, Err(DatabaseError::ArchiveBatch { .. })), "{refused:?}");
+    database.forget_archive_leftovers(&condemned).await.unwrap();
+    assert_eq!(database.count_archive_leftovers().await.unwrap(), 3, "what was replaced at 50");
+    assert_eq!(database.condemn_archive_leftovers(at(51), 2).await.unwrap().len(), 2, "at most two at once");
+}
+
+async fn erasures_are_known_until_the_archive_has_followed(database: &Database) {
+    let erasure = |person, partition, before_offset, erased_at| Erasure {
+        person: PersonKey(person),
+        partition,
+        before_offset,
+        erased_at: at(erased_at),
+        revision: 0,
     };
-    assert_eq!(paths(0, 10_000).await.len(), 4);
-    assert_eq!(paths(999, 1_000).await, ["archive/0-0-9-0"]);
-    assert_eq!(paths(999, 1_001).await, ["archive/0-0-9-0", "archive/0-0-9-1"]);
-    assert_eq!(paths(3_000, 5_000).await, Vec::<String>::new());
-    assert_eq!(database.archive_files(Topic::Events, at(5_000)..at(5_001)).await.unwrap(), files[3..]);
+    let plain = |erasures: Vec<Erasure>| {
+        let mut plain = erasures.into_iter().map(|e| Erasure { revision: 0, ..e }).collect::<Vec<_>>();
+        plain.sort_by_key(|e| (e.person, e.partition));
+        plain
+    };
+    assert_eq!(database.pending_erasures().await.unwrap(), []);
+    assert_eq!(database.erasures_since(at(i64::MIN)).await.unwrap(), (0, Vec::new()));
+    let (anna, session) = (erasure(u64::MAX, Some(0), 25, 700), erasure(5, None, 0, 800));
+    database.register_erasures(&[anna, session, erasure(u64::MAX, Some(0), 24, 650)]).await.unwrap();
+    let pending = database.pending_erasures().await.unwrap();
+    assert_eq!(plain(pending.clone()), [session, anna], "of several of one person the latest");
+    let (revision, since) = database.erasures_since(at(701)).await.unwrap();
+    assert_eq!((revision, plain(since)), (1, vec![session]));
+
+    // Done, unless something came in between.
+    let later = erasure(u64::MAX, Some(0), 40, 900);
+    database.register_erasures(&[later, session]).await.unwrap();
+    database.finish_erasures(&pending, at(1_000)).await.unwrap();
+    assert_eq!(plain(database.pending_erasures().await.unwrap()), [later]);
+    database.finish_erasures(&database.pending_erasures().await.unwrap(), at(1_001)).await.unwrap();
+    database.register_erasures(&[anna, session]).await.unwrap();
+    assert_eq!(database.pending_erasures().await.unwrap(), [], "covered by the later one");
+
+    // A batch brings its own, and has the archive looked through again for those it has not seen.
+    let mut batch = archive_batch(database, "erasing", 0, 20..=29, &[9]).await;
+    batch.erasures = vec![erasure(7, Some(0), 28, 950)];
+    batch.erasures_seen = 1;
+    database.commit_archive_batch(&batch).await.unwrap();
+    let pending = plain(database.pending_erasures().await.unwrap());
+    assert_eq!(pending, [erasure(7, Some(0), 28, 950)], "the other is from before its records");
+    let mut batch = archive_batch(database, "blind", 0, 30..=39, &[9]).await;
+    batch.files[0].min_time = at(900);
+    batch.erasures_seen = 1;
+    database.commit_archive_batch(&batch).await.unwrap();
+    assert_eq!(plain(database.pending_erasures().await.unwrap()), [erasure(7, Some(0), 28, 950), later]);
+    database.finish_erasures(&database.pending_erasures().await.unwrap(), at(1_002)).await.unwrap();
+    assert_eq!(database.pending_erasures().await.unwrap(), []);
 }
