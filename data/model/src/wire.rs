@@ -131,6 +131,51 @@ impl WireEvent {
     }
 }
 
+impl WireEvent {
+    /// The event as a client would send it; nothing for what clients do not send (answers, changes, merges, erasures).
+    ///
+    /// What an own kind means is not part of it: the installation that takes it in decides.
+    pub fn of(event: &Event) -> Option<Self> {
+        let wire = Self {
+            event_id: event.event_id.as_ref().map(|id| id.as_str().to_owned()),
+            user_id: event.person.user_id.as_ref().map(|id| id.as_str().to_owned()),
+            session_id: event.person.session_id.as_ref().map(|id| id.as_str().to_owned()),
+            timestamp: Some(event.timestamp.to_rfc3339()),
+            context: event.context.clone(),
+            ..Self::default()
+        };
+        match &event.body {
+            EventBody::Interaction(act) => Some(Self {
+                r#type: act.kind.as_str().to_owned(),
+                item_id: Some(act.item_id.as_str().to_owned()),
+                value: act.value,
+                quantity: act.quantity,
+                price: act.price,
+                currency: act.currency.clone(),
+                order_id: act.order_id.clone(),
+                answer_id: act.answer_id.as_ref().map(|id| id.as_str().to_owned()),
+                position: act.position,
+                placement: act.placement.as_ref().map(|placement| placement.as_str().to_owned()),
+                ..wire
+            }),
+            EventBody::Impression(seen) => Some(Self {
+                r#type: "impression".to_owned(),
+                answer_id: Some(seen.answer_id.as_str().to_owned()),
+                items: Some(seen.items.iter().map(WireSeenItem::of).collect()),
+                placement: seen.placement.as_ref().map(|placement| placement.as_str().to_owned()),
+                ..wire
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl WireSeenItem {
+    fn of(seen: &SeenItem) -> Self {
+        Self { item_id: seen.item_id.as_str().to_owned(), position: seen.position }
+    }
+}
+
 /// Bodies that clients cannot send under a `type`.
 const RESERVED: [&str; 5] = ["answer", "catalog_change", "user_change", "merge", "erasure"];
 

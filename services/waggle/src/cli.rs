@@ -51,6 +51,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Learn from the archive and publish a snapshot
     Train(TrainArgs),
+    /// Print what is stored, a line of JSON each
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Measure recommendations on held-out data
     Evaluate(EvaluateArgs),
     /// List, inspect and switch published snapshots
@@ -147,6 +150,15 @@ pub(crate) struct TrainArgs {
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(crate) enum ExportCommand {
+    /// The archive's interactions and impressions by time, each once, in the form that `POST /v1/events` takes
+    ///
+    /// Repetitions are left out by the same rule that the features follow, and so is what was erased. What was
+    /// acknowledged in the last seconds may not be archived yet.
+    Events,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod data;
 mod dead_letters;
 mod demo;
 mod evaluate;
+mod export;
 mod models;
 mod serve;
 mod source;
@@ -31,6 +32,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Demo(args) => demo::run(config, &cli.global, &args).await,
         Command::Serve(args) => serve::run(config, &args).await,
         Command::Train(args) => train::run(config, &args).await,
+        Command::Export(command) => export::run(&config, command).await,
         Command::Evaluate(args) => evaluate::run(config, &cli.global, &args).await,
         Command::Models(command) => models::run(&config, command).await,
         Command::DeadLetters(command) => dead_letters::run(&config, command).await,

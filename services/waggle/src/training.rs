@@ -74,10 +74,15 @@ async fn run(input: TrainingInput, seed: u64, steps: Arc<Steps>) -> Result<Train
 
 /// Everything archived, by time, and the catalogue as it is.
 async fn read_archive(training: &Training<'_>) -> Result<TrainingInput> {
-    let reader = ArchiveReader::new(training.artifacts.clone(), training.database.clone(), Topic::Events);
+    let events = archived_events(training.artifacts, training.database).await?;
+    Ok(TrainingInput { events, items: training.database.all_items().await? })
+}
+
+/// The archive's events that count, by time.
+pub(crate) async fn archived_events(artifacts: &Artifacts, database: &Arc<Database>) -> Result<Vec<Event>> {
+    let reader = ArchiveReader::new(artifacts.clone(), database.clone(), Topic::Events);
     let always = Timestamp::from_millis(i64::MIN)..Timestamp::from_millis(i64::MAX);
-    let archived = reader.events(always).await?.collect().await?;
-    Ok(TrainingInput { events: admitted(archived), items: training.database.all_items().await? })
+    Ok(admitted(reader.events(always).await?.collect().await?))
 }
 
 /// What the online fold took, too: no duplicates, nothing of an erased person. In and out by time.

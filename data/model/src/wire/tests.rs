@@ -261,6 +261,20 @@ fn what_is_absent_is_not_written() {
     assert_eq!(serde_json::to_value(&event).unwrap(), click_with(&json!({})));
 }
 
+#[test]
+fn an_event_with_every_field_is_written_as_it_came() {
+    for event in [
+        json!({"event_id": "e-1", "type": "nibble", "user_id": "u", "session_id": "s", "item_id": "i",
+            "timestamp": "2023-11-14T22:13:20.000Z", "value": 1.5, "quantity": 2.0, "price": 3.25, "currency": "EUR",
+            "order_id": "o", "answer_id": "a", "position": 3, "placement": "cart", "context": {"page": 1}}),
+        json!({"type": "impression", "session_id": "s", "timestamp": "2023-11-14T22:13:20.000Z", "answer_id": "a",
+            "items": [{"item_id": "i", "position": 1}, {"item_id": "j", "position": 2}]}),
+    ] {
+        let written = WireEvent::of(&parse(event.clone()).unwrap()).unwrap();
+        assert_eq!(serde_json::to_value(written).unwrap(), event);
+    }
+}
+
 proptest! {
     #[test]
     fn any_combination_of_fields_converts_or_gives_a_sentence(
@@ -277,7 +291,12 @@ proptest! {
             ..WireEvent::default()
         };
         match event.into_event(NOW) {
-            Ok(event) => prop_assert!(!event.person.is_nobody()),
+            Ok(event) => {
+                prop_assert!(!event.person.is_nobody());
+                // What is written out comes in again as it was, whenever that is.
+                let written = WireEvent::of(&event).unwrap();
+                prop_assert_eq!(written.into_event(Timestamp::from_millis(0)).unwrap(), event);
+            }
             Err(sentence) => prop_assert!(!sentence.is_empty() && !sentence.ends_with('.')),
         }
     }
