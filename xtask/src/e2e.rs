@@ -4,10 +4,10 @@
 //! share one running shop ([`shop::Shop`]), which is started when the first of them needs it; scenarios that break
 //! things work on a copy of its folder.
 
-mod expect;
-mod http;
+pub(crate) mod expect;
+pub(crate) mod http;
 mod scenarios;
-mod server;
+pub(crate) mod server;
 mod shop;
 
 use std::path::PathBuf;

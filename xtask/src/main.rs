@@ -1,10 +1,12 @@
-//! What continuous integration and people run: `cargo xtask check`, `test`, `e2e` and `services`. There is no second way.
+//! What continuous integration and people run: `cargo xtask check`, `test`, `e2e`, `services` and `chaos`.
+//! There is no second way.
 //!
 //! Each command is a list of named steps ([`steps`]); a step that lacks a tool tries to install it ([`tools`]) and
-//! otherwise says which line would. Start reading at [`check`], [`e2e`] and [`services`].
+//! otherwise says which line would. Start reading at [`check`], [`e2e`], [`services`] and [`chaos`].
 #![expect(clippy::print_stdout, reason = "a command line tool talks to its terminal")]
 
 mod arrows;
+mod chaos;
 mod check;
 mod e2e;
 mod services;
@@ -56,6 +58,8 @@ enum Command {
         #[command(flatten)]
         e2e: e2e::Args,
     },
+    /// Kills roles, Kafka and Redis under load: nothing acknowledged may be lost or counted twice.
+    Chaos(chaos::Args),
     /// Kafka, PostgreSQL and Redis for tests and development, under `target/services`.
     Services {
         #[command(subcommand)]
@@ -82,6 +86,7 @@ fn run(command: Command, in_ci: bool) -> anyhow::Result<bool> {
     let only = match &command {
         Command::Check { only } | Command::Test { only, .. } => only.clone(),
         Command::E2e { .. } => None,
+        Command::Chaos(args) => return chaos::run(&workspace, args),
         Command::Services { command } => return services::run(&workspace, command).map(|()| true),
     };
     let mut steps = Steps::new(only);
@@ -98,7 +103,7 @@ fn run(command: Command, in_ci: bool) -> anyhow::Result<bool> {
             }
         }
         Command::E2e { only, e2e: args } => e2e::run(&workspace, &mut steps, &args, only.as_deref(), in_ci),
-        Command::Services { .. } => unreachable!("returned above"),
+        Command::Services { .. } | Command::Chaos(_) => unreachable!("returned above"),
     }
     Ok(steps.finish())
 }

@@ -10,7 +10,7 @@ mod kafka;
 mod native;
 mod ports;
 mod postgres;
-mod process;
+pub(crate) mod process;
 mod redis;
 #[cfg(test)]
 mod tests;
@@ -109,7 +109,7 @@ pub(crate) struct Status {
 }
 
 pub(crate) fn run(workspace: &Workspace, command: &Command) -> Result<()> {
-    let services = Services::open(&workspace.root, &workspace.target.join("services"))?;
+    let services = Services::open(&workspace.root, &workspace.target.join("services"), Voice::Terminal)?;
     match command {
         Command::Up { names } => services.up(names).map(drop),
         Command::Down { volumes } => services.down(&Name::ALL, *volumes),
@@ -124,6 +124,14 @@ pub(crate) fn run(workspace: &Workspace, command: &Command) -> Result<()> {
 pub(crate) struct Services {
     folder: PathBuf,
     engine: Engine,
+    voice: Voice,
+}
+
+/// Whether what is done is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Voice {
+    Terminal,
+    Silent,
 }
 
 enum Engine {
@@ -134,16 +142,16 @@ enum Engine {
 impl Services {
     /// - `root`: the checkout, for the Compose file
     /// - `folder`: where everything of the services lies; created if need be
-    pub(crate) fn open(root: &Path, folder: &Path) -> Result<Self> {
+    pub(crate) fn open(root: &Path, folder: &Path, voice: Voice) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         // What was started as plain processes is looked after as such, even if an engine has come since.
-        let native = Native::new(folder.to_owned());
+        let native = Native::new(folder.to_owned(), voice);
         let engine = if !native.any_is_running() && Compose::is_available() {
             Engine::Compose(Compose::new(root, folder))
         } else {
             Engine::Native(native)
         };
-        Ok(Self { folder: folder.to_owned(), engine })
+        Ok(Self { folder: folder.to_owned(), engine, voice })
     }
 
     /// Starts those of `names` (all if empty) that do not run, waits until each answers, and writes the file of
@@ -151,21 +159,21 @@ impl Services {
     pub(crate) fn up(&self, names: &[Name]) -> Result<Vec<Name>> {
         let names = if names.is_empty() { &Name::ALL } else { names };
         let start = Instant::now();
-        let _lock = self.lock()?;
-        println!("   services in {}, {}", self.folder.display(), self.engine.describe());
-        let ports = self.engine.ports_for_start(&self.folder)?;
+        let _lock = self.lock(names)?;
+        self.say(&format!("services in {}, {}", self.folder.display(), self.engine.describe()));
+        let ports = self.ports_for_start(names)?;
         let done = match &self.engine {
             Engine::Native(native) => native.up(names, &ports)?,
             Engine::Compose(compose) => compose.up(names, &ports)?,
         };
         let file = self.folder.join("env");
-        folder::write(&file, env_file(&self.variables(&ports)?).as_bytes())?;
-        println!("   all ready after {}; their variables: . {}", seconds(start.elapsed()), file.display());
+        folder::write(&file, env_file(&self.variables()?).as_bytes())?;
+        self.say(&format!("ready after {}; the variables: . {}", seconds(start.elapsed()), file.display()));
         Ok(done.into_iter().filter(|(_, s)| *s == Started::Now).map(|(name, _)| name).collect())
     }
 
     pub(crate) fn down(&self, names: &[Name], volumes: bool) -> Result<()> {
-        let _lock = self.lock()?;
+        let _lock = self.lock(names)?;
         match &self.engine {
             Engine::Native(native) => native.down(names, volumes),
             Engine::Compose(compose) => compose.down(names, volumes, &self.ports()?),
@@ -177,12 +185,17 @@ impl Services {
         self.up(&[name]).map(drop)
     }
 
+    /// Records that a topic of Kafka holds.
+    pub(crate) fn n_records(&self, topic: &str, n_partitions: u32) -> Result<u64> {
+        kafka::n_records(self.ports()?.kafka, topic, n_partitions)
+    }
+
     /// Ends a service without asking it.
     ///
     /// # Errors
     /// Also if it does not run: whoever kills wants to know that there was something to kill.
     pub(crate) fn kill(&self, name: Name) -> Result<()> {
-        let _lock = self.lock()?;
+        let _lock = self.lock(&[name])?;
         match &self.engine {
             Engine::Native(native) => native.kill(name),
             Engine::Compose(compose) => compose.kill(name, &self.ports()?),
@@ -218,13 +231,23 @@ impl Services {
         Ok(())
     }
 
+    /// The remembered ports; those of `names` that somebody else took while their service was down are chosen anew.
+    fn ports_for_start(&self, names: &[Name]) -> Result<Ports> {
+        Ports::of(&self.folder.join(PORTS), |name| match &self.engine {
+            Engine::Native(native) => !names.contains(&name) || native.is_running(name),
+            // The engine holds the ports itself and says so if it cannot have one.
+            Engine::Compose(_) => true,
+        })
+    }
+
     /// The remembered ports, whoever holds them now.
     fn ports(&self) -> Result<Ports> {
         Ports::of(&self.folder.join(PORTS), |_| true)
     }
 
     /// What a test needs to know, by name.
-    fn variables(&self, ports: &Ports) -> Result<Vec<(String, String)>> {
+    pub(crate) fn variables(&self) -> Result<Vec<(String, String)>> {
+        let ports = self.ports()?;
         let tls = tls::Tls::in_folder(&self.folder);
         let password = tls.password().unwrap_or_default();
         let variables = [
@@ -239,15 +262,25 @@ impl Services {
         Ok(variables.map(|(name, value)| (format!("WAGGLE_TEST_{name}"), value)).into())
     }
 
-    /// Only one at a time starts or stops things here.
-    fn lock(&self) -> Result<File> {
-        let path = self.folder.join("lock");
-        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        if file.try_lock().is_err() {
-            println!("   waiting for another xtask that starts or stops services");
-            file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    /// Only one at a time starts or stops a service. Always taken in one order, so that nobody waits in a circle.
+    fn lock(&self, names: &[Name]) -> Result<Vec<File>> {
+        let all = Name::ALL.into_iter().filter(|name| names.contains(name));
+        all.map(|name| {
+            let path = self.folder.join(format!("{}.lock", name.as_str()));
+            let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+            if file.try_lock().is_err() {
+                self.say(&format!("waiting for another xtask that starts or stops {}", name.as_str()));
+                file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+            }
+            Ok(file)
+        })
+        .collect()
+    }
+
+    fn say(&self, line: &str) {
+        if self.voice == Voice::Terminal {
+            println!("   {line}");
         }
-        Ok(file)
     }
 }
 
@@ -264,15 +297,6 @@ impl Engine {
             Self::Native(_) => "as plain processes (no container engine answers)",
             Self::Compose(_) => "under Docker Compose",
         }
-    }
-
-    /// The remembered ports; those that a stopped service has lost to somebody else are chosen anew.
-    fn ports_for_start(&self, folder: &Path) -> Result<Ports> {
-        Ports::of(&folder.join(PORTS), |name| match self {
-            Self::Native(native) => native.is_running(name),
-            // The engine holds the ports itself and says so if it cannot have one.
-            Self::Compose(_) => true,
-        })
     }
 }
 
@@ -316,11 +340,12 @@ impl Lease {
     pub(crate) fn take(workspace: &Workspace, steps: &mut Steps) -> Option<Self> {
         let mut lease = None;
         steps.run_always("services", "Kafka, PostgreSQL and Redis for the tests", || {
-            let services = Services::open(&workspace.root, &workspace.target.join("services"))?;
+            let services =
+                Services::open(&workspace.root, &workspace.target.join("services"), Voice::Terminal)?;
             let start = Instant::now();
             let started = services.up(&[])?;
             // The lease exists from here on, so that whatever fails next, nothing is left running.
-            let variables = services.variables(&services.ports()?)?;
+            let variables = services.variables()?;
             let lease = lease.insert(Self { services, started, variables });
             let took = start.elapsed();
             let again = lease.services.up(&[])?;

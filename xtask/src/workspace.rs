@@ -83,6 +83,17 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command whose output is for nobody's program: what it prints goes to standard error.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    eprintln!("   $ {shown}");
+    let status = command.stdout(Stdio::null()).status().with_context(|| format!("cannot start: {shown}"))?;
+    if !status.success() {
+        bail!("{status} from: {shown}");
+    }
+    Ok(())
+}
+
 /// The command as a person would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let name = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());

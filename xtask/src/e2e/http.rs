@@ -31,9 +31,13 @@ pub(crate) struct Reply {
 
 impl Client {
     pub(crate) fn try_new(base: impl Into<String>) -> Result<Self> {
+        Self::with_timeout(base, TIMEOUT)
+    }
+
+    pub(crate) fn with_timeout(base: impl Into<String>, timeout: Duration) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         // The server is on this machine: whatever proxy the environment names has no business here.
-        let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+        let client = reqwest::Client::builder().timeout(timeout).no_proxy().build()?;
         Ok(Self { runtime, client, base: base.into() })
     }
 

@@ -3,6 +3,7 @@
 mod answers;
 mod browser;
 mod catalogue;
+mod chaos;
 mod failures;
 mod input;
 mod kill;
@@ -10,7 +11,7 @@ mod restart;
 
 use super::Scenario;
 
-pub(super) const SCENARIOS: [Scenario; 20] = [
+pub(super) const SCENARIOS: [Scenario; 21] = [
     Scenario {
         name: "start",
         sentence: "a shop on an empty folder is open within a minute",
@@ -110,5 +111,10 @@ pub(super) const SCENARIOS: [Scenario; 20] = [
         name: "broken lines",
         sentence: "broken lines of a data file are counted and left out",
         run: failures::broken_lines_are_counted,
+    },
+    Scenario {
+        name: "chaos",
+        sentence: "twenty kills of roles, Kafka and Redis lose no acknowledged event and count none twice",
+        run: chaos::twenty_kills_of_roles_kafka_and_redis_lose_nothing,
     },
 ];

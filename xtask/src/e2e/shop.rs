@@ -27,6 +27,9 @@ pub(crate) enum Goods {
 }
 
 pub(crate) struct Shop {
+    /// The checkout, and where its builds lie.
+    pub(crate) root: PathBuf,
+    pub(crate) target: PathBuf,
     pub(crate) binary: PathBuf,
     pub(crate) data: Goods,
     /// The shop's `--dir`.
@@ -66,6 +69,8 @@ impl Shop {
         fs::create_dir_all(&logs)?;
         let scratch = tempfile::Builder::new().prefix("shop-").tempdir_in(&work)?;
         Ok(Self {
+            root: workspace.root.clone(),
+            target: workspace.target.clone(),
             binary,
             data,
             dir: scratch.path().join("data"),

@@ -84,7 +84,7 @@ fn assemble(folder: &Path) -> Result<()> {
     if libs.is_dir() {
         return Ok(());
     }
-    println!("   kafka     assembling {VERSION} with Maven");
+    eprintln!("   kafka     assembling {VERSION} with Maven");
     let pom = folder.join("pom.xml");
     folder::write(&pom, pom_xml().as_bytes())?;
     let fresh = folder.join("libs.part");
@@ -188,41 +188,74 @@ fn cluster_id(rng: &mut impl Rng) -> String {
 
 /// Sends one `Metadata` request (version 7, no topics) and reads how many brokers the reply lists.
 fn n_brokers(port: u16) -> Result<i32> {
+    const METADATA: (i16, i16) = (3, 7);
+    // No topics, none to be created.
+    let reply = ask(port, METADATA, &[0, 0, 0, 0, 0])?;
+    // Throttle time, number of brokers.
+    Ok(i32::from_be_bytes(at(&reply, 4)?))
+}
+
+/// Records of a topic that retention has not touched: the sum of its partitions' ends.
+pub(super) fn n_records(port: u16, topic: &str, n_partitions: u32) -> Result<u64> {
+    (0..n_partitions).map(|partition| end_offset(port, topic, partition)).sum()
+}
+
+/// Sends one `ListOffsets` request (version 1) for the end of a partition.
+fn end_offset(port: u16, topic: &str, partition: u32) -> Result<u64> {
+    const LIST_OFFSETS: (i16, i16) = (2, 1);
+    const CLIENT: i32 = -1;
+    const END: i64 = -1;
+    let mut body = Vec::new();
+    body.extend(CLIENT.to_be_bytes());
+    body.extend(1_i32.to_be_bytes());
+    body.extend(u16::try_from(topic.len())?.to_be_bytes());
+    body.extend(topic.as_bytes());
+    body.extend(1_i32.to_be_bytes());
+    body.extend(partition.to_be_bytes());
+    body.extend(END.to_be_bytes());
+    let reply = ask(port, LIST_OFFSETS, &body)?;
+    // One topic by its name, one partition: its number, error, time and offset.
+    let partition_at = 4 + 2 + topic.len() + 4;
+    let error = i16::from_be_bytes(at(&reply, partition_at + 4)?);
+    if error != 0 {
+        bail!("the end of partition {partition} of {topic}: Kafka's error {error}");
+    }
+    Ok(u64::from_be_bytes(at(&reply, partition_at + 14)?))
+}
+
+/// Sends a request of an API and version, and gives the reply without its head.
+fn ask(port: u16, (api, version): (i16, i16), body: &[u8]) -> Result<Vec<u8>> {
     const LIMIT: Option<Duration> = Some(Duration::from_secs(2));
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(LIMIT)?;
     stream.set_write_timeout(LIMIT)?;
-    stream.write_all(&metadata_request())?;
+    stream.write_all(&request(api, version, body)?)?;
     let mut size = [0; 4];
     stream.read_exact(&mut size)?;
-    // Correlation id, throttle time, number of brokers.
-    let mut head = [0; 12];
-    stream.read_exact(&mut head)?;
-    let number = |at: usize| i32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    if number(0) != CORRELATION {
+    let mut reply = vec![0; usize::try_from(i32::from_be_bytes(size))?.min(MAX_REPLY)];
+    stream.read_exact(&mut reply)?;
+    if i32::from_be_bytes(at(&reply, 0)?) != CORRELATION {
         bail!("the reply is not to our request");
     }
-    Ok(number(8))
+    Ok(reply.split_off(4))
 }
 
 const CORRELATION: i32 = 7;
+/// Whoever answers with more is no broker.
+const MAX_REPLY: usize = 1 << 20;
 
-fn metadata_request() -> Vec<u8> {
-    const METADATA: i16 = 3;
-    const VERSION: i16 = 7;
-    let client = b"xtask";
-    let mut body = Vec::new();
-    body.extend(METADATA.to_be_bytes());
-    body.extend(VERSION.to_be_bytes());
-    body.extend(CORRELATION.to_be_bytes());
-    body.extend((client.len() as i16).to_be_bytes());
-    body.extend(client);
-    // No topics, none to be created.
-    body.extend(0_i32.to_be_bytes());
-    body.push(0);
-    let mut request = (body.len() as i32).to_be_bytes().to_vec();
-    request.extend(body);
-    request
+fn request(api: i16, version: i16, body: &[u8]) -> Result<Vec<u8>> {
+    const CLIENT: &[u8; 5] = b"xtask";
+    let head = [&api.to_be_bytes()[..], &version.to_be_bytes(), &CORRELATION.to_be_bytes(), &[0, 5], CLIENT]
+        .concat();
+    let size = i32::try_from(head.len() + body.len())?;
+    Ok([&size.to_be_bytes()[..], &head, body].concat())
+}
+
+/// The bytes of a number in a reply.
+fn at<const N: usize>(reply: &[u8], place: usize) -> Result<[u8; N]> {
+    let bytes = reply.get(place..place + N).context("the reply is too short")?;
+    Ok(bytes.try_into()?)
 }
 
 fn java_version() -> Option<u32> {
@@ -270,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_request_says_its_own_size() {
-        let request = metadata_request();
+        let request = request(3, 7, &[0; 5]).unwrap();
         let size = i32::from_be_bytes([request[0], request[1], request[2], request[3]]);
         assert_eq!(size as usize, request.len() - 4);
     }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{
-    Name, Ports, Started, Status, folder, kafka, postgres, process::Process, redis, seconds, tls::Tls,
+    Name, Ports, Started, Status, Voice, folder, kafka, postgres, process::Process, redis, seconds, tls::Tls,
 };
 use crate::tools;
 
@@ -24,6 +24,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) struct Native {
     folder: PathBuf,
+    voice: Voice,
 }
 
 /// One service's place: what its module needs to prepare and start it.
@@ -41,8 +42,8 @@ impl Place<'_> {
 }
 
 impl Native {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    pub(super) fn new(folder: PathBuf, voice: Voice) -> Self {
+        Self { folder, voice }
     }
 
     pub(super) fn is_running(&self, name: Name) -> bool {
@@ -73,11 +74,11 @@ impl Native {
     }
 
     fn up_one(&self, name: Name, ports: &Ports) -> Result<Started> {
-        let (label, port) = (name.as_str(), ports.of_service(name));
+        let port = ports.of_service(name);
         if let Some(process) = Process::find(&self.pid_file(name)) {
             // It may have been started a moment ago by somebody who did not wait.
             self.wait_ready(name, ports, process)?;
-            println!("   {label:<9} runs on 127.0.0.1:{port} (pid {})", process.pid);
+            self.say(name, &format!("runs on 127.0.0.1:{port} (pid {})", process.pid));
             return Ok(Started::Already);
         }
         let start = Instant::now();
@@ -90,10 +91,10 @@ impl Native {
         }
         let prepared = start.elapsed();
         let pid = self.launch(name, &place)?;
-        println!(
-            "   {label:<9} ready on 127.0.0.1:{port} after {} (pid {pid}, {} of them preparing)",
-            seconds(start.elapsed()),
-            seconds(prepared)
+        let (took, prepared) = (seconds(start.elapsed()), seconds(prepared));
+        self.say(
+            name,
+            &format!("ready on 127.0.0.1:{port} after {took} (pid {pid}, {prepared} of them preparing)"),
         );
         Ok(Started::Now)
     }
@@ -144,30 +145,29 @@ impl Native {
     }
 
     fn down_one(&self, name: Name, volumes: bool) -> Result<()> {
-        let label = name.as_str();
         let start = Instant::now();
         match Process::find(&self.pid_file(name)) {
-            None => println!("   {label:<9} did not run"),
+            None => self.say(name, "did not run"),
             Some(process) => {
                 // PostgreSQL's word for "now, but properly" is an interrupt; TERM waits for its clients.
                 let signal = if name == Name::Postgres { "INT" } else { "TERM" };
                 let was_killed = process.stop(signal, STOP_LIMIT)?;
                 let how = if was_killed { "killed, it did not stop by itself," } else { "stopped" };
-                println!("   {label:<9} {how} after {}", seconds(start.elapsed()));
+                self.say(name, &format!("{how} after {}", seconds(start.elapsed())));
             }
         }
         if volumes {
             folder::remove(&self.folder_of(name).join("data"))?;
-            println!("   {label:<9} data removed");
+            self.say(name, "data removed");
         }
         Ok(())
     }
 
     pub(super) fn kill(&self, name: Name) -> Result<()> {
-        let label = name.as_str();
-        let process = Process::find(&self.pid_file(name)).with_context(|| format!("{label} does not run"))?;
+        let running = Process::find(&self.pid_file(name));
+        let process = running.with_context(|| format!("{} does not run", name.as_str()))?;
         process.kill()?;
-        println!("   {label:<9} killed (pid {})", process.pid);
+        self.say(name, &format!("killed (pid {})", process.pid));
         Ok(())
     }
 
@@ -225,6 +225,12 @@ impl Native {
             return Ok(());
         }
         tools::apt_install("what the services need", &packages)
+    }
+
+    fn say(&self, name: Name, what: &str) {
+        if self.voice == Voice::Terminal {
+            println!("   {:<9} {what}", name.as_str());
+        }
     }
 
     fn place<'a>(&self, name: Name, ports: &'a Ports) -> Place<'a> {

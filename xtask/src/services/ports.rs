@@ -48,7 +48,7 @@ impl Ports {
             if !ports.contains_key(name) {
                 let port = choose(|port| !ports.values().any(|p| *p == port) && is_free(port))?;
                 if let Some(old) = remembered.get(name) {
-                    println!("   port {old} of {name} is taken by another program, {port} takes its place");
+                    eprintln!("   port {old} of {name} is taken by another program, {port} takes its place");
                 }
                 ports.insert(name, port);
             }

@@ -19,15 +19,15 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// A process by number and start: a number alone is used again by whoever comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Process {
-    pub(super) pid: u32,
+pub(crate) struct Process {
+    pub(crate) pid: u32,
     /// In clock ticks since the system started.
     start: u64,
 }
 
 impl Process {
     /// The running process that a file names, if there is one.
-    pub(super) fn find(file: &Path) -> Option<Self> {
+    pub(crate) fn find(file: &Path) -> Option<Self> {
         let text = fs::read_to_string(file).ok()?;
         let (pid, start) = text.trim().split_once(' ')?;
         let process = Self { pid: pid.parse().ok()?, start: start.parse().ok()? };
@@ -36,11 +36,17 @@ impl Process {
 
     /// Starts a command that goes on when we end and that no interrupt of our terminal reaches, its output added to
     /// `log`, and names it in `file`.
-    pub(super) fn spawn(command: &Command, log: &Path, file: &Path) -> Result<Self> {
+    pub(crate) fn spawn(command: &Command, log: &Path, file: &Path) -> Result<Self> {
         // A shell in between hands its child to init, so that whoever started it need not wait for it.
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!"#, "sh"]).arg(log);
         shell.arg(command.get_program()).args(command.get_args()).process_group(0);
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
         if let Some(dir) = command.get_current_dir() {
             shell.current_dir(dir);
         }
@@ -55,12 +61,12 @@ impl Process {
         Ok(Self { pid, start })
     }
 
-    pub(super) fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         stat(self.pid).is_some_and(|stat| stat.start == self.start && stat.is_running)
     }
 
     /// Sends a signal, waits for the end, and ends it without asking when `patience` runs out. Says whether it had to.
-    pub(super) fn stop(&self, signal: &str, patience: Duration) -> Result<bool> {
+    pub(crate) fn stop(&self, signal: &str, patience: Duration) -> Result<bool> {
         send(signal, &[self.pid])?;
         let start = Instant::now();
         while self.is_alive() {
@@ -74,12 +80,12 @@ impl Process {
     }
 
     /// `kill -9` for the process and all it started; returns when they are gone.
-    pub(super) fn kill(&self) -> Result<()> {
+    pub(crate) fn kill(&self) -> Result<()> {
         kill(&self.tree())
     }
 
     /// Resident memory of the process and all it started, in bytes; a page that several share counts once.
-    pub(super) fn memory_bytes(&self) -> Option<u64> {
+    pub(crate) fn memory_bytes(&self) -> Option<u64> {
         let sizes = self.tree().into_iter().filter_map(|pid| {
             let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
             let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;

@@ -6,7 +6,8 @@ use super::*;
 fn redis_in(folder: &Path) -> Services {
     // Never Compose: the Compose file would be looked for in a folder that has none.
     fs::create_dir_all(folder).unwrap();
-    Services { folder: folder.to_owned(), engine: Engine::Native(Native::new(folder.to_owned())) }
+    let engine = Engine::Native(Native::new(folder.to_owned(), Voice::Silent));
+    Services { folder: folder.to_owned(), engine, voice: Voice::Silent }
 }
 
 fn pid(services: &Services) -> Option<u32> {
