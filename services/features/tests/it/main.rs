@@ -5,4 +5,6 @@ mod archive;
 #[cfg(test)]
 mod fold;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod support;
