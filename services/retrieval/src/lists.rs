@@ -7,14 +7,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use waggle_features::{ItemState, LiveLists};
 use waggle_model::{ItemKey, Timestamp};
-use waggle_stores::{ALL_SLOTS, StateError, StateKey, StateKind, StateStore};
+use waggle_stores::{StateError, StateKey, StateKind, StateStore, state::N_SLOTS};
 
 use crate::table::{ItemTable, is_offered};
 
 /// Shortest time between two refreshes.
 const MIN_PERIOD: Duration = Duration::from_secs(1);
-/// A refresh may use at most one part in this many of one core.
+/// A refresh may use at most one part in this many of one core, and as much of the store.
 const MAX_LOAD: u32 = 20;
+/// Slots of a partition read at once.
+const SLOTS: u16 = 8;
 
 /// The lists, and what they are made of.
 pub struct Lists {
@@ -39,15 +41,20 @@ impl Lists {
     /// [`StateError`] when the counters cannot be read; the old lists stay.
     pub async fn refresh(&self, now: Timestamp) -> Result<(), StateError> {
         let mut totals: HashMap<ItemKey, ItemState> = HashMap::new();
-        for partition in 0..self.n_partitions {
-            for (key, blob) in self.state.scan(partition, StateKind::Item, ALL_SLOTS).await? {
-                match ItemState::decode(&blob) {
-                    Ok(partial) => {
-                        let total = totals.entry(ItemKey(key)).or_default();
-                        *total = total.merged(&partial);
+        // In pieces: none is large, and requests get their turn in between, here and in the store.
+        for first in (0..N_SLOTS).step_by(SLOTS.into()) {
+            let slots = first..=(first + SLOTS - 1).min(N_SLOTS - 1);
+            for partition in 0..self.n_partitions {
+                for (key, blob) in self.state.scan(partition, StateKind::Item, slots.clone()).await? {
+                    match ItemState::decode(&blob) {
+                        Ok(partial) => {
+                            let total = totals.entry(ItemKey(key)).or_default();
+                            *total = total.merged(&partial);
+                        }
+                        Err(e) => warn!(key, error = %e, "counters of an item are unreadable"),
                     }
-                    Err(e) => warn!(key, error = %e, "counters of an item are unreadable"),
                 }
+                tokio::task::yield_now().await;
             }
         }
         let table = self.table.load();
@@ -88,6 +95,8 @@ impl Lists {
             if let Err(e) = self.refresh(Timestamp::now()).await {
                 warn!(error = %e, "trending and new items could not be refreshed");
             }
+            metrics::histogram!("waggle_retrieval_lists_duration_seconds")
+                .record(started.elapsed().as_secs_f64());
             pause = MIN_PERIOD.max(started.elapsed() * MAX_LOAD);
         }
     }
