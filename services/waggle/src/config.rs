@@ -22,7 +22,9 @@ use waggle_ingest_role::IngestConfig;
 use waggle_retrieval_role::RetrievalConfig;
 
 use self::error::explained;
-pub(crate) use self::stores::{CacheConfig, DatabaseConfig, LogConfig, LogKind, StateConfig, StateKind};
+pub(crate) use self::stores::{
+    CacheConfig, CacheKind, DatabaseConfig, LogConfig, LogKind, StateConfig, StateKind,
+};
 use crate::{
     cli::{Global, RoleName},
     roles::Roles,
@@ -155,6 +157,7 @@ impl Config {
             dir,
             log: LogConfig { kind: LogKind::Sqlite, ..self.log.clone() },
             state: StateConfig::default(),
+            cache: CacheConfig { kind: CacheKind::Memory, ..self.cache.clone() },
             database: DatabaseConfig::default(),
             canary: CanaryConfig::default(),
             ..self.clone()

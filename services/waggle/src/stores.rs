@@ -8,11 +8,11 @@ use tracing::warn;
 use waggle_http::Readiness;
 use waggle_stores::{
     ArtifactError, Artifacts, Cache, CacheError, Database, DatabaseError, EventLog, KafkaLog, LogError,
-    MemoryState, MokaCache, RedisState, SqliteLog, SqliteLogOptions, StateError, StateStore,
+    MemoryState, MokaCache, RedisCache, RedisState, SqliteLog, SqliteLogOptions, StateError, StateStore,
 };
 
 use crate::{
-    config::{Config, LogKind, StateKind},
+    config::{CacheKind, Config, LogKind, StateKind},
     dir::{DataDir, Paths},
     secret::masked,
 };
@@ -204,7 +204,10 @@ async fn open_state(config: &Config, paths: &Paths) -> Result<Arc<dyn StateStore
 }
 
 async fn open_cache(config: &Config) -> Result<Arc<dyn Cache>, CacheError> {
-    let cache: Arc<dyn Cache> = Arc::new(MokaCache::new(config.cache.max_bytes));
+    let cache: Arc<dyn Cache> = match config.cache.kind {
+        CacheKind::Memory => Arc::new(MokaCache::new(config.cache.max_bytes)),
+        CacheKind::Redis => Arc::new(RedisCache::connect(&config.cache.redis, &config.prefix).await?),
+    };
     Ok(cache)
 }
 

@@ -50,13 +50,24 @@ pub(crate) enum StateKind {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CacheConfig {
-    /// Memory for cached answers in this process, in bytes.
+    pub(crate) kind: CacheKind,
+    /// Memory for cached answers in this process, in bytes; Redis has its own limit.
     pub(crate) max_bytes: u64,
+    pub(crate) redis: RedisConfig,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CacheKind {
+    /// In this process.
+    #[default]
+    Memory,
+    Redis,
 }
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { max_bytes: 64 << 20 }
+        Self { kind: CacheKind::default(), max_bytes: 64 << 20, redis: RedisConfig::default() }
     }
 }
 

@@ -84,7 +84,7 @@ fn secrets_are_neither_printed_nor_repeated_in_errors() {
     let config = load(PRODUCTION, None).unwrap();
     let printed = toml::to_string_pretty(&config).unwrap();
     assert!(!printed.contains("s3cret"), "{printed}");
-    assert_eq!(printed.matches("***").count(), 3, "{printed}");
+    assert_eq!(printed.matches("***").count(), 4, "{printed}");
     assert!(!format!("{config:?}").contains("s3cret"));
     for wrong in
         ["[database]\nurl = [\"s3cret\"]\n", "[database]\nurl = 1234567\n", "member = [\"w:p://a:s3cret@b\"]"]
@@ -119,6 +119,10 @@ password = "s3cret"
 kind = "redis"
 [state.redis]
 url = "redis://waggle:s3cret@redis:6379/0"
+[cache]
+kind = "redis"
+[cache.redis]
+url = "redis://waggle:s3cret@redis:6379/1"
 [database]
 url = "postgres://waggle:s3cret@postgres/waggle"
 "#;
