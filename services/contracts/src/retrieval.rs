@@ -13,8 +13,8 @@ pub trait Retrieval: Send + Sync + 'static {
     /// The snapshot that new requests should name; `None` while none is published.
     fn current_snapshot(&self) -> Option<SnapshotVersion>;
 
-    /// Grows with every change of the catalogue that requests can see by now; what was worked out under a smaller number
-    /// may hold an item that is gone.
+    /// Grows with every change of the catalogue that requests can see by now, to the same number in every process; what
+    /// was worked out under a smaller one may hold an item that is gone.
     fn catalog_version(&self) -> u64;
 
     /// Candidates for one person on one page.

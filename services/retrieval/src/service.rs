@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 use waggle_contracts::{
@@ -46,6 +47,8 @@ pub struct RetrievalService {
     table: Arc<ItemTable>,
     lexical: Arc<LexicalIndex>,
     lists: Arc<Lists>,
+    /// How much of the catalogue topic is in the table: the same number in every process that has seen as much.
+    applied: watch::Receiver<u64>,
 }
 
 impl RetrievalService {
@@ -65,6 +68,7 @@ impl RetrievalService {
         let table = Arc::new(ItemTable::default());
         let lexical = Arc::new(LexicalIndex::try_new().map_err(failed)?);
         let follower = Arc::new(Follower::new(log.clone(), table.clone(), lexical.clone()));
+        let applied = follower.applied();
         let offsets = follower.catch_up().await.map_err(failed)?;
         for (partition, offset) in (0..).zip(offsets) {
             tasks.spawn(follower.clone().run(partition, offset, cancel.clone()));
@@ -72,7 +76,7 @@ impl RetrievalService {
         let lists = Arc::new(Lists::new(state, log.n_partitions(Topic::Events), table.clone()));
         lists.refresh(Timestamp::now()).await.map_err(failed)?;
         tasks.spawn(lists.clone().run(cancel.clone()));
-        Ok(Arc::new(Self { config, snapshots, table, lexical, lists }))
+        Ok(Arc::new(Self { config, snapshots, table, lexical, lists, applied }))
     }
 
     /// Recomputes the live lists now instead of within a second.
@@ -183,7 +187,7 @@ impl Retrieval for RetrievalService {
     }
 
     fn catalog_version(&self) -> u64 {
-        self.table.load().version()
+        *self.applied.borrow()
     }
 
     async fn candidates(&self, request: &CandidateRequest) -> Result<CandidateResponse, RoleError> {

@@ -32,8 +32,6 @@ pub struct ItemTable {
 #[derive(Debug, Clone)]
 pub struct Entries {
     shards: [Arc<HashMap<ItemKey, Entry>>; N_SHARDS],
-    /// How many changes led here.
-    version: u64,
 }
 
 impl ItemTable {
@@ -50,7 +48,6 @@ impl ItemTable {
         }
         let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut entries = Entries::clone(&self.entries.load());
-        entries.version += changes.len() as u64;
         let counted = changes.into_iter().filter(|change| entries.apply(change)).collect();
         self.entries.store(Arc::new(entries));
         counted
@@ -79,11 +76,6 @@ impl Entries {
         self.len() == 0
     }
 
-    /// Grows with every change.
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
     fn apply(&mut self, change: &CatalogChange) -> bool {
         let (item_id, key) = (change.item_id(), change.item_id().key());
         if let Some(other) = self.get(key).filter(|entry| entry.item.item_id != *item_id) {
@@ -107,7 +99,7 @@ impl Entries {
 
 impl Default for Entries {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Arc::default()), version: 0 }
+        Self { shards: std::array::from_fn(|_| Arc::default()) }
     }
 }
 

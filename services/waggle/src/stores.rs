@@ -113,7 +113,7 @@ impl Stores {
     }
 
     pub(crate) async fn cache(&self) -> Result<Arc<dyn Cache>> {
-        let open = || self.reach("cache", "the cache", || open_cache(&self.config), |_| true);
+        let open = || self.reach("cache", "the cache", || open_cache(&self.config), |_| false);
         self.cache.get_or_try_init(open).await.cloned()
     }
 
