@@ -16,7 +16,7 @@ mod archive_leftovers;
 mod catalog;
 mod erasures;
 mod meta;
-mod postgres;
+pub(crate) mod postgres;
 mod projectors;
 mod registry;
 mod sql;

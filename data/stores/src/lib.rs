@@ -13,9 +13,11 @@
 
 pub mod archive;
 pub mod artifacts;
+pub mod bench;
 pub mod cache;
 pub mod database;
 pub mod log;
+
 pub mod redis;
 pub mod state;
 

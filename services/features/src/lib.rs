@@ -30,6 +30,7 @@ mod lag;
 mod ownership;
 pub mod position;
 pub mod progress;
+pub mod replay;
 pub mod service;
 
 pub use archiver::{Archiver, ArchiverConfig};

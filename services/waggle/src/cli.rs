@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::TypedValueParser as _};
 use waggle_model::Timestamp;
 use waggle_stores::Position;
 
@@ -65,6 +65,19 @@ pub(crate) enum Command {
     /// Public datasets by name
     #[command(subcommand)]
     Data(DataCommand),
+    /// Fold the log once more: verify the online state bit for bit, or rebuild it
+    Replay(ReplayArgs),
+    /// Look at every store and count what it holds
+    ///
+    /// The embedded default is looked at while no server runs on the folder; Kafka, Redis and Postgres at any time.
+    Doctor {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Our own benchmarks, each beside its peer in the same run
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print the configuration in force
     Config,
 }
@@ -276,4 +289,54 @@ pub(crate) enum DataCommand {
     List,
     /// Download a dataset from its publisher, resuming and verifying
     Fetch { name: String },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Change nothing: compare the live state with what the log says, partition by partition
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Print as JSON (with --verify)
+    #[arg(long, requires = "verify")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Durable ingest over HTTP, beside bare appends of the same records
+    Ingest(BenchIngestArgs),
+    /// From an event's acknowledgement to the answer that has seen it
+    Freshness(BenchFreshnessArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchIngestArgs {
+    /// Events of one round
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    pub(crate) events: usize,
+    /// Events of one request
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=5_000).map(usize::from))]
+    pub(crate) batch: usize,
+    /// Connections that send at once
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) connections: usize,
+    /// Rounds of ours and of the peer, in turn
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..).map(usize::from))]
+    pub(crate) rounds: usize,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchFreshnessArgs {
+    /// Events that are timed, one after the other
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..).map(|n| n as usize))]
+    pub(crate) samples: usize,
+    /// Events of other people per second meanwhile
+    #[arg(long, value_name = "RATE", default_value_t = 1_000)]
+    pub(crate) background: u32,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

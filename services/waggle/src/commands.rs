@@ -1,11 +1,14 @@
 //! One file per command.
 
+mod bench;
 mod data;
 mod dead_letters;
 mod demo;
+mod doctor;
 mod evaluate;
 mod export;
 mod models;
+mod replay;
 mod serve;
 mod source;
 mod train;
@@ -37,6 +40,9 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Models(command) => models::run(&config, command).await,
         Command::DeadLetters(command) => dead_letters::run(&config, command).await,
         Command::Data(command) => data::run(&config, &cli.global, command).await,
+        Command::Replay(args) => replay::run(&config, &args).await,
+        Command::Doctor { json } => doctor::run(&config, json).await,
+        Command::Bench(command) => bench::run(&config, command).await,
         Command::Config => {
             print(toml::to_string_pretty(&config)?.trim_end());
             Ok(())

@@ -7,10 +7,12 @@
 //!   loading them. [`evaluation`]: the running system as one more recommender.
 //! - [`commands`]: one file per command; what each does, top-down.
 
+mod bench;
 mod cli;
 mod commands;
 mod config;
 mod dir;
+mod doctor;
 mod evaluation;
 mod import;
 mod process;

@@ -99,12 +99,10 @@ pub(super) async fn connect(
     config: &PostgresConfig,
     prefix: &str,
 ) -> Result<(String, PgPool), DatabaseError> {
-    let server = server(&config.url)?;
-    check_prefix(prefix)?;
+    let (server, name) = server_of(config, prefix)?;
     if config.pool_size == 0 {
         return Err(DatabaseError::Settings("pool_size is 0, at least 1 is needed".to_owned()));
     }
-    let name = name_of(&server);
     // A name within quotes is taken as it is; the prefix holds neither quotes nor what needs escaping.
     let server = server.options([("search_path", format!("\"{prefix}\""))]);
     migrate(&server, &name, prefix, Duration::from_millis(config.connect_timeout_ms)).await?;
@@ -119,6 +117,17 @@ pub(super) async fn connect(
         // A round trip per use, which finds connections that the server has dropped.
         .test_before_acquire(true);
     Ok((name, pool.connect_lazy_with(server)))
+}
+
+/// The server that is meant, and its name in errors; checks what can be checked without it.
+pub(crate) fn server_of(
+    config: &PostgresConfig,
+    prefix: &str,
+) -> Result<(PgConnectOptions, String), DatabaseError> {
+    let server = server(&config.url)?;
+    check_prefix(prefix)?;
+    let name = name_of(&server);
+    Ok((server, name))
 }
 
 fn server(url: &PostgresUrl) -> Result<PgConnectOptions, DatabaseError> {

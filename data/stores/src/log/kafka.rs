@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use self::{
-    client::{Inquiry, blocking, client_config},
+    client::{Inquiry, blocking},
     member::Member,
     producer::Producer,
     reader::Reader,
@@ -32,6 +32,7 @@ use self::{
 };
 use super::{EventLog, LogError, LogRecord, Membership, NewRecord, Position, Topic};
 
+pub(crate) use client::client_config;
 pub use config::{KafkaConfig, KafkaProtocol, KafkaSecurity, SaslMechanism, Secret};
 pub use source::{KafkaSource, SourceRecord};
 

@@ -23,7 +23,7 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`LogError::Storage`] if they cannot work: no broker, a port that is not a number, TLS in a build without it.
-pub(super) fn client_config(config: &KafkaConfig) -> Result<ClientConfig, LogError> {
+pub(crate) fn client_config(config: &KafkaConfig) -> Result<ClientConfig, LogError> {
     check(config).map_err(LogError::Storage)?;
     let mut client = ClientConfig::new();
     client

@@ -1,0 +1,109 @@
+//! Our own benchmarks, each beside its peer in the same run.
+//!
+//! - [`ingest`]: durable ingest over HTTP, beside bare appends of the same records.
+//! - [`freshness`]: from an event's acknowledgement to the answer that has seen it, under load in the background.
+//!
+//! Each runs in one or two modes: embedded, in a folder of its own under `--dir`; and, where the configuration names
+//! other servers, on those, under a prefix of its own that is removed at the end.
+
+pub(crate) mod freshness;
+pub(crate) mod ingest;
+mod load;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use tempfile::TempDir;
+use waggle_model::Timestamp;
+use waggle_stores::bench as servers;
+
+use crate::config::{CacheKind, Config, LogKind, StateKind};
+
+/// Where a benchmark runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    /// Everything in this process: SQLite log, state in memory.
+    Embedded,
+    /// The servers of the configuration: Kafka, Redis, Postgres.
+    Kafka,
+}
+
+impl Mode {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Kafka => "kafka",
+        }
+    }
+
+    /// The modes that `config` allows.
+    pub(crate) fn of(config: &Config) -> Vec<Self> {
+        match config.log.kind {
+            LogKind::Sqlite => vec![Self::Embedded],
+            LogKind::Kafka => vec![Self::Embedded, Self::Kafka],
+        }
+    }
+}
+
+/// A place for one run: a folder under `--dir`, gone when this is dropped, and a prefix of its own.
+struct Place {
+    config: Arc<Config>,
+    mode: Mode,
+    dir: TempDir,
+}
+
+impl Place {
+    fn new(config: &Config, mode: Mode) -> Result<Self> {
+        std::fs::create_dir_all(&config.dir)
+            .with_context(|| format!("cannot make the folder {}", config.dir.display()))?;
+        let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(&config.dir)?;
+        let own = dir.path().join("data");
+        let config = match mode {
+            Mode::Embedded => config.embedded(own),
+            Mode::Kafka => {
+                let suffix = Timestamp::now().as_millis();
+                Config { prefix: format!("{}-bench-{suffix:x}", config.prefix), dir: own, ..config.clone() }
+            }
+        };
+        Ok(Self { config: Arc::new(config), mode, dir })
+    }
+
+    /// Removes what the run left on the servers.
+    async fn forget(self) -> Result<()> {
+        if self.mode == Mode::Embedded {
+            return Ok(());
+        }
+        let Config { prefix, log, state, cache, database, .. } = &*self.config;
+        servers::forget_kafka(&log.kafka, prefix).await?;
+        if state.kind == StateKind::Redis {
+            servers::forget_redis(&state.redis, prefix).await?;
+        }
+        if cache.kind == CacheKind::Redis {
+            servers::forget_redis(&cache.redis, prefix).await?;
+        }
+        if let Some(postgres) = database.postgres() {
+            servers::forget_postgres(&postgres, prefix).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The middle one, and the range.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// Of at least one value.
+    fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let last = values.len().saturating_sub(1);
+        Self { median: values[last / 2], min: values[0], max: values[last] }
+    }
+}

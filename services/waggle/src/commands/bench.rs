@@ -1,0 +1,86 @@
+//! `waggle bench`: our own benchmarks, each beside its peer.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::{
+    bench::{Mode, freshness, ingest},
+    cli::BenchCommand,
+    config::Config,
+    progress::{print, say},
+};
+
+pub(super) async fn run(config: &Config, command: BenchCommand) -> Result<()> {
+    waggle_http::telemetry::metrics_handle();
+    let modes = Mode::of(config);
+    if modes.len() == 1 {
+        say("embedded only: with log.kind = \"kafka\" in the configuration its servers are measured, too");
+    }
+    match command {
+        BenchCommand::Ingest(args) => {
+            let mut outcomes = Vec::new();
+            for mode in modes {
+                outcomes.push(ingest::run(config, mode, &args).await?);
+            }
+            show(
+                args.json,
+                outcomes,
+                |o| o.mode,
+                |o| {
+                    format!(
+                        "{:<9} {:>9.0} events/s over HTTP in batches of {}, {:.2} × {:>9.0} events/s ({}); ratio {:.2}–{:.2} over {} rounds",
+                        o.mode.as_str(),
+                        o.events_per_s,
+                        o.batch,
+                        o.ratio,
+                        o.peer_events_per_s,
+                        o.peer,
+                        o.spread.ratio.min,
+                        o.spread.ratio.max,
+                        o.rounds,
+                    )
+                },
+            )
+        }
+        BenchCommand::Freshness(args) => {
+            let mut outcomes = Vec::new();
+            for mode in modes {
+                outcomes.push(freshness::run(config, mode, &args).await?);
+            }
+            show(
+                args.json,
+                outcomes,
+                |o| o.mode,
+                |o| {
+                    format!(
+                        "{:<9} acknowledged → in an answer: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms of {} events; {:.0} events/s beside",
+                        o.mode.as_str(),
+                        o.p50_ms,
+                        o.p99_ms,
+                        o.max_ms,
+                        o.samples,
+                        o.background_reached,
+                    )
+                },
+            )
+        }
+    }
+}
+
+/// One line for each mode, or one object with a member for each.
+fn show<T: Serialize>(
+    as_json: bool,
+    outcomes: Vec<T>,
+    mode: impl Fn(&T) -> Mode,
+    line: impl Fn(&T) -> String,
+) -> Result<()> {
+    if as_json {
+        let by_mode: BTreeMap<&str, &T> = outcomes.iter().map(|o| (mode(o).as_str(), o)).collect();
+        print(&serde_json::to_string_pretty(&by_mode)?);
+    } else {
+        outcomes.iter().for_each(|outcome| print(&line(outcome)));
+    }
+    Ok(())
+}
