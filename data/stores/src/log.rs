@@ -139,7 +139,8 @@ pub trait EventLog: Send + Sync + 'static {
 /// from it, and a former owner that has not noticed yet is fenced off there.
 #[async_trait]
 pub trait Membership: Send + Sync + 'static {
-    /// The partitions that this member owns now; empty until the group has settled.
+    /// The partitions that this member owns now; empty until the group has settled. The channel closes when the
+    /// group has shut this member out: then join again.
     fn owned(&self) -> watch::Receiver<BTreeSet<u32>>;
 
     /// Tells the group that every record of the partition before `offset` is done. Only displays lag.

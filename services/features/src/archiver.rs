@@ -31,11 +31,13 @@ pub struct ArchiverConfig {
     pub batch_records: usize,
     /// Seconds after which fewer are written too.
     pub max_age_s: u32,
+    /// Seconds between two rounds of upkeep: rows of the erased removed, small files joined, replaced ones deleted.
+    pub upkeep_every_s: u32,
 }
 
 impl Default for ArchiverConfig {
     fn default() -> Self {
-        Self { batch_records: 100_000, max_age_s: 60 }
+        Self { batch_records: 100_000, max_age_s: 60, upkeep_every_s: 300 }
     }
 }
 

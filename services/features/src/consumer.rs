@@ -31,7 +31,7 @@ const GROUP: &str = "features";
 /// How long one wait for new records lasts before it is renewed.
 const WAIT: Duration = Duration::from_secs(60);
 /// Pause after a failure that may pass, doubled up to the second value.
-const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
+const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 /// How often a busy partition tells its group how far it is.
 const REPORT: Duration = Duration::from_secs(1);
 

@@ -32,6 +32,7 @@ pub mod position;
 pub mod progress;
 pub mod replay;
 pub mod service;
+pub mod upkeep;
 
 pub use archiver::{Archiver, ArchiverConfig};
 pub use consumer::{ConsumerConfig, FeaturesConsumer, FoldError};

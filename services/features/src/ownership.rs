@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use waggle_stores::{EventLog, LogError, Membership, Topic};
 
-/// Pause after a group could not be joined.
+/// Pause after a group could not be joined, or has shut this member out.
 const REJOIN: Duration = Duration::from_secs(1);
 
 /// Joins the group as often as it takes; `None` once `shutdown` is cancelled or the log is closed.
@@ -50,13 +50,14 @@ where
 {
     let mut owned = membership.owned();
     let mut crew = Crew { stop: shutdown.child_token(), tasks: JoinSet::new(), running: HashMap::new() };
-    let mut failure = None;
+    let (mut failure, mut is_shut_out) = (None, false);
     while !crew.stop.is_cancelled() {
         let wanted = owned.borrow_and_update().clone();
         crew.assign(&wanted, &mut work);
         tokio::select! {
             () = shutdown.cancelled() => {}
             changed = owned.changed() => if changed.is_err() {
+                is_shut_out = true;
                 crew.stop.cancel();
             },
             Some(ended) = crew.tasks.join_next() => crew.note(ended, &mut failure),
@@ -64,6 +65,10 @@ where
     }
     while let Some(ended) = crew.tasks.join_next().await {
         crew.note(ended, &mut failure);
+    }
+    if is_shut_out {
+        // Two who go by one name would otherwise shut each other out without end.
+        shutdown.run_until_cancelled(tokio::time::sleep(REJOIN)).await;
     }
     failure.map_or(Ok(()), Err)
 }

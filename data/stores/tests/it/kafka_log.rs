@@ -424,6 +424,24 @@ async fn several_members_divide_the_partitions_and_report_their_offsets() {
 
 const CHILD: &str = "WAGGLE_TEST_KAFKA_MEMBER";
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_name_another_takes_learns_that_it_is_out_and_may_come_back() {
+    let place = Place::new();
+    let log = place.log(2).await.unwrap();
+    let first = log.join("folds", Topic::Events, "twin").await.unwrap();
+    let mut owned = first.owned();
+    within(owned.wait_for(|owned| owned.len() == 2)).await.unwrap();
+    let second = log.join("folds", Topic::Events, "twin").await.unwrap();
+    within(second.owned().wait_for(|owned| owned.len() == 2)).await.unwrap();
+    within(async { while owned.changed().await.is_ok() {} }).await;
+    assert!(owned.borrow().is_empty(), "who is out owns nothing");
+    within(second.leave()).await;
+    let again = log.join("folds", Topic::Events, "twin").await.unwrap();
+    within(again.owned().wait_for(|owned| owned.len() == 2)).await.unwrap();
+    within(again.leave()).await;
+    place.remove().await;
+}
+
 /// Not a test of its own: the process that `a_killed_members_partitions_move_on_within_ten_seconds` kills.
 #[tokio::test(flavor = "multi_thread")]
 async fn child_that_stays_a_member_until_it_is_killed() {

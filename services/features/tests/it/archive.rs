@@ -1,7 +1,7 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use waggle_features_role::{Archiver, ArchiverConfig};
-use waggle_model::{Event, Timestamp};
+use waggle_features_role::{Archiver, ArchiverConfig, upkeep::round};
+use waggle_model::{Event, EventBody, Timestamp};
 use waggle_stores::{ArchiveReader, Artifacts, Database, EventLog, Topic};
 
 use crate::support::*;
@@ -19,7 +19,7 @@ impl Archive {
     }
 
     fn archiver(&self, world: &World, batch_records: usize) -> Arc<Archiver> {
-        let config = ArchiverConfig { batch_records, max_age_s: 3_600 };
+        let config = ArchiverConfig { batch_records, max_age_s: 3_600, ..ArchiverConfig::default() };
         Archiver::new(world.log.clone(), &self.artifacts, self.database.clone(), config, "alone")
     }
 
@@ -67,4 +67,25 @@ async fn full_batches_are_archived_without_being_asked() {
     assert_eq!(archive.events().await.len(), 20, "five are too few and too young");
     assert_eq!(archiver.flush().await.unwrap(), 5);
     assert_eq!(world.log.end(Topic::Events, partition).await.unwrap(), 25);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upkeep_removes_what_an_erased_person_did_and_joins_small_files() {
+    let world = World::new().await;
+    let archive = Archive::open(&world).await;
+    let archiver = archive.archiver(&world, 1_000);
+    for n in 0..20 {
+        world.append(&[purchase(user("anna"), n, "lamp"), purchase(user("bert"), n, "lamp")]).await;
+        archiver.flush().await.unwrap();
+    }
+    world.append(&[event(user("anna"), 30, EventBody::Erasure)]).await;
+    archiver.flush().await.unwrap();
+    round(&archive.artifacts, &archive.database, Duration::ZERO).await.unwrap();
+    let left = archive.events().await;
+    let of = |name: &str| {
+        left.iter().filter(|e| e.person == user(name) && matches!(e.body, EventBody::Interaction(_))).count()
+    };
+    assert_eq!((of("anna"), of("bert")), (0, 20));
+    let n_files = archive.artifacts.list("archive/events").await.unwrap().len();
+    assert!(n_files < 20, "{n_files} files are left of 40 batches");
 }

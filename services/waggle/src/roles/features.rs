@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use waggle_features_role::{Archiver, FeaturesConsumer, Progress};
+use waggle_features_role::{Archiver, FeaturesConsumer, Progress, upkeep::keep_up};
 use waggle_http::Readiness;
 
 use crate::{config::Config, process::Process, stores::Stores};
@@ -26,6 +26,9 @@ impl FeaturesRole {
         process.tasks.spawn(fold_until_stopped(consumer, process));
         let archiver = archiver(stores, config, member).await?;
         process.tasks.spawn(archiver.clone().run(process.working.clone()));
+        let every = Duration::from_secs(config.archive.upkeep_every_s.max(1).into());
+        let (artifacts, database) = (stores.artifacts().await?.clone(), stores.database().await?);
+        process.tasks.spawn(keep_up(artifacts, database, every, process.working.clone()));
         Ok(Self { fold, archiver })
     }
 

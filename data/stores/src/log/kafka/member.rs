@@ -37,7 +37,8 @@ type Reported = Arc<Mutex<BTreeMap<u32, u64>>>;
 
 /// A member of a consumer group.
 pub(super) struct Member {
-    owned: watch::Sender<BTreeSet<u32>>,
+    /// The senders live as long as the client does: who watches learns when the membership has ended.
+    owned: watch::Receiver<BTreeSet<u32>>,
     /// Offsets to tell the group, by partition.
     reported: Reported,
     is_leaving: Arc<AtomicBool>,
@@ -65,7 +66,8 @@ impl Member {
             .set("auto.commit.interval.ms", "1000")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "latest");
-        let owned = watch::Sender::default();
+        let owned: watch::Sender<BTreeSet<u32>> = watch::Sender::default();
+        let watched = owned.subscribe();
         let partitions =
             Partitions { topic: Arc::clone(&topic), owned: owned.clone(), reports: Reports::default() };
         let consumer = settings.create_with_context::<_, BaseConsumer<_>>(partitions).map_err(refused)?;
@@ -79,7 +81,7 @@ impl Member {
             consumer,
             topic: Arc::clone(&topic),
             resting_topic,
-            owned: owned.clone(),
+            owned,
             reported: Arc::clone(&reported),
             is_leaving: Arc::clone(&is_leaving),
         };
@@ -89,14 +91,14 @@ impl Member {
                 service.run(gone);
             })
             .map_err(|error| LogError::Storage(format!("no thread for a consumer group: {error}")))?;
-        Ok(Self { owned, reported, is_leaving, left: tokio::sync::Mutex::new(Some(left)) })
+        Ok(Self { owned: watched, reported, is_leaving, left: tokio::sync::Mutex::new(Some(left)) })
     }
 }
 
 #[async_trait]
 impl Membership for Member {
     fn owned(&self) -> watch::Receiver<BTreeSet<u32>> {
-        self.owned.subscribe()
+        self.owned.clone()
     }
 
     async fn report(&self, partition: u32, offset: u64) {
@@ -115,7 +117,6 @@ impl Membership for Member {
 /// Without a word to the group, which finds out as if this process had been killed.
 impl Drop for Member {
     fn drop(&mut self) {
-        self.owned.send_replace(BTreeSet::new());
         self.is_leaving.store(true, Ordering::Release);
     }
 }
@@ -137,7 +138,7 @@ impl Service {
                 // Nothing is fetched on purpose; what slipped through before the pause is not wanted.
                 None | Some(Ok(_)) => {}
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
-                    // Somebody else has joined under the same name.
+                    // Somebody else has joined under the same name, or the group has forgotten us in a failover.
                     tracing::error!(%error, "membership of a consumer group is lost");
                     break;
                 }
