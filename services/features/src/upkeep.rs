@@ -23,9 +23,9 @@ pub async fn keep_up(
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        match shutdown.run_until_cancelled(round(&artifacts, &database, GRACE)).await {
-            Some(Err(error)) => tracing::error!(%error, "the archive's upkeep failed and is tried again"),
-            Some(Ok(())) | None => {}
+        let outcome = shutdown.run_until_cancelled(round(&artifacts, &database, GRACE)).await;
+        if let Some(Err(error)) = outcome {
+            tracing::error!(%error, "the archive's upkeep failed and is tried again");
         }
     }
 }
