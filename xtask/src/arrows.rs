@@ -37,7 +37,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("waggle", &["*"]),
     // Both drive the binary from outside and import no role of it. The load generator replays what shoppers did.
     ("load-tests", &["waggle-model", "waggle-datasets", "waggle-simulator"]),
-    ("xtask", &[]),
+    ("powercut", &[]),
+    ("powercut-layer", &["powercut"]),
+    ("xtask", &["powercut"]),
 ];
 
 const ROLE: &[&str] =

@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Go without the browser.
     #[arg(long)]
     no_browser: bool,
+    /// How often the power is cut in the scenario `power`.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    power_cuts: usize,
     /// Use this binary instead of building one.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,

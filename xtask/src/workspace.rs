@@ -68,7 +68,7 @@ impl Workspace {
 }
 
 /// The cargo that started us, so that a `+toolchain` holds for what we start.
-fn cargo() -> PathBuf {
+pub(crate) fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
 }
 

@@ -7,11 +7,12 @@ mod chaos;
 mod failures;
 mod input;
 mod kill;
+mod powercut;
 mod restart;
 
 use super::Scenario;
 
-pub(super) const SCENARIOS: [Scenario; 21] = [
+pub(super) const SCENARIOS: [Scenario; 22] = [
     Scenario {
         name: "start",
         sentence: "a shop on an empty folder is open within a minute",
@@ -76,6 +77,11 @@ pub(super) const SCENARIOS: [Scenario; 21] = [
         name: "kill",
         sentence: "twenty kill -9 lose no acknowledged event and count none twice",
         run: kill::twenty_kills_lose_nothing_and_count_nothing_twice,
+    },
+    Scenario {
+        name: "power",
+        sentence: "power cuts and full disks lose no acknowledged event and count none twice",
+        run: powercut::power_cuts_lose_nothing,
     },
     Scenario {
         name: "first start",

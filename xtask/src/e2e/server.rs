@@ -33,7 +33,12 @@ impl Server {
     pub(crate) fn start(binary: &Path, port: u16, args: &[String], log: &Path) -> Result<Self> {
         let mut command = Command::new(binary);
         command.arg("demo").args(["--port", &port.to_string()]).args(args);
-        let child = spawn(&mut command, log)?;
+        Self::run(&mut command, port, log)
+    }
+
+    /// Starts a command that listens on `port`.
+    pub(crate) fn run(command: &mut Command, port: u16, log: &Path) -> Result<Self> {
+        let child = spawn(command, log)?;
         let url = format!("http://127.0.0.1:{port}");
         Ok(Self { child, client: Client::try_new(&url)?, url, log: log.to_owned(), started: Instant::now() })
     }

@@ -40,6 +40,7 @@ pub(crate) struct Shop {
     pub(crate) browser_work: PathBuf,
     pub(crate) in_ci: bool,
     pub(crate) wants_browser: bool,
+    pub(crate) n_power_cuts: usize,
     /// Time to ready of the start that found an empty folder.
     pub(crate) first_start: Option<Duration>,
     server: Option<Server>,
@@ -79,6 +80,7 @@ impl Shop {
             browser_work: work,
             in_ci,
             wants_browser: args.wants_browser(),
+            n_power_cuts: args.power_cuts,
             first_start: None,
             server: None,
             port: free_port()?,

@@ -21,7 +21,7 @@ use crate::{
 };
 
 const N_KILLS: usize = 20;
-const N_DRIVERS: usize = 4;
+pub(super) const N_DRIVERS: usize = 4;
 const SESSIONS_PER_DRIVER: usize = 10;
 /// Most events of one request.
 const MAX_BATCH: usize = 5;
@@ -31,7 +31,7 @@ const LIFE_MS: std::ops::Range<u64> = 20..600;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Acknowledged events by session: what a driver knows to be true.
-type Truth = BTreeMap<String, u64>;
+pub(super) type Truth = BTreeMap<String, u64>;
 
 pub(in crate::e2e) fn twenty_kills_lose_nothing_and_count_nothing_twice(shop: &mut Shop) -> Result<Outcome> {
     let items: Arc<[String]> = shop.catalogue()?.ids().into_iter().map(ToOwned::to_owned).collect();
@@ -89,7 +89,7 @@ pub(in crate::e2e) fn twenty_kills_lose_nothing_and_count_nothing_twice(shop: &m
 }
 
 /// Posts events until told to stop, repeating every request until it is acknowledged.
-fn drive(
+pub(super) fn drive(
     client: &Client,
     name: &str,
     items: &[String],
@@ -148,7 +148,7 @@ pub(super) fn wait_for_count(client: &Client, session: &str, expected: u64) -> R
     }
 }
 
-fn compare(client: &Client, truth: &Truth) -> Result<()> {
+pub(super) fn compare(client: &Client, truth: &Truth) -> Result<()> {
     let mut wrong = Vec::new();
     for (session, expected) in truth {
         let got = count(client, session)?;
