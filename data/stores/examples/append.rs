@@ -5,12 +5,11 @@
 
 #![expect(clippy::print_stdout, reason = "prints its result")]
 
-use std::{error::Error, path::Path, sync::Arc, time::Duration, time::Instant};
+use std::{error::Error, sync::Arc, time::Duration, time::Instant};
 
 use bytes::Bytes;
-use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use waggle_model::Timestamp;
-use waggle_stores::{EventLog, NewRecord, SqliteLog, SqliteLogOptions, Topic};
+use waggle_stores::{EventLog, NewRecord, SqliteLog, SqliteLogOptions, Topic, bench::sqlite_appends};
 
 const PARTITIONS: u32 = 8;
 
@@ -22,7 +21,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     println!("records of 250 bytes, {PARTITIONS} partitions, groups of {group}, fsync per commit");
     for round in 1..=3 {
-        let bare = bare_sqlite(&folder.path().join(format!("bare-{round}")), n_records, group).await?;
+        let groups = (0..n_records).step_by(group).map(|first| records(first, group.min(n_records - first)));
+        let groups = groups.collect::<Vec<_>>();
+        let bare = sqlite_appends(&folder.path().join(format!("bare-{round}")), &groups).await?;
         let path = folder.path().join(format!("ours-{round}"));
         let options = SqliteLogOptions { n_partitions: PARTITIONS, max_bytes: None };
         let log = Arc::new(SqliteLog::open(&path, options).await?);
@@ -113,31 +114,4 @@ async fn many_callers(log: &Arc<SqliteLog>, callers: usize, each: usize) -> Resu
         task.await??;
     }
     Ok(start.elapsed())
-}
-
-async fn bare_sqlite(path: &Path, n_records: usize, group: usize) -> Result<Duration, Box<dyn Error>> {
-    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).page_size(8_192);
-    let options = options
-        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal)
-        .synchronous(sqlx::sqlite::SqliteSynchronous::Full);
-    let mut connection = SqliteConnection::connect_with(&options).await?;
-    sqlx::query("CREATE TABLE record (id INTEGER PRIMARY KEY, key BLOB, value BLOB, timestamp INTEGER)")
-        .execute(&mut connection)
-        .await?;
-    let start = Instant::now();
-    for first in (0..n_records).step_by(group) {
-        let mut transaction = connection.begin().await?;
-        for record in records(first, group.min(n_records - first)) {
-            sqlx::query("INSERT INTO record (key, value, timestamp) VALUES ($1, $2, $3)")
-                .bind(record.key.to_vec())
-                .bind(record.value.to_vec())
-                .bind(record.timestamp.as_millis())
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-    }
-    let took = start.elapsed();
-    connection.close().await?;
-    Ok(took)
 }

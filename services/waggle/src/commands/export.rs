@@ -1,4 +1,5 @@
-//! `waggle export`: what is stored, for other programs. Works beside running services.
+//! `waggle export`: what is stored, for other programs. Works beside running services, except on the
+//! embedded default, whose folder one process works on alone.
 
 use std::io::{self, BufWriter, Write};
 

@@ -149,7 +149,8 @@ impl Producer {
                 sent => sent,
             };
             sent.map_err(|error| match error {
-                KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => LogError::Busy,
+                // Busy says that nothing was taken, which holds for the first record only.
+                KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) if *index == 0 => LogError::Busy,
                 error => LogError::Storage(format!("sending to {name} failed: {error}")),
             })?;
         }
