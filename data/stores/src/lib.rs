@@ -19,6 +19,7 @@ pub mod database;
 pub mod log;
 
 pub mod redis;
+pub mod secret;
 pub mod state;
 
 pub use archive::{ArchiveError, ArchiveReader, ArchiveWriter, ArchivedEvents, AsOf, CompactionRule};
@@ -34,6 +35,7 @@ pub use log::{
     sqlite::{SqliteLog, SqliteLogOptions},
 };
 pub use redis::{RedisConfig, RedisUrl};
+pub use secret::Secret;
 pub use state::{
     ALL_SLOTS, Applied, StateBatch, StateDigest, StateError, StateKey, StateKind, StateStore,
     memory::MemoryState, redis::RedisState,

@@ -33,7 +33,7 @@ use self::{
 use super::{EventLog, LogError, LogRecord, Membership, NewRecord, Position, Topic};
 
 pub(crate) use client::client_config;
-pub use config::{KafkaConfig, KafkaProtocol, KafkaSecurity, SaslMechanism, Secret};
+pub use config::{KafkaConfig, KafkaProtocol, KafkaSecurity, SaslMechanism};
 pub use source::{KafkaSource, SourceRecord};
 
 /// An [`EventLog`] on Kafka.
