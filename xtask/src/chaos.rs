@@ -28,7 +28,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    services::{Services, Voice},
+    services::{Name, Services, Voice},
     workspace::{self, Workspace},
 };
 use fleet::Fleet;
@@ -99,6 +99,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     Ok(report.is_clean())
 }
 
+/// What the roles run over; the archive lies in a folder.
+const SERVICES: [Name; 3] = [Name::Kafka, Name::Postgres, Name::Redis];
+
 /// One run, from wherever it stands to its end or to what stops it.
 pub(crate) fn prove(root: &Path, target: &Path, args: &Args) -> Result<Report> {
     let binary = args.binary.as_ref().context("the binary was built")?;
@@ -116,16 +119,16 @@ pub(crate) fn prove(root: &Path, target: &Path, args: &Args) -> Result<Report> {
     let plan = if args.resume {
         Plan::read(&folder)?
     } else {
-        services.down(&crate::services::Name::ALL, true)?;
+        services.down(&SERVICES, true)?;
         Plan::begin(&folder, args.seed.unwrap_or_else(rand::random))?
     };
     say(&format!("run {} with seed {}, in {}", plan.run, plan.seed, folder.display()));
-    services.up(&[])?;
+    services.up(&SERVICES)?;
     let fleet = Fleet::start(binary, &folder, &services, &plan)?;
     let outcome = Run::new(&folder, &services, fleet, plan, args).and_then(Run::finish);
     let is_over = outcome.as_ref().is_ok_and(|report| report.is_complete && report.is_clean());
     // What shows a failure, or is gone on with, stays.
-    services.down(&crate::services::Name::ALL, is_over)?;
+    services.down(&SERVICES, is_over)?;
     outcome
 }
 

@@ -1,4 +1,4 @@
-//! Kafka, PostgreSQL and Redis for tests and development: `cargo xtask services up|down|status|logs|restart|kill`.
+//! Kafka, PostgreSQL, Redis and an S3 server for tests and development: `cargo xtask services up|down|status|logs|restart|kill`.
 //!
 //! Where a container engine answers they run under Docker Compose ([`compose`], `deploy/compose.yaml`), otherwise as
 //! plain processes ([`native`]). Either way they listen on loopback ports of their own, chosen once ([`ports`]), keep
@@ -6,12 +6,14 @@
 
 mod compose;
 mod folder;
+mod java;
 mod kafka;
 mod native;
 mod ports;
 mod postgres;
 pub(crate) mod process;
 mod redis;
+mod s3;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -74,16 +76,18 @@ pub(crate) enum Name {
     Kafka,
     Postgres,
     Redis,
+    S3,
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 3] = [Self::Kafka, Self::Postgres, Self::Redis];
+    pub(crate) const ALL: [Self; 4] = [Self::Kafka, Self::Postgres, Self::Redis, Self::S3];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
             Self::Postgres => "postgres",
             Self::Redis => "redis",
+            Self::S3 => "s3",
         }
     }
 }
@@ -250,6 +254,9 @@ impl Services {
         let ports = self.ports()?;
         let tls = tls::Tls::in_folder(&self.folder);
         let password = tls.password().unwrap_or_default();
+        // Made at the first `up` of each.
+        let (access_key, secret_key) = s3::Keys::in_folder(&self.folder)
+            .map_or_else(|_| Default::default(), |keys| (keys.access_key, keys.secret_key));
         let variables = [
             ("KAFKA", format!("127.0.0.1:{}", ports.kafka)),
             ("KAFKA_TLS", format!("127.0.0.1:{}", ports.kafka_tls)),
@@ -258,6 +265,10 @@ impl Services {
             ("KAFKA_PASSWORD", password),
             ("REDIS", format!("redis://127.0.0.1:{}", ports.redis)),
             ("POSTGRES", format!("postgres://waggle@127.0.0.1:{}/waggle", ports.postgres)),
+            ("S3", format!("http://127.0.0.1:{}", ports.s3)),
+            ("S3_BUCKET", s3::BUCKET.to_owned()),
+            ("S3_ACCESS_KEY", access_key),
+            ("S3_SECRET_KEY", secret_key),
         ];
         Ok(variables.map(|(name, value)| (format!("WAGGLE_TEST_{name}"), value)).into())
     }
@@ -339,7 +350,7 @@ impl Lease {
     /// As a step of its own. Nothing if they cannot be had: the tests that need them say so themselves.
     pub(crate) fn take(workspace: &Workspace, steps: &mut Steps) -> Option<Self> {
         let mut lease = None;
-        steps.run_always("services", "Kafka, PostgreSQL and Redis for the tests", || {
+        steps.run_always("services", "Kafka, PostgreSQL, Redis and S3 for the tests", || {
             let services =
                 Services::open(&workspace.root, &workspace.target.join("services"), Voice::Terminal)?;
             let start = Instant::now();

@@ -8,13 +8,13 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{Name, Ports, Started, Status, kafka, seconds, tls::Tls};
+use super::{Name, Ports, Started, Status, kafka, s3, seconds, tls::Tls};
 use crate::workspace;
 
 pub(super) struct Compose {
     file: PathBuf,
     tls: Tls,
-    tls_folder: PathBuf,
+    folder: PathBuf,
 }
 
 impl Compose {
@@ -36,12 +36,13 @@ impl Compose {
         Self {
             file: root.join("deploy").join("compose.yaml"),
             tls: Tls::in_folder(folder),
-            tls_folder: folder.join("tls"),
+            folder: folder.to_owned(),
         }
     }
 
     pub(super) fn up(&self, names: &[Name], ports: &Ports) -> Result<Vec<(Name, Started)>> {
         self.tls.make(true)?;
+        s3::Keys::make(&self.folder)?;
         let before = self.status(ports)?;
         let start = std::time::Instant::now();
         let mut command = self.command(ports);
@@ -89,7 +90,11 @@ impl Compose {
                 name,
                 port: ports.of_service(name),
                 pid: container.and_then(|(_, id)| self.pid(id)),
-                version: (name == Name::Kafka).then(|| kafka::VERSION.to_owned()),
+                version: match name {
+                    Name::Kafka => Some(kafka::VERSION.to_owned()),
+                    Name::S3 => Some(s3::VERSION.to_owned()),
+                    Name::Postgres | Name::Redis => None,
+                },
                 memory_bytes: None,
                 data_bytes: None,
             }
@@ -115,8 +120,14 @@ impl Compose {
         command.env("WAGGLE_KAFKA_TLS_PORT", ports.kafka_tls.to_string());
         command.env("WAGGLE_POSTGRES_PORT", ports.postgres.to_string());
         command.env("WAGGLE_REDIS_PORT", ports.redis.to_string());
-        command.env("WAGGLE_TLS_DIR", &self.tls_folder);
+        command.env("WAGGLE_TLS_DIR", self.folder.join("tls"));
         command.env("WAGGLE_KAFKA_PASSWORD", self.tls.password().unwrap_or_default());
+        command.env("WAGGLE_S3_VERSION", s3::VERSION);
+        command.env("WAGGLE_S3_PORT", ports.s3.to_string());
+        if let Ok(keys) = s3::Keys::in_folder(&self.folder) {
+            command.env("WAGGLE_S3_ACCESS_KEY", keys.access_key);
+            command.env("WAGGLE_S3_SECRET_KEY", keys.secret_key);
+        }
         command
     }
 }

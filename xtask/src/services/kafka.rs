@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::Duration,
 };
@@ -12,36 +12,27 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rand::{Rng, seq::SliceRandom};
 
-use super::{folder, native::Place, ports::Ports, tls};
-use crate::tools;
+use super::{folder, java::Jars, native::Place, ports::Ports, tls};
 
 pub(super) const VERSION: &str = "4.4.0";
 /// The newest that speaks the logging interface Kafka's own jars pull in (slf4j 1.7).
 const LOG4J_VERSION: &str = "2.25.1";
-/// Kafka 4 runs on nothing older.
-const JAVA: u32 = 17;
+const JARS: Jars = Jars {
+    name: "kafka",
+    version: VERSION,
+    artifacts: &[
+        ("org.apache.kafka", "kafka_2.13", VERSION),
+        ("org.apache.logging.log4j", "log4j-slf4j-impl", LOG4J_VERSION),
+    ],
+};
 
-/// Debian packages without which it cannot be started; Maven only until the jars are there.
 pub(super) fn missing_packages(folder: &Path) -> Result<Vec<&'static str>> {
-    let mut packages = Vec::new();
-    match java_version() {
-        None => packages.push("default-jre-headless"),
-        Some(version) if version < JAVA => {
-            bail!(
-                "Java {version} is too old for Kafka {VERSION}: install Java {JAVA} or newer and put it on the path"
-            )
-        }
-        Some(_) => {}
-    }
-    if !libs(folder).is_dir() && !tools::is_on_path("mvn") {
-        packages.push("maven");
-    }
-    Ok(packages)
+    JARS.missing_packages(folder)
 }
 
 /// Jars, certificates, settings, and a formatted data folder.
 pub(super) fn prepare(place: &Place<'_>) -> Result<()> {
-    assemble(&place.folder)?;
+    JARS.assemble(&place.folder)?;
     place.tls.make(false)?;
     fs::write(place.folder.join("log4j2.properties"), LOG4J)?;
     let settings = place.folder.join("server.properties");
@@ -52,7 +43,7 @@ pub(super) fn prepare(place: &Place<'_>) -> Result<()> {
         return Ok(());
     }
     folder::remove(&data)?;
-    let mut command = java(place)?;
+    let mut command = java(place);
     command.args(["kafka.tools.StorageTool", "format", "-t", &cluster_id(&mut rand::thread_rng()), "-c"]);
     let output = command.arg(&settings).output().context("java cannot be started")?;
     if !output.status.success() {
@@ -63,10 +54,10 @@ pub(super) fn prepare(place: &Place<'_>) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn command(place: &Place<'_>) -> Result<Command> {
-    let mut command = java(place)?;
+pub(super) fn command(place: &Place<'_>) -> Command {
+    let mut command = java(place);
     command.arg("kafka.Kafka").arg(place.folder.join("server.properties"));
-    Ok(command)
+    command
 }
 
 /// Whether it answers a metadata request with a broker in it, which it does once it takes part in its cluster.
@@ -78,45 +69,13 @@ pub(super) fn version() -> Option<String> {
     Some(VERSION.to_owned())
 }
 
-/// Copies the jars of Kafka and all they need, from Maven's cache or the network.
-fn assemble(folder: &Path) -> Result<()> {
-    let libs = libs(folder);
-    if libs.is_dir() {
-        return Ok(());
-    }
-    eprintln!("   kafka     assembling {VERSION} with Maven");
-    let pom = folder.join("pom.xml");
-    folder::write(&pom, pom_xml().as_bytes())?;
-    let fresh = folder.join("libs.part");
-    folder::remove(&fresh)?;
-    let mut command = Command::new("mvn");
-    command.args(["--batch-mode", "--quiet", "--file"]).arg(&pom).arg("dependency:copy-dependencies");
-    command.arg("-DincludeScope=runtime").arg(format!("-DoutputDirectory={}", fresh.display()));
-    let output = command.current_dir(folder).output().context("mvn cannot be started")?;
-    if !output.status.success() {
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        let first: Vec<_> = said.lines().filter(|line| line.contains("ERROR")).take(3).collect();
-        let line = format!("mvn dependency:get -Dartifact=org.apache.kafka:kafka_2.13:{VERSION}");
-        bail!("Maven could not fetch Kafka ({}); where there is a network, try: {line}", first.join(" "));
-    }
-    // All or nothing.
-    fs::rename(&fresh, &libs)?;
-    Ok(())
-}
-
-fn libs(folder: &Path) -> PathBuf {
-    folder.join(format!("libs-{VERSION}"))
-}
-
 /// The virtual machine with Kafka's classes, 512 MB of heap at most.
-fn java(place: &Place<'_>) -> Result<Command> {
-    let mut command = Command::new("java");
-    command.args(["-Xms128m", "-Xmx512m", "-XX:ActiveProcessorCount=2", "-cp"]);
-    command.arg(format!("{}/*", libs(&place.folder).display()));
+fn java(place: &Place<'_>) -> Command {
+    let mut command = JARS.java(&place.folder);
+    command.args(["-Xms128m", "-Xmx512m"]);
     let log4j = place.folder.join("log4j2.properties");
-    command.arg(format!("-Dlog4j2.configurationFile={}", log4j.display())).current_dir(&place.folder);
-    Ok(command)
+    command.arg(format!("-Dlog4j2.configurationFile={}", log4j.display()));
+    command
 }
 
 fn server_properties(place: &Place<'_>) -> Result<String> {
@@ -153,19 +112,6 @@ broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
 "
     ))
-}
-
-fn pom_xml() -> String {
-    format!(
-        "<project><modelVersion>4.0.0</modelVersion>
-<groupId>local</groupId><artifactId>kafka-for-tests</artifactId><version>1</version>
-<dependencies>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency>
-<dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>\
-<version>{LOG4J_VERSION}</version></dependency>
-</dependencies></project>
-"
-    )
 }
 
 const LOG4J: &str = "rootLogger.level = INFO
@@ -258,37 +204,11 @@ fn at<const N: usize>(reply: &[u8], place: usize) -> Result<[u8; N]> {
     Ok(bytes.try_into()?)
 }
 
-fn java_version() -> Option<u32> {
-    let output = Command::new("java").arg("-version").output().ok()?;
-    parse_java_version(&String::from_utf8_lossy(&output.stderr))
-}
-
-/// From `openjdk version "17.0.15" 2025-04-15`; before Java 9 the first number was 1.
-fn parse_java_version(text: &str) -> Option<u32> {
-    let quoted = text.split_once("version \"")?.1;
-    let mut numbers = quoted.split(['.', '"', '-', '+', '_']).map(|part| part.parse().ok());
-    match numbers.next()?? {
-        1 => numbers.next()?,
-        major => Some(major),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
 
     use super::*;
-
-    #[test]
-    fn java_says_its_version_in_several_ways() {
-        let check = |text, expected| assert_eq!(parse_java_version(text), expected, "{text}");
-        check("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK Runtime …", Some(17));
-        check("openjdk version \"21\" 2023-09-19", Some(21));
-        check("java version \"1.8.0_412\"", Some(8));
-        check("openjdk version \"25-ea\" 2025-09-16", Some(25));
-        check("bash: java: command not found", None);
-        check("version \"?\"", None);
-    }
 
     #[test]
     fn a_cluster_id_is_22_characters_and_no_flag() {

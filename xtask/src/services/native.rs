@@ -11,7 +11,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{
-    Name, Ports, Started, Status, Voice, folder, kafka, postgres, process::Process, redis, seconds, tls::Tls,
+    Name, Ports, Started, Status, Voice, folder, kafka, postgres, process::Process, redis, s3, seconds,
+    tls::Tls,
 };
 use crate::tools;
 
@@ -31,6 +32,8 @@ pub(super) struct Native {
 pub(super) struct Place<'a> {
     /// Everything of the service lies in here.
     pub(super) folder: PathBuf,
+    /// The folder of all services.
+    pub(super) services: PathBuf,
     pub(super) ports: &'a Ports,
     pub(super) tls: Tls,
 }
@@ -88,6 +91,7 @@ impl Native {
             Name::Kafka => kafka::prepare(&place)?,
             Name::Postgres => postgres::prepare(&place)?,
             Name::Redis => redis::prepare(&place)?,
+            Name::S3 => s3::prepare(&place)?,
         }
         let prepared = start.elapsed();
         let pid = self.launch(name, &place)?;
@@ -101,9 +105,10 @@ impl Native {
 
     fn launch(&self, name: Name, place: &Place<'_>) -> Result<u32> {
         let command = match name {
-            Name::Kafka => kafka::command(place)?,
+            Name::Kafka => kafka::command(place),
             Name::Postgres => postgres::command(place)?,
             Name::Redis => redis::command(place)?,
+            Name::S3 => s3::command(place),
         };
         let process = Process::spawn(&command, &self.log(name), &self.pid_file(name))?;
         self.wait_ready(name, place.ports, process)?;
@@ -121,6 +126,7 @@ impl Native {
                 Name::Kafka => kafka::is_ready(ports),
                 Name::Postgres => postgres::is_ready(&place),
                 Name::Redis => redis::is_ready(ports),
+                Name::S3 => s3::is_ready(ports),
             };
             // In this order: somebody else may answer on the port of a process that has ended.
             if !process.is_alive() {
@@ -182,6 +188,7 @@ impl Native {
                     Name::Kafka => kafka::version(),
                     Name::Postgres => postgres::version(),
                     Name::Redis => redis::version(),
+                    Name::S3 => Some(s3::VERSION.to_owned()),
                 },
                 memory_bytes: process.and_then(|process| process.memory_bytes()),
                 data_bytes: Some(folder::size_bytes(&self.folder_of(name).join("data"))),
@@ -213,6 +220,7 @@ impl Native {
                 Name::Kafka => packages.extend(kafka::missing_packages(&self.folder_of(*name))?),
                 Name::Postgres => packages.extend(postgres::missing_packages()),
                 Name::Redis => packages.extend(redis::missing_packages()),
+                Name::S3 => packages.extend(s3::missing_packages(&self.folder_of(*name))?),
             }
         }
         if names.contains(&Name::Kafka)
@@ -224,6 +232,8 @@ impl Native {
         if packages.is_empty() {
             return Ok(());
         }
+        packages.sort_unstable();
+        packages.dedup();
         tools::apt_install("what the services need", &packages)
     }
 
@@ -234,7 +244,12 @@ impl Native {
     }
 
     fn place<'a>(&self, name: Name, ports: &'a Ports) -> Place<'a> {
-        Place { folder: self.folder_of(name), ports, tls: Tls::in_folder(&self.folder) }
+        Place {
+            folder: self.folder_of(name),
+            services: self.folder.clone(),
+            ports,
+            tls: Tls::in_folder(&self.folder),
+        }
     }
 
     fn folder_of(&self, name: Name) -> PathBuf {

@@ -18,15 +18,17 @@ pub(super) struct Ports {
     pub(super) kafka_controller: u16,
     pub(super) postgres: u16,
     pub(super) redis: u16,
+    pub(super) s3: u16,
 }
 
 /// Each port's name in the file, and whose it is.
-const NAMES: [(&str, Name); 5] = [
+const NAMES: [(&str, Name); 6] = [
     ("kafka", Name::Kafka),
     ("kafka-tls", Name::Kafka),
     ("kafka-controller", Name::Kafka),
     ("postgres", Name::Postgres),
     ("redis", Name::Redis),
+    ("s3", Name::S3),
 ];
 
 impl Ports {
@@ -64,6 +66,7 @@ impl Ports {
             kafka_controller: of("kafka-controller"),
             postgres: of("postgres"),
             redis: of("redis"),
+            s3: of("s3"),
         })
     }
 
@@ -73,6 +76,7 @@ impl Ports {
             Name::Kafka => self.kafka,
             Name::Postgres => self.postgres,
             Name::Redis => self.redis,
+            Name::S3 => self.s3,
         }
     }
 }
