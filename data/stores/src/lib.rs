@@ -6,7 +6,7 @@
 //! | [`StateStore`] | [`MemoryState`] | [`RedisState`] | online state, moved together with the log offset it has reached |
 //! | [`Cache`] | [`MokaCache`] | [`RedisCache`] | answers that may be served again |
 //! | [`Database`] | SQLite | Postgres by [`Database::connect`] | catalogue, registry, projector offsets, the archive's manifest |
-//! | [`Artifacts`] | a local folder | | snapshots, archive, checkpoints |
+//! | [`Artifacts`] | a local folder | S3 and alike by [`Artifacts::connect`] | snapshots, archive |
 //!
 //! Each port has one contract suite that runs against every implementation. Nothing here knows a feature, a model or
 //! HTTP.
@@ -23,7 +23,7 @@ pub mod secret;
 pub mod state;
 
 pub use archive::{ArchiveError, ArchiveReader, ArchiveWriter, ArchivedEvents, AsOf, CompactionRule};
-pub use artifacts::{ArtifactError, ArtifactInfo, Artifacts};
+pub use artifacts::{ArtifactError, ArtifactInfo, Artifacts, S3Config};
 pub use cache::{Cache, CacheError, CacheStats, MokaCache, RedisCache};
 pub use database::{
     ArchiveBatch, ArchiveFile, Database, DatabaseError, Erasure, NewSnapshot, PostgresConfig, PostgresUrl,

@@ -24,9 +24,7 @@ pub async fn sweep(
         if paths.is_empty() {
             return Ok(n_deleted);
         }
-        for path in &paths {
-            artifacts.delete(path).await?;
-        }
+        artifacts.delete_all(&paths).await?;
         database.forget_archive_leftovers(&paths).await?;
         n_deleted += paths.len() as u64;
     }

@@ -15,12 +15,16 @@ use waggle_stores::{
     CompactionRule, Database, LogRecord, Position, Topic, archive,
 };
 
+use crate::support::s3::OwnPrefix;
+
 pub(crate) const ALL_TIMES: Range<Timestamp> =
     Timestamp::from_millis(i64::MIN)..Timestamp::from_millis(i64::MAX);
 const DAY_MS: i64 = 86_400_000;
 
 pub(crate) struct Archive {
     pub(crate) folder: tempfile::TempDir,
+    /// What is removed at the end, in a bucket.
+    _prefix: Option<OwnPrefix>,
     pub(crate) artifacts: Artifacts,
     pub(crate) database: Arc<Database>,
     pub(crate) writer: ArchiveWriter,
@@ -31,18 +35,36 @@ impl Archive {
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Arc::new(Database::open(folder.path().join("db")).await.unwrap());
-        Self::assemble(folder, database).await
+        Self::in_folder(folder, database).await
     }
 
     pub(crate) async fn on(database: Arc<Database>) -> Self {
-        Self::assemble(tempfile::tempdir().unwrap(), database).await
+        Self::in_folder(tempfile::tempdir().unwrap(), database).await
     }
 
-    async fn assemble(folder: tempfile::TempDir, database: Arc<Database>) -> Self {
+    async fn in_folder(folder: tempfile::TempDir, database: Arc<Database>) -> Self {
         let artifacts = Artifacts::open_local(folder.path().join("artifacts"), 1 << 30).await.unwrap();
+        Self::assemble(folder, None, artifacts, database)
+    }
+
+    /// With its files in a bucket.
+    pub(crate) async fn in_bucket() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Arc::new(Database::open(folder.path().join("db")).await.unwrap());
+        let prefix = OwnPrefix::new();
+        let artifacts = prefix.connect(1 << 30).await;
+        Self::assemble(folder, Some(prefix), artifacts, database)
+    }
+
+    fn assemble(
+        folder: tempfile::TempDir,
+        prefix: Option<OwnPrefix>,
+        artifacts: Artifacts,
+        database: Arc<Database>,
+    ) -> Self {
         let writer = ArchiveWriter::new(artifacts.clone(), Topic::Events);
         let reader = ArchiveReader::new(artifacts.clone(), Arc::clone(&database), Topic::Events);
-        Self { folder, artifacts, database, writer, reader }
+        Self { folder, _prefix: prefix, artifacts, database, writer, reader }
     }
 
     /// Archives the records as one batch and gives the number of files.

@@ -21,6 +21,40 @@ use crate::archive::{ALL_TIMES, Archive, at, record, view};
 
 const SMALL: CompactionRule = CompactionRule { max_rows: 400, max_bytes: 1 << 20 };
 
+/// Runs each of the tests below with the files in a folder, and with the files in a bucket.
+macro_rules! in_each_place {
+    ($($name:ident)*) => {
+        mod in_a_folder {
+            use super::Archive;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(Archive::open().await).await;
+            })*
+        }
+
+        mod in_a_bucket {
+            use super::Archive;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(Archive::in_bucket().await).await;
+            })*
+        }
+    };
+}
+
+in_each_place! {
+    compaction_leaves_few_files_with_the_same_records
+    days_stay_apart_once_they_are_worth_a_file
+    compaction_cut_off_anywhere_loses_and_doubles_nothing
+    archiving_cut_off_anywhere_loses_and_doubles_nothing
+    a_writer_that_was_swept_away_is_refused_and_writes_again
+    an_erased_person_leaves_and_everybody_else_stays
+    a_batch_of_nothing_but_the_erased_leaves_an_empty_file_and_no_gap
+    erasing_cut_off_anywhere_is_finished_later
+    archiving_compacting_erasing_and_sweeping_at_once_agree
+    reading_as_of_a_position_sees_nothing_from_after_it
+}
+
 fn event(person: Person, millis: i64, body: EventBody) -> Event {
     Event { event_id: None, timestamp: at(millis), person, body, context: Map::new() }
 }
@@ -108,9 +142,7 @@ async fn cut_off_after<F: Future>(n_polls: usize, work: F) -> Option<F::Output> 
     .await
 }
 
-#[tokio::test]
-async fn compaction_leaves_few_files_with_the_same_records() {
-    let archive = Archive::open().await;
+async fn compaction_leaves_few_files_with_the_same_records(archive: Archive) {
     trickle(&archive, 0, 100).await;
     trickle(&archive, 3, 20).await;
     let before = archive.read(ALL_TIMES).await;
@@ -156,9 +188,7 @@ async fn trickle_on(archive: &Archive, n_batches: u64) {
     }
 }
 
-#[tokio::test]
-async fn days_stay_apart_once_they_are_worth_a_file() {
-    let archive = Archive::open().await;
+async fn days_stay_apart_once_they_are_worth_a_file(archive: Archive) {
     for batch in 0..9_u64 {
         let records = (batch * 2_500..(batch + 1) * 2_500)
             .map(|offset| record(0, offset, &view("u", "i", i64::try_from(offset % 2).unwrap() * 86_400_000)))
@@ -185,9 +215,7 @@ async fn cut_off_everywhere<T>(mut work: impl AsyncFnMut() -> T, mut check: impl
     unreachable!("the work ends")
 }
 
-#[tokio::test]
-async fn compaction_cut_off_anywhere_loses_and_doubles_nothing() {
-    let archive = Archive::open().await;
+async fn compaction_cut_off_anywhere_loses_and_doubles_nothing(archive: Archive) {
     trickle(&archive, 0, 30).await;
     let before = archive.read(ALL_TIMES).await;
     let work = async || archive.compact(&SMALL).await;
@@ -205,9 +233,7 @@ async fn compaction_cut_off_anywhere_loses_and_doubles_nothing() {
     assert_eq!(archive.read(ALL_TIMES).await, before);
 }
 
-#[tokio::test]
-async fn archiving_cut_off_anywhere_loses_and_doubles_nothing() {
-    let archive = Archive::open().await;
+async fn archiving_cut_off_anywhere_loses_and_doubles_nothing(archive: Archive) {
     let events = (0..500).map(|o| view("u", &format!("i{o}"), 500 - o)).collect::<Vec<_>>();
     let records = (0..).zip(&events).map(|(o, e)| record(0, o, e)).collect::<Vec<_>>();
     let work = async || {
@@ -228,9 +254,7 @@ async fn archiving_cut_off_anywhere_loses_and_doubles_nothing() {
     assert_eq!((stored, known.len()), (known.clone(), 1));
 }
 
-#[tokio::test]
-async fn a_writer_that_was_swept_away_is_refused_and_writes_again() {
-    let archive = Archive::open().await;
+async fn a_writer_that_was_swept_away_is_refused_and_writes_again(archive: Archive) {
     let records = (0..10).map(|o| record(0, o, &view("u", "i", 10))).collect::<Vec<_>>();
     let slow = archive.writer.write(&archive.database, 0, 0, &records).await.unwrap();
     let soon = Timestamp::now() + std::time::Duration::from_secs(1);
@@ -248,8 +272,7 @@ struct People {
 }
 
 impl People {
-    async fn open() -> Self {
-        let archive = Archive::open().await;
+    fn of(archive: Archive) -> Self {
         let answers = ArchiveWriter::new(archive.artifacts.clone(), Topic::Answers);
         Self { archive, answers }
     }
@@ -305,9 +328,8 @@ fn who(seen: &[(&str, i64)]) -> Vec<(String, i64)> {
     seen.iter().map(|(who, millis)| ((*who).to_owned(), *millis)).collect()
 }
 
-#[tokio::test]
-async fn an_erased_person_leaves_and_everybody_else_stays() {
-    let people = People::open().await;
+async fn an_erased_person_leaves_and_everybody_else_stays(archive: Archive) {
+    let people = People::of(archive);
     let merge = event(
         Person { session_id: Some(SessionId::try_new("anna's phone").unwrap()), ..user("anna") },
         25,
@@ -363,9 +385,8 @@ async fn an_erased_person_leaves_and_everybody_else_stays() {
     assert_eq!(people.seen(Topic::Events).await.len(), expected_events.len() + 1);
 }
 
-#[tokio::test]
-async fn a_batch_of_nothing_but_the_erased_leaves_an_empty_file_and_no_gap() {
-    let people = People::open().await;
+async fn a_batch_of_nothing_but_the_erased_leaves_an_empty_file_and_no_gap(archive: Archive) {
+    let people = People::of(archive);
     people.events(0, &[act(user("anna"), 1), act(user("anna"), 2)]).await;
     people.events(0, &[event(user("anna"), 3, EventBody::Erasure)]).await;
     people.events(0, &[act(user("bert"), 4)]).await;
@@ -380,9 +401,8 @@ async fn a_batch_of_nothing_but_the_erased_leaves_an_empty_file_and_no_gap() {
     assert_eq!(people.seen(Topic::Answers).await, []);
 }
 
-#[tokio::test]
-async fn erasing_cut_off_anywhere_is_finished_later() {
-    let people = People::open().await;
+async fn erasing_cut_off_anywhere_is_finished_later(archive: Archive) {
+    let people = People::of(archive);
     let phone = Person { session_id: Some(SessionId::try_new("phone").unwrap()), ..user("anna") };
     people.events(1, &[act(session("phone"), 1), act(user("bert"), 2)]).await;
     for i in 0..6 {
@@ -406,9 +426,8 @@ async fn erasing_cut_off_anywhere_is_finished_later() {
     people.archive.check_coverage().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn archiving_compacting_erasing_and_sweeping_at_once_agree() {
-    let people = People::open().await;
+async fn archiving_compacting_erasing_and_sweeping_at_once_agree(archive: Archive) {
+    let people = People::of(archive);
     let (artifacts, database) = (people.archive.artifacts.clone(), people.archive.database.clone());
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let upkeep = (0..2).map(|who| {
@@ -451,9 +470,7 @@ async fn archiving_compacting_erasing_and_sweeping_at_once_agree() {
     assert_eq!(seen.len(), 60 + 5 + 59, "{seen:?}");
 }
 
-#[tokio::test]
-async fn reading_as_of_a_position_sees_nothing_from_after_it() {
-    let archive = Archive::open().await;
+async fn reading_as_of_a_position_sees_nothing_from_after_it(archive: Archive) {
     let add = async |partition: u32, offset: u64, millis: i64| {
         archive
             .add(
@@ -499,9 +516,7 @@ async fn reading_as_of_a_position_sees_nothing_from_after_it() {
 async fn upkeep_works_on_postgres() {
     let schema = crate::support::postgres::Schema::new();
     let database = std::sync::Arc::new(schema.connect().await);
-    let archive = Archive::on(database).await;
-    let answers = ArchiveWriter::new(archive.artifacts.clone(), Topic::Answers);
-    let people = People { archive, answers };
+    let people = People::of(Archive::on(database).await);
     for i in 0..12 {
         people.events(0, &[act(user("anna"), i), act(user("bert"), i)]).await;
     }

@@ -25,6 +25,8 @@ mod redis_lost_answer;
 #[cfg(test)]
 mod redis_state;
 #[cfg(test)]
+mod s3_artifacts;
+#[cfg(test)]
 mod sqlite_database;
 #[cfg(test)]
 mod sqlite_log;
