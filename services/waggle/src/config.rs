@@ -20,6 +20,7 @@ use waggle_features_role::{ArchiverConfig, ConsumerConfig};
 use waggle_gateway_role::GatewayConfig;
 use waggle_ingest_role::IngestConfig;
 use waggle_retrieval_role::RetrievalConfig;
+use waggle_stores::S3Config;
 
 use self::error::explained;
 pub(crate) use self::stores::{
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) state: StateConfig,
     pub(crate) cache: CacheConfig,
     pub(crate) database: DatabaseConfig,
+    /// Snapshots and archive: in a bucket if it has a `url`, otherwise in the folder.
+    pub(crate) artifacts: S3Config,
     pub(crate) ingest: IngestConfig,
     pub(crate) features: ConsumerConfig,
     pub(crate) archive: ArchiverConfig,
@@ -103,6 +106,7 @@ impl Default for Config {
             state: StateConfig::default(),
             cache: CacheConfig::default(),
             database: DatabaseConfig::default(),
+            artifacts: S3Config::default(),
             ingest: IngestConfig::default(),
             features: ConsumerConfig::default(),
             archive: ArchiverConfig::default(),
@@ -159,6 +163,7 @@ impl Config {
             state: StateConfig::default(),
             cache: CacheConfig { kind: CacheKind::Memory, ..self.cache.clone() },
             database: DatabaseConfig::default(),
+            artifacts: S3Config::default(),
             canary: CanaryConfig::default(),
             ..self.clone()
         }
@@ -174,6 +179,7 @@ impl Config {
         self.features.policy.validate().map_err(|e| anyhow::anyhow!("features.policy: {e}"))?;
         check_name("prefix", &self.prefix)?;
         self.member.as_deref().map_or(Ok(()), |member| check_name("member", member))?;
+        self.artifacts.validate()?;
         if self.log.kind == LogKind::Kafka {
             anyhow::ensure!(
                 self.state.kind == StateKind::Redis,
@@ -210,7 +216,10 @@ impl Config {
 
     /// Whether any store is on the other side of a network, where it may come up later than this process.
     pub(crate) fn is_networked(&self) -> bool {
-        self.log.kind == LogKind::Kafka || self.state.kind == StateKind::Redis || self.database.url.is_some()
+        self.log.kind == LogKind::Kafka
+            || self.state.kind == StateKind::Redis
+            || self.database.url.is_some()
+            || self.artifacts.url.is_some()
     }
 
     /// Whether any store lies in the folder in a form that one process works on alone.

@@ -248,7 +248,8 @@ async fn artifacts(stores: &Stores) -> Result<Seen> {
     artifacts.delete(PROBE).await.context("an artifact cannot be removed")?;
     ensure!(read == content, "an artifact came back changed");
     let size_bytes: u64 = artifacts.list("").await?.iter().map(|artifact| artifact.size_bytes).sum();
-    Ok(Seen::ok(format!("writable, {:.1} MB", size_bytes as f64 / 1e6)).with("size_bytes", size_bytes))
+    let (size_mb, place) = (size_bytes as f64 / 1e6, artifacts.place());
+    Ok(Seen::ok(format!("writable, {size_mb:.1} MB in {place}")).with("size_bytes", size_bytes))
 }
 
 async fn archive(stores: &Stores) -> Result<Seen> {

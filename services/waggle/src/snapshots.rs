@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use waggle_model::SnapshotVersion;
 use waggle_models::{Manifest, Snapshot, SnapshotSlot};
-use waggle_stores::{Artifacts, Database, NewSnapshot, database::SnapshotState};
+use waggle_stores::{ArtifactError, Artifacts, Database, NewSnapshot, database::SnapshotState};
 
 /// How often the registry is asked for another promoted snapshot.
 const FOLLOW: Duration = Duration::from_secs(2);
@@ -73,7 +73,8 @@ pub(crate) async fn load(artifacts: &Artifacts, version: &SnapshotVersion) -> Re
 /// Loads the promoted snapshot; if it is damaged, the newest older one that is whole. `None` if there is none.
 ///
 /// # Errors
-/// If the registry cannot be read. A damaged snapshot is no error: it is logged, and serving goes on without it.
+/// If the registry cannot be read, or the place of the artifacts fails. A damaged snapshot is no error: it is logged,
+/// and serving goes on without it.
 pub(crate) async fn load_best(artifacts: &Artifacts, database: &Database) -> Result<Option<Snapshot>> {
     let mut records = database.list_snapshots().await?;
     records.retain(|r| matches!(r.state, SnapshotState::Promoted | SnapshotState::Retired));
@@ -82,10 +83,16 @@ pub(crate) async fn load_best(artifacts: &Artifacts, database: &Database) -> Res
     for record in records {
         match load(artifacts, &record.version).await {
             Ok(snapshot) => return Ok(Some(snapshot)),
+            Err(e) if is_of_place(&e) => return Err(e),
             Err(e) => error!("snapshot {} is not used: {e:#}", record.version),
         }
     }
     Ok(None)
+}
+
+/// Whether the place of the artifacts failed: the snapshot itself may be whole.
+pub(crate) fn is_of_place(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<ArtifactError>().is_some_and(ArtifactError::is_of_place)
 }
 
 /// Installs whatever snapshot is promoted from now on, by this process or another, until cancelled.
@@ -95,7 +102,8 @@ pub(crate) async fn follow(
     slot: Arc<SnapshotSlot>,
     cancel: CancellationToken,
 ) {
-    // A damaged snapshot is reported once, not every two seconds.
+    // Trouble with a snapshot is reported once, not every two seconds.
+    let mut told: Option<SnapshotVersion> = None;
     let mut refused: Option<SnapshotVersion> = None;
     loop {
         tokio::select! {
@@ -118,6 +126,12 @@ pub(crate) async fn follow(
             Ok(snapshot) => {
                 slot.install(Arc::new(snapshot));
                 info!("snapshot {version} serves from now on");
+            }
+            Err(e) if is_of_place(&e) => {
+                if told.as_ref() != Some(&version) {
+                    warn!("snapshot {version} cannot be read, trying again: {e:#}");
+                    told = Some(version);
+                }
             }
             Err(e) => {
                 error!("snapshot {version} is not used: {e:#}");

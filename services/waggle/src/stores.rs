@@ -96,6 +96,11 @@ impl Stores {
         Ok(Self::with_lock(config, readiness, Patience::None, lock))
     }
 
+    /// Whether what does not answer is waited for.
+    pub(crate) fn waits(&self) -> bool {
+        self.patience == Patience::Unbounded
+    }
+
     pub(crate) async fn log(&self) -> Result<Arc<dyn EventLog>> {
         let is_remote = self.config.log.kind == LogKind::Kafka;
         let may_pass = |e: &LogError| is_remote && matches!(e, LogError::Storage(_) | LogError::Busy);
@@ -125,7 +130,9 @@ impl Stores {
     }
 
     pub(crate) async fn artifacts(&self) -> Result<&Artifacts> {
-        let open = || self.reach("artifacts", "the artifacts", || open_artifacts(&self.paths), |_| false);
+        let may_pass = |e: &ArtifactError| matches!(e, ArtifactError::Unreachable { .. });
+        let open = || open_artifacts(&self.config, &self.paths);
+        let open = || self.reach("artifacts", "the place of the artifacts", open, may_pass);
         self.artifacts.get_or_try_init(open).await
     }
 
@@ -211,8 +218,11 @@ async fn open_cache(config: &Config) -> Result<Arc<dyn Cache>, CacheError> {
     Ok(cache)
 }
 
-async fn open_artifacts(paths: &Paths) -> Result<Artifacts, ArtifactError> {
-    Artifacts::open_local(paths.artifacts(), MAX_ARTIFACT_BYTES).await
+async fn open_artifacts(config: &Config, paths: &Paths) -> Result<Artifacts, ArtifactError> {
+    match &config.artifacts.url {
+        Some(_) => Artifacts::connect(&config.artifacts, MAX_ARTIFACT_BYTES).await,
+        None => Artifacts::open_local(paths.artifacts(), MAX_ARTIFACT_BYTES).await,
+    }
 }
 
 /// The database alone, for commands that work beside running services: it bears several processes, in a file too.

@@ -39,7 +39,7 @@ fn source(error: &figment::Error) -> String {
 }
 
 fn is_secret(key: &str) -> bool {
-    ["password", "secret", "url", "token"].iter().any(|word| key.contains(word))
+    ["password", "secret", "access_key", "url", "token"].iter().any(|word| key.contains(word))
 }
 
 fn without_value(kind: &Kind) -> String {

@@ -84,14 +84,30 @@ fn secrets_are_neither_printed_nor_repeated_in_errors() {
     let config = load(PRODUCTION, None).unwrap();
     let printed = toml::to_string_pretty(&config).unwrap();
     assert!(!printed.contains("s3cret"), "{printed}");
-    assert_eq!(printed.matches("***").count(), 4, "{printed}");
+    assert_eq!(printed.matches("***").count(), 6, "{printed}");
     assert!(!format!("{config:?}").contains("s3cret"));
-    for wrong in
-        ["[database]\nurl = [\"s3cret\"]\n", "[database]\nurl = 1234567\n", "member = [\"w:p://a:s3cret@b\"]"]
-    {
+    for wrong in [
+        "[database]\nurl = [\"s3cret\"]\n",
+        "[database]\nurl = 1234567\n",
+        "member = [\"w:p://a:s3cret@b\"]",
+        "[artifacts]\naccess_key = 1234567\n",
+        "[artifacts]\nsecret_key = 1234567\n",
+        "[artifacts]\nurl = \"s3://me:s3cret@shop\"\n",
+    ] {
         let error = format!("{:#}", load(wrong, None).unwrap_err());
         assert!(!error.contains("s3cret") && !error.contains("1234567"), "{error}");
     }
+}
+
+#[test]
+fn a_bucket_that_cannot_be_meant_is_refused_before_anything_is_opened() {
+    let keys = "access_key = \"a\"\nsecret_key = \"s\"\n";
+    refused(&format!("[artifacts]\n{keys}"), "artifacts.url is not set");
+    refused("[artifacts]\nurl = \"s3://shop\"\n", "artifacts.access_key is not set");
+    refused(&format!("[artifacts]\nurl = \"shop\"\n{keys}"), "artifacts.url is \"shop\"");
+    let far = format!("[artifacts]\nurl = \"s3://shop\"\nendpoint = \"http://s3.shop\"\n{keys}");
+    refused(&far, "needs allow_http = true");
+    assert!(load(&format!("{far}allow_http = true\n"), None).unwrap().is_networked());
 }
 
 #[test]
@@ -125,6 +141,10 @@ kind = "redis"
 url = "redis://waggle:s3cret@redis:6379/1"
 [database]
 url = "postgres://waggle:s3cret@postgres/waggle"
+[artifacts]
+url = "s3://shop/waggle"
+access_key = "s3cret as well"
+secret_key = "s3cret"
 "#;
 
 #[test]

@@ -10,6 +10,7 @@ use std::{
 use actix_web::web::ServiceConfig;
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use waggle_features_role::{FeaturesService, Progress};
 use waggle_gateway_role::{AnswerLog, App, ItemLocks, Projector, canary::measure_freshness};
 use waggle_http::Readiness;
@@ -52,8 +53,14 @@ impl GatewayRole {
         projector.start(tasks, working);
 
         let slot = Arc::new(SnapshotSlot::default());
-        if let Some(snapshot) = snapshots::load_best(artifacts, &database).await? {
-            slot.install(Arc::new(snapshot));
+        match snapshots::load_best(artifacts, &database).await {
+            Ok(Some(snapshot)) => slot.install(Arc::new(snapshot)),
+            Ok(None) => {}
+            // Whoever follows the registry tries again.
+            Err(e) if stores.waits() && snapshots::is_of_place(&e) => {
+                warn!("no snapshot can be read yet: {e:#}");
+            }
+            Err(e) => return Err(e),
         }
         tasks.spawn(snapshots::follow(artifacts.clone(), database.clone(), slot.clone(), working.clone()));
         let retrieval = RetrievalService::start(
