@@ -342,6 +342,8 @@ impl std::fmt::Display for Status {
 pub(crate) struct Lease {
     services: Services,
     started: Vec<Name>,
+    /// Whether the data goes as well.
+    is_own: bool,
     /// For the environment of the tests.
     pub(crate) variables: Vec<(String, String)>,
 }
@@ -357,7 +359,7 @@ impl Lease {
             let started = services.up(&[])?;
             // The lease exists from here on, so that whatever fails next, nothing is left running.
             let variables = services.variables()?;
-            let lease = lease.insert(Self { services, started, variables });
+            let lease = lease.insert(Self { services, started, is_own: false, variables });
             let took = start.elapsed();
             let again = lease.services.up(&[])?;
             if !again.is_empty() {
@@ -371,6 +373,25 @@ impl Lease {
         });
         lease
     }
+
+    /// All services, empty, in a folder where nobody else uses them.
+    pub(crate) fn of_own(root: &Path, folder: &Path) -> Result<Self> {
+        let services = Services::open(root, folder, Voice::Silent)?;
+        // Whoever was killed here left them behind.
+        services.down(&Name::ALL, true)?;
+        let mut lease = Self { services, started: Name::ALL.into(), is_own: true, variables: Vec::new() };
+        lease.services.up(&[])?;
+        lease.variables = lease.services.variables()?;
+        Ok(lease)
+    }
+
+    pub(crate) fn kill(&self, name: Name) -> Result<()> {
+        self.services.kill(name)
+    }
+
+    pub(crate) fn up(&self, name: Name) -> Result<()> {
+        self.services.up(&[name]).map(drop)
+    }
 }
 
 impl Drop for Lease {
@@ -378,8 +399,10 @@ impl Drop for Lease {
         if self.started.is_empty() {
             return;
         }
-        println!("\n── stopping the services that were started for the tests");
-        if let Err(error) = self.services.down(&self.started, false) {
+        if !self.is_own {
+            println!("\n── stopping the services that were started for the tests");
+        }
+        if let Err(error) = self.services.down(&self.started, self.is_own) {
             println!("   they could not be stopped: {error:#}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod browser;
+mod bucket;
 mod catalogue;
 mod chaos;
 mod failures;
@@ -12,7 +13,7 @@ mod restart;
 
 use super::Scenario;
 
-pub(super) const SCENARIOS: [Scenario; 22] = [
+pub(super) const SCENARIOS: [Scenario; 23] = [
     Scenario {
         name: "start",
         sentence: "a shop on an empty folder is open within a minute",
@@ -117,6 +118,11 @@ pub(super) const SCENARIOS: [Scenario; 22] = [
         name: "broken lines",
         sentence: "broken lines of a data file are counted and left out",
         run: failures::broken_lines_are_counted,
+    },
+    Scenario {
+        name: "bucket",
+        sentence: "roles over Kafka, Redis, Postgres and S3 share archive and snapshots, and bear S3 going away",
+        run: bucket::archive_and_snapshots_lie_in_a_bucket,
     },
     Scenario {
         name: "chaos",
