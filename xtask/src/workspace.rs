@@ -42,8 +42,27 @@ impl Workspace {
         command
     }
 
+    /// Cargo, as if it had been called from the terminal.
+    ///
+    /// `cargo run` tells us about our own package in variables. Build scripts that look at such variables (ring's does)
+    /// would run again whenever builds by hand and by us alternate, and everything above them be built anew.
     pub(crate) fn cargo(&self) -> Command {
-        self.command(cargo())
+        let mut command = self.command(cargo());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CARGO_PKG_") {
+                command.env_remove(name);
+            }
+        }
+        for name in [
+            "CARGO_MANIFEST_DIR",
+            "CARGO_MANIFEST_PATH",
+            "CARGO_CRATE_NAME",
+            "CARGO_BIN_NAME",
+            "CARGO_PRIMARY_PACKAGE",
+        ] {
+            command.env_remove(name);
+        }
+        command
     }
 
     /// A program of the workspace as `cargo build --release` leaves it.
