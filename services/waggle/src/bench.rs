@@ -2,6 +2,7 @@
 //!
 //! - [`ingest`]: durable ingest over HTTP, beside bare appends of the same records.
 //! - [`freshness`]: from an event's acknowledgement to the answer that has seen it, under load in the background.
+//! - [`replay`]: the online state rebuilt from the log, beside reading the log alone.
 //!
 //! Each runs in one or two modes: embedded, in a folder of its own under `--dir`; and, where the configuration names
 //! other servers, on those, under a prefix of its own that is removed at the end.
@@ -9,6 +10,7 @@
 pub(crate) mod freshness;
 pub(crate) mod ingest;
 mod load;
+pub(crate) mod replay;
 
 use std::sync::Arc;
 

@@ -307,6 +307,8 @@ pub(crate) enum BenchCommand {
     Ingest(BenchIngestArgs),
     /// From an event's acknowledgement to the answer that has seen it
     Freshness(BenchFreshnessArgs),
+    /// The online state rebuilt from the log, beside reading the log alone
+    Replay(BenchReplayArgs),
 }
 
 #[derive(Debug, Args)]
@@ -336,6 +338,22 @@ pub(crate) struct BenchFreshnessArgs {
     /// Events of other people per second meanwhile
     #[arg(long, value_name = "RATE", default_value_t = 1_000)]
     pub(crate) background: u32,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchReplayArgs {
+    /// Simulated events in the log
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..).map(|n| n as usize))]
+    pub(crate) events: usize,
+    /// Items of the simulated market
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(100..))]
+    pub(crate) items: u32,
+    /// Seed of the simulated market
+    #[arg(long, value_name = "S", default_value_t = 42)]
+    pub(crate) seed: u64,
     /// Print as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::{
-    bench::{Mode, freshness, ingest},
+    bench::{Mode, freshness, ingest, replay},
     cli::BenchCommand,
     config::Config,
     progress::{print, say},
@@ -62,6 +62,29 @@ pub(super) async fn run(config: &Config, command: BenchCommand) -> Result<()> {
                         o.max_ms,
                         o.samples,
                         o.background_reached,
+                    )
+                },
+            )
+        }
+        BenchCommand::Replay(args) => {
+            let mut outcomes = Vec::new();
+            for mode in modes {
+                outcomes.push(replay::run(config, mode, &args).await?);
+            }
+            show(
+                args.json,
+                outcomes,
+                |o| o.mode,
+                |o| {
+                    format!(
+                        "{:<9} {} events folded into the state in {:.1} s: {:.0} events/s, {:.2} × {:.0} events/s ({})",
+                        o.mode.as_str(),
+                        o.events,
+                        o.took_s,
+                        o.events_per_s,
+                        o.ratio,
+                        o.peer_events_per_s,
+                        o.peer,
                     )
                 },
             )
