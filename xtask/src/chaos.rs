@@ -5,7 +5,8 @@
 //! ([`load`]). Meanwhile the roles are killed with `kill -9` and started again, and Kafka and Redis are killed or restarted,
 //! at times of a Poisson process that waits for nothing ([`kills`], [`fleet`]). What was acknowledged is the truth
 //! ([`truth`]), kept on disk, so that an interrupted run goes on with `--resume`. Every [`CHECK_EVERY`] kills and at the
-//! end the clients pause, and each person's counters and the archive's rows have to equal the truth ([`check`]).
+//! end the clients pause, and each person's counters and the archive's rows have to equal the truth ([`check`]). After the
+//! last kill the whole state has to equal, bit for bit, what one undisturbed fold of the log gives.
 
 mod check;
 mod fleet;
@@ -204,8 +205,24 @@ impl Run {
         let n_kills = self.shared.journal.n_kills();
         self.report.is_complete = n_kills >= self.target;
         if self.load.is_some() || n_kills > last_checked {
-            self.check()?;
+            let is_clean = self.check()?;
+            if is_clean && self.report.is_complete {
+                self.verify_replay()?;
+            }
         }
+        Ok(())
+    }
+
+    /// Counts can agree where states differ: in the end the state has to be what one undisturbed fold of the log gives.
+    fn verify_replay(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let replayed = self.fleet.commands().verify_replay()?;
+        let verdict = if replayed.verified { "equal bit for bit" } else { "DIFFERENT" };
+        let (records, took) = (replayed.records, start.elapsed().as_secs_f64());
+        say(&format!(
+            "{records} records folded once more and compared with the live state in {took:.1} s: {verdict}"
+        ));
+        self.report.replayed = Some(replayed);
         Ok(())
     }
 
@@ -254,8 +271,8 @@ impl Run {
             self.report.loaded(finishing.join().expect("waiting for clients does not panic")?);
         }
         self.fleet.wait_services()?;
-        let (shared, exporter) = (Arc::clone(&self.shared), self.fleet.exporter());
-        let mut found = check::compare(&shared, &exporter, || self.look_after_roles())?;
+        let (shared, commands) = (Arc::clone(&self.shared), self.fleet.commands());
+        let mut found = check::compare(&shared, &commands, || self.look_after_roles())?;
         found.n_records = self.services.n_records(&format!("{}.events", shared.plan.run), N_PARTITIONS)?;
         let n_kills = self.shared.journal.n_kills();
         say(&format!("after {n_kills} kills {found}; checked in {:.1} s", start.elapsed().as_secs_f64()));

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::{
-    fleet::Exporter,
+    fleet::Commands,
     load::Shared,
     truth::{Event, N_SOURCES, Person, parse_event_id},
 };
@@ -76,12 +76,12 @@ impl fmt::Display for Found {
 /// - `look_after`: called between two looks
 pub(super) fn compare(
     shared: &Shared,
-    exporter: &Exporter,
+    commands: &Commands,
     mut look_after: impl FnMut() -> Result<()>,
 ) -> Result<Found> {
     let truth = truth(shared);
     let mut features = until_settled(|| features(shared, &truth), &mut look_after)?;
-    let archive = until_settled(|| archive(shared, exporter.start()?), &mut look_after)?;
+    let archive = until_settled(|| archive(shared, commands.export_events()?), &mut look_after)?;
     // Once more when all has arrived: a late second copy would show now.
     if features == Difference::default() {
         features = self::features(shared, &truth)?;

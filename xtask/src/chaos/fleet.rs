@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use reqwest::Method;
+use serde_json::Value;
 
 use super::{
     N_PARTITIONS,
@@ -168,8 +169,8 @@ impl Fleet {
         self.finish_repairs(|_| true)
     }
 
-    pub(super) fn exporter(&self) -> Exporter {
-        Exporter { binary: self.binary.clone(), config: self.config.clone() }
+    pub(super) fn commands(&self) -> Commands {
+        Commands { binary: self.binary.clone(), config: self.config.clone() }
     }
 
     /// Ends all roles, and waits for the services to be up, so that they can be stopped properly.
@@ -208,19 +209,46 @@ impl Fleet {
     }
 }
 
-/// The archive as the product reads it.
-pub(super) struct Exporter {
+/// Commands of the product, run beside its roles.
+pub(super) struct Commands {
     binary: PathBuf,
     config: PathBuf,
 }
 
-impl Exporter {
-    /// One line of JSON for each event that counts.
-    pub(super) fn start(&self) -> Result<Child> {
-        let mut command = Command::new(&self.binary);
-        command.arg("--config").arg(&self.config).args(["export", "events"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("waggle export cannot be started")
+impl Commands {
+    /// The archive: one line of JSON for each event that counts.
+    pub(super) fn export_events(&self) -> Result<Child> {
+        self.command(&["export", "events"]).spawn().context("waggle export cannot be started")
     }
+
+    /// The log folded once more and compared with the live state, bit for bit.
+    ///
+    /// # Errors
+    /// If it could not compare; a difference is a result.
+    pub(super) fn verify_replay(&self) -> Result<Replayed> {
+        let run = self.command(&["replay", "--verify", "--json"]).stderr(Stdio::piped()).output();
+        let output = run.context("waggle replay cannot be started")?;
+        let said: Option<Value> = serde_json::from_slice(&output.stdout).ok();
+        let replayed = said.and_then(|said| {
+            Some(Replayed { verified: said["verified"].as_bool()?, records: said["records"].as_u64()? })
+        });
+        replayed.with_context(|| format!("waggle replay: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("--config").arg(&self.config).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+    }
+}
+
+/// What `waggle replay --verify --json` says.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Replayed {
+    /// Every partition is what the log says.
+    pub(super) verified: bool,
+    pub(super) records: u64,
 }
 
 impl Role {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     N_PARTITIONS,
     check::Found,
+    fleet::Replayed,
     kills::Victim,
     load::{Loaded, Moment, Shared, Sight},
     truth::{INSIDE, Journal, Plan},
@@ -25,6 +26,8 @@ pub(crate) struct Report {
     loaded: Duration,
     n_checks: u64,
     found: Found,
+    /// Only after the last kill.
+    pub(super) replayed: Option<Replayed>,
     n_retries: u64,
     n_repeats: u64,
     pub(super) ended_by_themselves: u64,
@@ -56,6 +59,7 @@ impl Report {
             loaded: Duration::ZERO,
             n_checks: 0,
             found: Found::default(),
+            replayed: None,
             n_retries: 0,
             n_repeats: 0,
             ended_by_themselves: 0,
@@ -95,7 +99,8 @@ impl Report {
     }
 
     pub(crate) fn is_clean(&self) -> bool {
-        self.n_checks > 0 && self.found.is_clean()
+        let is_replayed = self.replayed.as_ref().is_none_or(|replayed| replayed.verified);
+        self.n_checks > 0 && self.found.is_clean() && is_replayed
     }
 
     fn events_per_s(&self) -> f64 {
@@ -113,6 +118,7 @@ impl Report {
             "archive": {"lost": archive.lost, "duplicated": archive.duplicated},
             "persons": n_persons,
             "records": n_records,
+            "replay_equals_state": self.replayed.as_ref().map(|replayed| replayed.verified),
             "complete": self.is_complete,
             "kills_by_victim": self.kills,
             "kills_inside_a_batch": self.inside_a_batch,
@@ -137,8 +143,13 @@ impl Report {
         let lost = features.lost + archive.lost;
         let duplicated = features.duplicated + archive.duplicated;
         let (kills, inside) = (self.n_kills(), self.inside_a_batch);
+        let replay = match &self.replayed {
+            None => "",
+            Some(Replayed { verified: true, .. }) => ", replay equals state",
+            Some(Replayed { verified: false, .. }) => ", replay DIFFERS from the state",
+        };
         format!(
-            "{n_acknowledged} events over {kills} kills ({inside} inside a batch): lost {lost}, counted twice {duplicated}"
+            "{n_acknowledged} events over {kills} kills ({inside} inside a batch): lost {lost}, counted twice {duplicated}{replay}"
         )
     }
 }

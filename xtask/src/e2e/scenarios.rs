@@ -9,6 +9,7 @@ mod failures;
 mod input;
 mod kill;
 mod powercut;
+mod replay;
 mod restart;
 
 use super::Scenario;
@@ -78,6 +79,11 @@ pub(super) const SCENARIOS: [Scenario; 23] = [
         name: "kill",
         sentence: "twenty kill -9 lose no acknowledged event and count none twice",
         run: kill::twenty_kills_lose_nothing_and_count_nothing_twice,
+    },
+    Scenario {
+        name: "replay",
+        sentence: "the state is what the log says, and can be made from it again",
+        run: replay::the_state_is_what_the_log_says,
     },
     Scenario {
         name: "power",
