@@ -1,4 +1,4 @@
-//! Appends records of 250 bytes to the embedded log, beside a bare SQLite loop (one INSERT per record, one
+//! Appends records of 250 bytes to the embedded log, beside a bare SQLite loop (one
 //! transaction per group) with the same durability on the same disk in the same run.
 //!
 //! `cargo run --release -p waggle-stores --example append [records] [group]`
