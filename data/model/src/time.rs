@@ -25,6 +25,13 @@ impl Timestamp {
         Self(Utc::now().timestamp_millis())
     }
 
+    /// Whether RFC 3339 can express it: the years 0 to 9999. A number beyond them is no time, or one in another unit.
+    pub const fn is_expressible(self) -> bool {
+        const YEAR_0: i64 = -62_167_219_200_000;
+        const YEAR_10000: i64 = 253_402_300_800_000;
+        YEAR_0 <= self.0 && self.0 < YEAR_10000
+    }
+
     /// # Errors
     /// Describes what is not RFC 3339 about `text`.
     pub fn parse_rfc3339(text: &str) -> Result<Self, String> {

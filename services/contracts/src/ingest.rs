@@ -20,10 +20,9 @@ pub trait Ingest: Send + Sync + 'static {
 pub enum Origin {
     /// A client's request: times are checked against the clock.
     Client,
-    /// A topic that others fill: an event may be of any age, but not ahead of the clock.
-    Topic,
-    /// An import of the past: any time goes.
+    /// An import, a topic that others fill, or a record found in the log: an event may be of any age, but not ahead of
+    /// the clock. One from the future would spoil counters that decay for whatever it touches, until its time has come.
     Import,
-    /// Waggle itself: answers, merges, erasures.
+    /// Waggle itself: answers, merges, erasures, timed by this process.
     System,
 }

@@ -11,7 +11,7 @@ use crate::mapping::TopicConfig;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngestConfig {
-    /// How far a client's clock may be ahead, in seconds; events further ahead are rejected.
+    /// How far an event may be ahead of our clock, in seconds, wherever it comes from; those further ahead are rejected.
     pub max_future_s: u32,
     /// How old a client's event may be, in seconds; older ones belong into an import.
     pub max_past_s: u32,

@@ -118,7 +118,7 @@ pub enum Verdict {
 }
 
 /// Sends dead letters again, under today's rules: configuration, mappings, and what this build can read. Only an event's
-/// age is measured as it was when the letter came.
+/// time is measured as it was when the letter came, which nobody can claim was later than now.
 pub struct Retry {
     service: Arc<IngestService>,
     log: Arc<dyn EventLog>,
@@ -137,8 +137,8 @@ impl Retry {
     }
 
     /// What would become of the letters; touches nothing.
-    pub fn rehearse(&self, letters: &[(Position, DeadLetter)]) -> Vec<Verdict> {
-        let Opened { arrivals, places, mut verdicts } = self.open(letters);
+    pub fn rehearse(&self, letters: &[(Position, DeadLetter)], now: Timestamp) -> Vec<Verdict> {
+        let Opened { arrivals, places, mut verdicts } = self.open(letters, now);
         refuse(&mut verdicts, &places, self.service.refusals(arrivals.into_iter()));
         verdicts
     }
@@ -153,7 +153,7 @@ impl Retry {
         letters: &[(Position, DeadLetter)],
         now: Timestamp,
     ) -> Result<Vec<Verdict>, RoleError> {
-        let Opened { arrivals, places, mut verdicts } = self.open(letters);
+        let Opened { arrivals, places, mut verdicts } = self.open(letters, now);
         let report = self.service.take_in(arrivals.into_iter()).await?;
         refuse(&mut verdicts, &places, report.rejected);
         let done =
@@ -171,10 +171,10 @@ impl Retry {
         Ok(verdicts)
     }
 
-    fn open(&self, letters: &[(Position, DeadLetter)]) -> Opened {
+    fn open(&self, letters: &[(Position, DeadLetter)], now: Timestamp) -> Opened {
         let mut opened = Opened::default();
         for (index, (position, letter)) in letters.iter().enumerate() {
-            opened.verdicts.push(match self.arrival(*position, letter) {
+            opened.verdicts.push(match self.arrival(*position, letter, now) {
                 Ok(Some(arrival)) => {
                     opened.arrivals.push(arrival);
                     opened.places.push(index);
@@ -187,9 +187,14 @@ impl Retry {
         opened
     }
 
-    fn arrival(&self, position: Position, letter: &DeadLetter) -> Result<Option<Arrival>, String> {
+    fn arrival(
+        &self,
+        position: Position,
+        letter: &DeadLetter,
+        now: Timestamp,
+    ) -> Result<Option<Arrival>, String> {
         if letter.is_truncated {
-            return Err(format!("only its first {} bytes were kept", letter.payload.len()));
+            return Err("not all of it was kept".to_owned());
         }
         let (mut event, origin) = match &letter.origin {
             DeadLetterOrigin::Request { .. } => (body::event(&letter.payload, letter.at)?, Origin::Client),
@@ -206,7 +211,7 @@ impl Retry {
                     timestamp: *timestamp,
                 };
                 match mapping.map(&record, |name| self.service.is_own_type(name))? {
-                    Mapped::Event(event) => (*event, Origin::Topic),
+                    Mapped::Event(event) => (*event, Origin::Import),
                     Mapped::Skipped => return Ok(None),
                 }
             }
@@ -216,7 +221,7 @@ impl Retry {
             Some(id) => Some(id),
             None => Some(id().map_err(|e| e.to_string())?),
         };
-        Ok(Some(Arrival { event, origin, at: letter.at }))
+        Ok(Some(Arrival { event, origin, at: letter.at.min(now) }))
     }
 }
 
@@ -240,8 +245,8 @@ fn refuse(verdicts: &mut [Verdict], places: &[usize], rejected: Vec<Rejection>) 
 /// wrote there as JSON.
 fn logged(topic: &str, letter: &DeadLetter) -> Result<(Event, Origin), String> {
     let error = match decode_event(&letter.payload) {
-        // It was let in before.
-        Ok(event) => return Ok((event, Origin::System)),
+        // Whoever wrote it may not have asked ingest.
+        Ok(event) => return Ok((event, Origin::Import)),
         Err(error) => error,
     };
     if topic == Topic::Events.as_str() && letter.payload.first() == Some(&b'{') {

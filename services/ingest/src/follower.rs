@@ -118,7 +118,7 @@ impl Intake {
         for record in records {
             match self.mapping.map(record, |name| self.service.is_own_type(name)) {
                 Ok(Mapped::Event(event)) => {
-                    arrivals.push(Arrival { event: *event, origin: Origin::Topic, at: now });
+                    arrivals.push(Arrival { event: *event, origin: Origin::Import, at: now });
                     places.push(record);
                 }
                 Ok(Mapped::Skipped) => counts.skipped += 1,

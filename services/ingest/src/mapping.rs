@@ -16,8 +16,6 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// Longest name of a topic or group, in bytes; Kafka's own limit for topics.
 const MAX_TOPIC_BYTES: usize = 249;
-/// Times this far from 1970 or farther are taken for a number in the wrong unit, in milliseconds (the year 33658).
-const MAX_TIME_MS: f64 = 1e15;
 
 /// A topic that others fill, and how its records become events. One `[[ingest.topics]]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -378,9 +376,9 @@ fn time_of(value: &Value, format: TimeFormat) -> Result<Timestamp, String> {
         (TimeFormat::UnixMs, _) => 1.0,
     };
     // Milliseconds of the calendar are far below 2^53, where f64 stops being exact.
-    let millis = (number("timestamp", value)? * per_unit_ms).round();
-    if millis.abs() < MAX_TIME_MS {
-        Ok(Timestamp::from_millis(millis as i64))
+    let time = Timestamp::from_millis((number("timestamp", value)? * per_unit_ms).round() as i64);
+    if time.is_expressible() {
+        Ok(time)
     } else {
         Err(format!("timestamp is {value}, which is no time in the unit that is configured"))
     }

@@ -112,3 +112,12 @@ proptest! {
         let _ = Timestamp::parse_rfc3339(&text);
     }
 }
+
+#[test]
+fn the_years_0_to_9999_can_be_expressed_and_no_others() {
+    for (text, millis) in [("0000-01-01T00:00:00Z", -1), ("9999-12-31T23:59:59.999Z", 1)] {
+        let edge = Timestamp::parse_rfc3339(text).unwrap();
+        assert!(edge.is_expressible() && !edge.shifted_by_millis(millis).is_expressible(), "{text}");
+    }
+    assert!(!Timestamp::from_millis(i64::MAX).is_expressible());
+}

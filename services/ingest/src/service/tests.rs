@@ -25,16 +25,18 @@ fn a_clients_time_may_be_a_little_ahead_and_a_month_old() {
 }
 
 #[test]
-fn a_topics_record_may_be_of_any_age_but_not_of_the_future() {
-    check(-9_000 * DAY_MS, Origin::Topic, None);
-    check(300_001, Origin::Topic, Some("is in the future"));
+fn what_is_imported_may_be_of_any_age_but_not_of_the_future() {
+    check(-90_000 * DAY_MS, Origin::Import, None);
+    check(-900_000 * DAY_MS, Origin::Import, Some("not within the years 0 to 9999"));
+    check(300_000, Origin::Import, None);
+    check(300_001, Origin::Import, Some("is in the future"));
+    check(90_000 * DAY_MS, Origin::Import, Some("is in the future"));
 }
 
 #[test]
-fn imports_and_waggle_itself_may_name_any_time() {
-    check(-9_000 * DAY_MS, Origin::Import, None);
-    check(9_000 * DAY_MS, Origin::Import, None);
+fn what_waggle_writes_itself_has_the_time_of_its_own_clock() {
     check(-9_000 * DAY_MS, Origin::System, None);
+    check(9_000 * DAY_MS, Origin::System, None);
 }
 
 #[test]

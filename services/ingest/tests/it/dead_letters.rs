@@ -66,7 +66,7 @@ async fn what_todays_rules_let_in_is_taken_in_once_and_the_rest_stays_open() {
     let own = OwnType::try_from("wishlist".to_owned()).unwrap();
     let today = retry(&log, IngestConfig { types: [(own, wishlist)].into(), ..strict }, Vec::new());
     let expected = [Verdict::TakenIn, Verdict::Refused("neither user_id nor session_id is given".to_owned())];
-    assert_eq!(today.rehearse(&letters), expected);
+    assert_eq!(today.rehearse(&letters, Timestamp::now()), expected);
     assert_eq!((events_of(&log).await.len(), open_letters(&log).await.len()), (1, 2), "a rehearsal");
 
     assert_eq!(today.send(&letters, Timestamp::now()).await.unwrap(), expected);
@@ -105,6 +105,26 @@ async fn the_age_of_an_event_is_what_it_was_when_the_letter_came() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_letter_carries_an_event_of_the_future_past_the_clock() {
+    let (log, _dir) = open_log().await;
+    let future = Timestamp::now().shifted_by_millis(400 * 86_400_000);
+    let event = Event { timestamp: future, ..event("e", "anna") };
+    let origin = || DeadLetterOrigin::Log { topic: "events".into(), partition: 0, offset: 3 };
+    let encoded = bytes::Bytes::from(waggle_model::encode_event(&event));
+    // A record that a stranger wrote into the log, and a letter that a stranger dated himself.
+    let found = DeadLetter::new("did not fit", origin(), THEN, &encoded);
+    let dated = DeadLetter { at: future, ..found.clone() };
+    set_aside(&log, &[found, dated]).await;
+    let letters = open_letters(&log).await;
+    for verdict in retry(&log, IngestConfig::default(), Vec::new()).rehearse(&letters, Timestamp::now()) {
+        assert!(
+            matches!(&verdict, Verdict::Refused(detail) if detail.contains("in the future")),
+            "{verdict:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_letter_whose_note_was_lost_is_named_alike_again() {
     let (log, _dir) = open_log().await;
     set_aside(&log, &[from_request(&view("anna", "lamp"))]).await;
@@ -138,7 +158,7 @@ async fn letters_of_every_origin_find_their_way_back() {
     set_aside(
         &log,
         &[
-            logged(waggle_model::encode_event(&event("e-1", "anna"))),
+            logged(waggle_model::encode_event(&Event { timestamp: THEN, ..event("e-1", "anna") })),
             logged(view("bert", "lamp").to_string().into_bytes()),
             logged(vec![9, 9, 9]),
             source("clicks", Some("cora".into()), &json!({ "kind": "view", "sku": 7 })),
@@ -167,7 +187,7 @@ async fn letters_of_every_origin_find_their_way_back() {
     assert_eq!(refusals[3], "");
     assert!(refusals[4].contains("neither user_id nor session_id"), "{refusals:?}");
     assert!(refusals[5].contains("\"forgotten\" is not among ingest.topics"), "{refusals:?}");
-    assert!(refusals[6].contains("only its first 262144 bytes"), "{refusals:?}");
+    assert!(refusals[6].contains("not all of it was kept"), "{refusals:?}");
     assert!(refusals[7].contains("schema version 110"), "{refusals:?}");
     let mapped =
         events_of(&log).await.into_iter().find(|event| event.timestamp == THEN.shifted_by_millis(-1));

@@ -125,7 +125,7 @@ async fn retry(stores: &Stores, config: &Config, args: &RetryLettersArgs) -> Res
     let mut verdicts = Vec::new();
     for chunk in chosen.chunks(CHUNK) {
         let of_chunk = match args.dry_run {
-            true => retry.rehearse(chunk),
+            true => retry.rehearse(chunk, Timestamp::now()),
             false => retry.send(chunk, Timestamp::now()).await?,
         };
         verdicts.extend(chunk.iter().map(|(position, _)| *position).zip(of_chunk));

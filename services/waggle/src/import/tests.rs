@@ -17,6 +17,28 @@ fn past(market: &Market, n_events: usize) -> Import {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_names_times_to_come_is_refused_with_the_time() {
+    let params = SimulatorParams { n_items: 5, n_users: 5, ..SimulatorParams::default() };
+    let market = Market::new(params).unwrap();
+    let in_a_month = Timestamp::now().shifted_by_millis(30 * 86_400_000);
+    let events: Vec<Event> = market.events(in_a_month).collect();
+    let to_come = events.last().unwrap().timestamp.to_rfc3339();
+    let last = Import {
+        items: market.items(END),
+        users: market.users(),
+        n_events: 1,
+        events: Box::new(events.into_iter().rev().take(1)),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let listener = waggle_http::bind((std::net::Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let config = Config { dir: folder.path().to_owned(), ..Config::default() };
+    let system = System::start(config, &listener).await.unwrap();
+    let refused = import(&system, &Steps::new(), last, false).await.unwrap_err().to_string();
+    assert!(refused.contains(&format!("timestamp {to_come} is in the future")), "{refused}");
+    system.stop(None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_was_cut_off_goes_on_and_every_event_is_there_once() {
     let params = SimulatorParams { n_items: 50, n_users: 100, ..SimulatorParams::default() };
     let market = Market::new(params).unwrap();
