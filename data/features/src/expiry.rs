@@ -23,8 +23,10 @@ use crate::{
 pub const SWEEP_EVERY: u64 = 16_384;
 /// Most changes of policy that are remembered.
 const MAX_POLICIES: usize = 64;
-/// How far one event moves the partition's clock.
+/// How far one event moves the partition's clock on, and how far it may lie behind without moving it back.
 const MAX_STEP_MS: i64 = DAY_MS;
+/// What part of its distance an event that lies farther behind takes the clock back, if that is more than a step.
+const BACK_SHARE: i64 = 64;
 const VERSION: u8 = 1;
 
 /// How long states are kept, and how many of them.
@@ -81,8 +83,9 @@ impl FoldPolicy {
 /// that is given the record decides as the first fold did, whatever the configuration says by then.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoldRecord {
-    /// The partition's event time as expiry takes it: an event moves it forward by a day at most, so that one with a time
-    /// far in the future does not make everybody look long gone.
+    /// The partition's event time as expiry takes it. An event moves it forward by a day at most, and one of more than a
+    /// day ago takes it back, by a day or a 64th of the way: so it is where most events are or before, and those with
+    /// times far in the future do not make everybody look long gone, not even if one of them is the very first.
     clock: Option<Timestamp>,
     /// Offset of the first record under each policy, ascending.
     policies: Vec<(u64, FoldPolicy)>,
@@ -114,9 +117,15 @@ impl FoldRecord {
 
     /// An event of this time was folded.
     pub fn advance(&mut self, time: Timestamp) {
-        self.clock = Some(match self.clock {
-            None => time,
-            Some(clock) => clock.max(time.min(clock.shifted_by_millis(MAX_STEP_MS))),
+        let Some(clock) = self.clock else {
+            self.clock = Some(time);
+            return;
+        };
+        let behind_ms = clock.as_millis().saturating_sub(time.as_millis());
+        self.clock = Some(if behind_ms > MAX_STEP_MS {
+            clock.shifted_by_millis(-MAX_STEP_MS.max(behind_ms / BACK_SHARE))
+        } else {
+            clock.max(time.min(clock.shifted_by_millis(MAX_STEP_MS)))
         });
     }
 

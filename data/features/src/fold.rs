@@ -10,9 +10,10 @@
 //! | a person's history and last events | put in their place by time | kept if they are among the newest, else only counted | stay at the end |
 //! | a person's share of the day ([`share`](crate::person::DailyCaps)) | draws on the newest day's share | the same; an item that a full history does not hold gets nothing | opens the future day's share, the only one until that day is over |
 //! | first and last times, totals, price level | exact | exact | exact, and "last seen" is in the future |
+//! | the partition's clock of [`expiry`](crate::expiry) | moved forward only | taken back a little; it is kept longer | moved by a day at most, until the next event of today |
 //!
-//! Ingest refuses clients' events from the future, so the last column is for imports: one that lies about its times spoils
-//! the counters of what it touches until those times have come.
+//! Ingest refuses events from the future, whoever sends them, so the last column is for what a stranger wrote into the log
+//! itself: it spoils the counters of what it touches until its time has come, and nobody else's.
 
 use waggle_model::{Event, EventBody, ItemKey, PersonKey};
 

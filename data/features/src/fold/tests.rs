@@ -2,7 +2,8 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 use waggle_model::{
-    AnswerId, Impression, Interaction, InteractionKind, Person, Placement, SessionId, UserId, event::SeenItem,
+    AnswerId, Impression, Interaction, InteractionKind, Person, Placement, SessionId, Timestamp, UserId,
+    event::SeenItem,
 };
 
 use super::*;
@@ -129,6 +130,25 @@ fn an_event_far_late_or_from_the_future_has_its_stated_outcome() {
     assert_eq!((counters.n_events, counters.last_seen), (3, days(800.0)));
 }
 
+#[test]
+fn a_record_from_the_future_spoils_what_it_touches_until_its_time_has_come_and_nothing_else() {
+    let today = [
+        event(1, act(InteractionKind::Purchase, 1), days(0.0)),
+        event(1, act(InteractionKind::Purchase, 2), days(0.1)),
+    ];
+    let future = event(2, act(InteractionKind::Purchase, 1), days(365.0));
+    let clean = replay(&today);
+    let spoilt = replay(&[future, today[0].clone(), today[1].clone()]);
+    assert_eq!(spoilt.people[&today[0].person.key().unwrap()], clean.people[&today[0].person.key().unwrap()]);
+    let states = |states: &MemoryStates, n| states.items[&item(n).key()].clone();
+    assert_eq!(states(&spoilt, 2), states(&clean, 2));
+    // Today's purchase of the touched item counts for next to nothing, the one to come in full, and from then on it decays.
+    let purchases = |time| states(&spoilt, 1).count(Counter::Purchase, 0, time);
+    assert!((purchases(days(0.0)) - 1.0).abs() < 1e-9 && (purchases(days(365.0)) - 1.0).abs() < 1e-9);
+    assert!((purchases(days(366.0)) - 0.5).abs() < 1e-9);
+    assert_eq!(states(&spoilt, 1).n_events, 2, "totals are exact");
+}
+
 proptest! {
     #[test]
     fn a_replay_gives_the_same_bytes(events in histories()) {
@@ -155,6 +175,24 @@ proptest! {
             fold(event, &mut states);
         }
         prop_assert_eq!(states, replay(&events));
+    }
+
+    /// A state that cannot be read ends the fold of its partition, so no event that the log lets in may make one.
+    #[test]
+    fn whatever_the_times_are_the_states_read_back(
+        events in histories(),
+        millis in prop::collection::vec(-62_167_219_200_000..253_402_300_800_000_i64, 60),
+    ) {
+        let times = millis.into_iter().map(Timestamp::from_millis);
+        let events: Vec<Event> =
+            events.into_iter().zip(times).map(|(event, timestamp)| Event { timestamp, ..event }).collect();
+        let states = replay(&events);
+        for person in states.people.values() {
+            prop_assert_eq!(&PersonState::decode(&person.encode()).unwrap(), person);
+        }
+        for counters in states.items.values() {
+            prop_assert_eq!(&ItemState::decode(&counters.encode()).unwrap(), counters);
+        }
     }
 
     #[test]

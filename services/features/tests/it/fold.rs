@@ -282,6 +282,31 @@ async fn aliases_are_not_told_while_a_merge_may_still_be_on_its_way() {
 }
 
 /// Folds everything with the policies that `original` went by, in batches of this many records.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_from_the_future_expire_nobody_of_today() {
+    let world = World::new().await;
+    let centuries = 300 * 365 * 86_400;
+    let future: Vec<_> =
+        (0..30).map(|n| purchase(session(&format!("future-{n}")), centuries, "lamp")).collect();
+    // Also as the very first records of each partition, whose time starts its clock.
+    world.append(&future).await;
+    let today: Vec<_> = (0..60_000)
+        .map(|n| purchase(session(&format!("visit-{n}")), i64::from(n), &format!("item-{}", n % 50)))
+        .collect();
+    world.append(&today).await;
+    let state = memory();
+    let short =
+        FoldPolicy { session_ttl_days: 1, user_ttl_days: 1, item_ttl_days: 1, ..FoldPolicy::default() };
+    world.fold_under(&state, 2_000, short).await;
+    let mut n_people = 0;
+    for partition in 0..N_PARTITIONS {
+        let applied = state.applied(partition).await.unwrap().offset;
+        assert!(applied > waggle_features::expiry::SWEEP_EVERY, "{applied} records are too few for a sweep");
+        n_people += state.scan(partition, StateKind::Person, ALL_SLOTS).await.unwrap().len();
+    }
+    assert_eq!(n_people, 60_030);
+}
+
 async fn replayed(
     world: &World,
     original: &MemoryState,
