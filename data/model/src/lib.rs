@@ -1,7 +1,7 @@
 //! The domain's words as types, and the event schema with its version.
 //!
 //! Everything that two parts of Waggle must agree on by name lives here: identities ([`ids`]), time ([`time`]), what
-//! is in the log ([`event`], [`signal`], [`answer`], [`catalog`]), what a request-time answer is made of ([`candidate`]), the
+//! is in the log ([`event`], [`signal`], [`answer`], [`catalog`]) and where ([`partition`]), what a request-time answer is made of ([`candidate`]), the
 //! public JSON form of an event ([`wire`]) and the versioned binary form of a log record ([`codec`], and
 //! [`dead_letter`] for what is not one).
 //!
@@ -14,6 +14,7 @@ pub mod codec;
 pub mod dead_letter;
 pub mod event;
 pub mod ids;
+pub mod partition;
 pub mod signal;
 pub mod time;
 pub mod wire;
@@ -27,5 +28,6 @@ pub use event::{Event, EventBody, Impression, Interaction, InteractionKind, Pers
 pub use ids::{
     AnswerId, EventId, IdError, ItemId, ItemIdx, ItemKey, PersonKey, SessionId, SnapshotVersion, UserId,
 };
+pub use partition::partition_of;
 pub use signal::{CountsAs, Signal};
 pub use time::Timestamp;

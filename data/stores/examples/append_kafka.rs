@@ -23,8 +23,8 @@ use rdkafka::{
     client::DefaultClientContext,
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
-use waggle_model::Timestamp;
-use waggle_stores::{EventLog, KafkaConfig, KafkaLog, NewRecord, Topic, log::partition_of};
+use waggle_model::{Timestamp, partition_of};
+use waggle_stores::{EventLog, KafkaConfig, KafkaLog, NewRecord, Topic};
 
 const PARTITIONS: u32 = 8;
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;

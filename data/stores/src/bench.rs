@@ -21,11 +21,11 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
+use waggle_model::partition_of;
+
 use crate::{
     DatabaseError, KafkaConfig, LogError, NewRecord, PostgresConfig, RedisConfig, StateError, Topic,
-    database,
-    log::{kafka, partition_of},
-    redis::Redis,
+    database, log::kafka, redis::Redis,
 };
 
 /// Longest wait for a server's answer.

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use waggle_contracts::{Features, RoleError, features::PersonView};
 use waggle_features::{ItemState, PersonState};
-use waggle_model::{ItemKey, Person, SessionId, UserId, Watermark};
-use waggle_stores::{StateError, StateKey, StateStore, log::partition_of};
+use waggle_model::{ItemKey, Person, SessionId, UserId, Watermark, partition_of};
+use waggle_stores::{StateError, StateKey, StateStore};
 
 use crate::{
     Progress,

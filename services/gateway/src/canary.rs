@@ -13,8 +13,8 @@ use std::{
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use waggle_model::{Event, EventBody, Person, SessionId, Timestamp, UserId, encode_event};
-use waggle_stores::{EventLog, LogError, NewRecord, Position, Topic, log::partition_of};
+use waggle_model::{Event, EventBody, Person, SessionId, Timestamp, UserId, encode_event, partition_of};
+use waggle_stores::{EventLog, LogError, NewRecord, Position, Topic};
 
 use crate::{
     App,

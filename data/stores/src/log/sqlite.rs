@@ -18,11 +18,10 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use sqlx::SqlitePool;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use waggle_model::partition_of;
 
 use self::writer::{Append, Command, Writer};
-use super::{
-    EventLog, LogError, LogRecord, Membership, NewRecord, Position, SoleMember, Topic, partition_of,
-};
+use super::{EventLog, LogError, LogRecord, Membership, NewRecord, Position, SoleMember, Topic};
 
 /// Most requests waiting for the writer; further ones wait at the door.
 const QUEUED_REQUESTS: usize = 1_024;

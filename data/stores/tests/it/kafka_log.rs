@@ -15,10 +15,8 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     producer::{FutureProducer, FutureRecord, Producer},
 };
-use waggle_model::Timestamp;
-use waggle_stores::{
-    EventLog, KafkaConfig, KafkaLog, KafkaSource, LogError, SourceRecord, Topic, log::partition_of,
-};
+use waggle_model::{Timestamp, partition_of};
+use waggle_stores::{EventLog, KafkaConfig, KafkaLog, KafkaSource, LogError, SourceRecord, Topic};
 
 use crate::contract::log::{closing_ends_everything, event_log_contract, read_all, record};
 

@@ -55,7 +55,7 @@ async fn full_batches_are_archived_without_being_asked() {
     let running = tokio::spawn(Arc::clone(&archiver).run(shutdown.clone()));
     let events: Vec<_> = (0..25).map(|n| purchase(user("anna"), n, "lamp")).collect();
     world.append(&events).await;
-    let partition = waggle_stores::log::partition_of(b"anna", N_PARTITIONS);
+    let partition = waggle_model::partition_of(b"anna", N_PARTITIONS);
     let reached = async {
         while archive.database.archive_offset(Topic::Events, partition).await.unwrap() < 20 {
             tokio::task::yield_now().await;

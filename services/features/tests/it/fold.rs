@@ -1,10 +1,8 @@
 use waggle_contracts::{Features, RoleError};
 use waggle_features::FoldPolicy;
 use waggle_features_role::{FeaturesService, FoldError, Progress, folding::fold_records, position::Position};
-use waggle_model::{DeadLetter, DeadLetterOrigin, EventBody, UserId};
-use waggle_stores::{
-    ALL_SLOTS, EventLog, MemoryState, NewRecord, StateBatch, StateKind, StateStore, Topic, log::partition_of,
-};
+use waggle_model::{DeadLetter, DeadLetterOrigin, EventBody, UserId, partition_of};
+use waggle_stores::{ALL_SLOTS, EventLog, MemoryState, NewRecord, StateBatch, StateKind, StateStore, Topic};
 
 use crate::support::*;
 

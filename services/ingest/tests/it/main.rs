@@ -24,11 +24,10 @@ use waggle_ingest_role::{
 };
 use waggle_model::{
     CatalogChange, CountsAs, DeadLetter, DeadLetterOrigin, Event, EventBody, EventId, Item, ItemId, Signal,
-    Timestamp, decode_event, wire::WireEvent,
+    Timestamp, decode_event, partition_of, wire::WireEvent,
 };
 use waggle_stores::{
     EventLog, LogError, LogRecord, Membership, NewRecord, Position, SqliteLog, SqliteLogOptions, Topic,
-    log::partition_of,
 };
 
 const N_PARTITIONS: u32 = 3;

@@ -14,13 +14,14 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use waggle_model::partition_of;
 
 use super::{
     client::{Reports, blocking, client_config, log_line, refused},
     config::KafkaConfig,
     tails::Tails,
 };
-use crate::log::{LogError, NewRecord, Position, Topic, partition_of};
+use crate::log::{LogError, NewRecord, Position, Topic};
 
 /// Header with the event time, in milliseconds since 1970 as decimal digits.
 pub(super) const EVENT_TIME: &str = "event_time";
