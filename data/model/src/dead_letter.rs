@@ -12,6 +12,9 @@ const RETRIED: u8 = 2;
 
 /// Most bytes of the original that are kept.
 pub const MAX_DEAD_LETTER_BYTES: usize = 256 * 1024;
+/// Most bytes of a reason, and of a record's key: both may quote what came, and a letter has to fit into the log.
+const MAX_REASON_BYTES: usize = 2 * 1024;
+const MAX_KEY_BYTES: usize = 4 * 1024;
 
 /// A record of the dead-letter topic.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,14 +35,14 @@ pub struct Retried {
 /// What was set aside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// One sentence.
+    /// One sentence; a very long one is cut.
     pub reason: String,
     pub origin: DeadLetterOrigin,
     /// When it was set aside.
     pub at: Timestamp,
     /// The bytes as they came, at most [`MAX_DEAD_LETTER_BYTES`] of them.
     pub payload: Bytes,
-    /// The original was longer than `payload`.
+    /// Not all of the original was kept.
     pub is_truncated: bool,
 }
 
@@ -64,15 +67,27 @@ pub enum DeadLetterOrigin {
 }
 
 impl DeadLetter {
-    pub fn new(reason: impl Into<String>, origin: DeadLetterOrigin, at: Timestamp, original: &Bytes) -> Self {
+    pub fn new(
+        reason: impl Into<String>,
+        mut origin: DeadLetterOrigin,
+        at: Timestamp,
+        original: &Bytes,
+    ) -> Self {
         let kept = original.len().min(MAX_DEAD_LETTER_BYTES);
+        let is_key_cut = match &mut origin {
+            DeadLetterOrigin::Source { key: Some(key), .. } if key.len() > MAX_KEY_BYTES => {
+                *key = Bytes::copy_from_slice(&key[..MAX_KEY_BYTES]);
+                true
+            }
+            _ => false,
+        };
         Self {
-            reason: reason.into(),
+            reason: shortened(reason.into()),
             origin,
             at,
             // A copy: a slice would keep the whole request alive for as long as the letter.
             payload: Bytes::copy_from_slice(&original[..kept]),
-            is_truncated: kept < original.len(),
+            is_truncated: kept < original.len() || is_key_cut,
         }
     }
 
@@ -92,6 +107,14 @@ impl DeadLetter {
             DeadLetterRecord::Retried(_) => Err(CodecError::Version { got: RETRIED }),
         }
     }
+}
+
+fn shortened(mut reason: String) -> String {
+    if reason.len() > MAX_REASON_BYTES {
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        reason.push('…');
+    }
+    reason
 }
 
 impl Retried {

@@ -70,7 +70,7 @@ fn records(n_events: usize) -> Result<Vec<LogRecord>, Box<dyn Error>> {
 
 /// Events per second, reading and committing included.
 async fn fold_all(state: &dyn StateStore, records: &[LogRecord]) -> Result<f64, Box<dyn Error>> {
-    let mut position = Position::load(state, 0).await?;
+    let mut position = Position::load(state, 0, 1).await?;
     let started = Instant::now();
     for batch in records.chunks(BATCH) {
         let folded = fold_records(state, position, batch.to_vec(), END).await?;

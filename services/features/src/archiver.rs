@@ -62,7 +62,8 @@ impl ArchiverError {
 ///
 /// The rows of the manifest are the commit: they name the files and move the partition's offset in one transaction, and
 /// every batch starts from the offset that is stored there. Files without a row are not part of the archive, and are
-/// written over by the retry. Records are archived as they are, repetitions and what does not decode included.
+/// written over by the retry. Records are archived as they are, repetitions and what is no event of its partition included:
+/// whoever reads them decides by [`Admission`](waggle_features::Admission), as the fold does.
 pub struct Archiver {
     log: Arc<dyn EventLog>,
     database: Arc<Database>,
@@ -96,6 +97,11 @@ impl Archiver {
             })
             .collect();
         Arc::new(Self { log, database, config, member: member.into(), partitions })
+    }
+
+    /// Partitions of the log's events, by which whoever reads the archive tells what belongs there.
+    pub fn n_partitions(&self) -> u32 {
+        self.log.n_partitions(Topic::Events)
     }
 
     /// Archives batches of the owned partitions by size or age until `shutdown` is cancelled; the batch in hand is

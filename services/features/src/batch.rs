@@ -16,9 +16,7 @@ use waggle_features::{
     person::PersonSeen,
     touched_items, touched_person,
 };
-use waggle_model::{
-    CodecError, DeadLetter, DeadLetterOrigin, Event, ItemKey, PersonKey, Timestamp, decode_event,
-};
+use waggle_model::{DeadLetter, DeadLetterOrigin, Event, ItemKey, PersonKey, Timestamp, decode_event};
 use waggle_stores::{LogRecord, NewRecord, StateKey, StateKind, Topic, state::N_SLOTS};
 
 use crate::position::{Position, chunk_key, record_key};
@@ -50,7 +48,7 @@ pub struct Batch {
     partition: u32,
     steps: Vec<Step>,
     states: BatchStates,
-    /// What did not decode, ready for the dead letters.
+    /// What is no event of the partition, ready for the dead letters.
     pub dead_letters: Vec<NewRecord>,
     pub n_duplicates: usize,
     pub n_records: usize,
@@ -74,7 +72,7 @@ impl Batch {
         for record in records {
             // Before the record itself, so that where batches are cut makes no difference.
             steps.extend(position.sweep_due(record.offset).map(Step::Sweep));
-            match decode_event(&record.value) {
+            match read(record, &position) {
                 Ok(event) => {
                     if position.record(record, Some(&event)) {
                         n_duplicates += 1;
@@ -82,9 +80,9 @@ impl Batch {
                         steps.push(Step::Event(event));
                     }
                 }
-                Err(error) => {
+                Err(reason) => {
                     position.record(record, None);
-                    dead_letters.push(dead_letter(record, &error, now));
+                    dead_letters.push(dead_letter(record, reason, now));
                 }
             }
         }
@@ -205,14 +203,23 @@ fn tombstone_key(partition: u32, person: PersonKey) -> StateKey {
     StateKey { partition, kind: StateKind::Fold, key: person.0 | TOMBSTONE_BIT }
 }
 
-fn dead_letter(record: &LogRecord, error: &CodecError, now: Timestamp) -> NewRecord {
+/// The record's event, or why it is none of this partition.
+fn read(record: &LogRecord, position: &Position) -> Result<Event, String> {
+    let event = decode_event(&record.value).map_err(|error| error.to_string())?;
+    position.check(&event).map_err(|misfit| misfit.to_string())?;
+    Ok(event)
+}
+
+fn dead_letter(record: &LogRecord, reason: String, now: Timestamp) -> NewRecord {
     let origin = DeadLetterOrigin::Log {
         topic: Topic::Events.as_str().to_owned(),
         partition: record.partition,
         offset: record.offset,
     };
-    let letter = DeadLetter::new(error.to_string(), origin, now, &record.value);
-    NewRecord { key: record.key.clone(), value: letter.encode().into(), timestamp: now }
+    let letter = DeadLetter::new(reason, origin, now, &record.value);
+    // Letters of one partition stay in their order, whatever key a stranger gave the record.
+    let key = format!("events/{}", record.partition);
+    NewRecord { key: key.into(), value: letter.encode().into(), timestamp: now }
 }
 
 /// The states that one batch touches, each decoded and encoded once however many events it sees.

@@ -96,8 +96,8 @@ impl FoldError {
 /// that is stored with the state. The commit is fenced by that offset: a member that has lost a partition and does not
 /// know it yet is refused, forgets what it believed, and goes on from what is stored if the partition is still its own.
 ///
-/// A record that does not decode goes to the dead letters (once more if the process dies between that and the commit)
-/// and blocks nothing.
+/// A record that is no event of its partition ([`waggle_features::admission`]) goes to the dead letters (once more if the
+/// process dies between that and the commit) and blocks nothing.
 pub struct FeaturesConsumer {
     log: Arc<dyn EventLog>,
     state: Arc<dyn StateStore>,
@@ -327,7 +327,11 @@ impl PartitionFold {
         let Folded { commit, position, dead_letters, n_records, n_duplicates } = folded;
         if !dead_letters.is_empty() {
             let (n, partition) = (dead_letters.len(), self.partition);
-            tracing::warn!(n, partition, "records that are not events go to the dead letters");
+            tracing::warn!(
+                n,
+                partition,
+                "records that are no events of their partition go to the dead letters"
+            );
             self.log.append(Topic::DeadLetters, dead_letters).await?;
             metrics::counter!("waggle_features_dead_letters_total").increment(n as u64);
         }
@@ -342,7 +346,8 @@ impl PartitionFold {
 
     async fn load(&self) -> Result<Position, FoldError> {
         let partition = self.partition;
-        let mut position = Position::load(&*self.state, partition).await?;
+        let n_partitions = self.log.n_partitions(Topic::Events);
+        let mut position = Position::load(&*self.state, partition, n_partitions).await?;
         let (applied, end) = (position.applied.offset, self.log.end(Topic::Events, partition).await?);
         if applied > end {
             return Err(FoldError::BeyondLog { partition, applied, end });

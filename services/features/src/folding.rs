@@ -15,7 +15,7 @@ pub struct Folded {
     pub commit: StateBatch,
     /// Where the partition is once the batch is committed.
     pub position: Position,
-    /// What did not decode, ready for the dead letters.
+    /// What is no event of the partition, ready for the dead letters.
     pub dead_letters: Vec<NewRecord>,
     pub n_records: usize,
     pub n_duplicates: usize,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use waggle_features::{
     DedupWindow, FoldPolicy, FoldRecord, StateDecodeError,
+    admission::{Misfit, fits},
     dedup::{CHUNK, N_CHUNKS},
     expiry::Sweep,
 };
@@ -18,6 +19,7 @@ const RECORD_KEY: u64 = 1 << 62;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Position {
     partition: u32,
+    n_partitions: u32,
     pub applied: Applied,
     pub(crate) window: DedupWindow,
     pub(crate) record: FoldRecord,
@@ -26,9 +28,11 @@ pub struct Position {
 impl Position {
     /// As stored; a partition that was never folded is at its beginning.
     ///
+    /// - `n_partitions`: of the log, which says whose events belong to this one.
+    ///
     /// # Errors
     /// What the store says, and [`FoldError::Window`] or [`FoldError::Unreadable`] for blobs that this build did not write.
-    pub async fn load(state: &dyn StateStore, partition: u32) -> Result<Self, FoldError> {
+    pub async fn load(state: &dyn StateStore, partition: u32, n_partitions: u32) -> Result<Self, FoldError> {
         let applied = state.applied(partition).await?;
         let mut keys: Vec<StateKey> = (0..N_CHUNKS).map(|place| chunk_key(partition, place)).collect();
         keys.push(record_key(partition));
@@ -40,7 +44,7 @@ impl Position {
             Some(bytes) => read_record(partition, &bytes)?,
             None => FoldRecord::default(),
         };
-        Ok(Self { partition, applied, window, record })
+        Ok(Self { partition, n_partitions, applied, window, record })
     }
 
     pub fn partition(&self) -> u32 {
@@ -56,6 +60,11 @@ impl Position {
     /// come to the same state does this instead of [`adopt`](Self::adopt).
     pub fn follow_policies_of(&mut self, original: &Self) {
         self.record = self.record.under_policies_of(&original.record);
+    }
+
+    /// Whether the event may stand in this partition.
+    pub(crate) fn check(&self, event: &Event) -> Result<(), Misfit> {
+        fits(event, self.partition, self.n_partitions)
     }
 
     /// What is due before the record at `offset`.

@@ -11,7 +11,7 @@ const BATCH_RECORDS: u64 = 2_000;
 /// Folds the records from `position` up to (not including) the one at `until`, and commits to `state`, where `position`
 /// was loaded from. `on_progress` is told how many records were read each time.
 ///
-/// What does not decode was set aside when it was folded first; it is passed over here.
+/// What is no event of the partition was set aside when it was folded first; it is passed over here.
 ///
 /// # Errors
 /// [`FoldError::Log`] with `Trimmed` if retention has removed what is needed; [`FoldError::BeyondLog`] if the log ends

@@ -274,13 +274,13 @@ fn check_time(time: Timestamp, now: Timestamp, origin: Origin, config: &IngestCo
         Origin::Import => (true, false),
         Origin::System => (false, false),
     };
+    if !time.is_expressible() {
+        return Err(format!("timestamp {time} is not within the years 0 to 9999"));
+    }
     if is_future_bound && time.since(now) > config.max_future() {
         return Err(format!(
             "timestamp {time} is in the future: clocks may be {} s ahead, and it is {now}",
             config.max_future_s
-    if !time.is_expressible() {
-        return Err(format!("timestamp {time} is not within the years 0 to 9999"));
-    }
         ));
     }
     if is_past_bound && now.since(time) > config.max_past() {

@@ -101,9 +101,9 @@ async fn verify_partition(
     on_progress: impl FnMut(u64),
 ) -> Result<Verified> {
     check_whole(log, partition).await?;
-    let (original, at_rest) = at_rest(live, partition).await?;
+    let (original, at_rest) = at_rest(live, partition, n_partitions).await?;
     let fresh = MemoryState::in_memory(n_partitions);
-    let mut position = Position::load(&fresh, partition).await?;
+    let mut position = Position::load(&fresh, partition, n_partitions).await?;
     position.follow_policies_of(&original);
     replay(log, &fresh, position, at_rest.applied.offset, on_progress).await?;
     let replayed = digest(&fresh, partition).await?;
@@ -118,9 +118,13 @@ async fn verify_partition(
 }
 
 /// Position and digest of one and the same state: a partition that moved meanwhile is read again.
-async fn at_rest(live: &dyn StateStore, partition: u32) -> Result<(Position, waggle_stores::StateDigest)> {
+async fn at_rest(
+    live: &dyn StateStore,
+    partition: u32,
+    n_partitions: u32,
+) -> Result<(Position, waggle_stores::StateDigest)> {
     for _ in 0..TRIES {
-        let position = Position::load(live, partition).await?;
+        let position = Position::load(live, partition, n_partitions).await?;
         let found = digest(live, partition).await?;
         if !found.has_moved && found.applied == position.applied {
             return Ok((position, found));
@@ -172,7 +176,7 @@ async fn fold_all(
     let on_progress = |n| steps.at(n_done.fetch_add(n, Ordering::Relaxed) + n, 0);
     stream::iter(ends)
         .map(|(partition, end)| async move {
-            let mut position = Position::load(state, partition).await?;
+            let mut position = Position::load(state, partition, n_partitions).await?;
             position.adopt(config.features.policy);
             replay(log, state, position, end, on_progress).await
         })

@@ -74,22 +74,28 @@ async fn run(input: TrainingInput, seed: u64, steps: Arc<Steps>) -> Result<Train
 
 /// Everything archived, by time, and the catalogue as it is.
 async fn read_archive(training: &Training<'_>) -> Result<TrainingInput> {
-    let events = archived_events(training.artifacts, training.database).await?;
+    let n_partitions = training.archiver.n_partitions();
+    let events = archived_events(training.artifacts, training.database, n_partitions).await?;
     Ok(TrainingInput { events, items: training.database.all_items().await? })
 }
 
-/// The archive's events that count, by time.
-pub(crate) async fn archived_events(artifacts: &Artifacts, database: &Arc<Database>) -> Result<Vec<Event>> {
+/// The archive's events that count, by time; `n_partitions` is of the log's events.
+pub(crate) async fn archived_events(
+    artifacts: &Artifacts,
+    database: &Arc<Database>,
+    n_partitions: u32,
+) -> Result<Vec<Event>> {
     let reader = ArchiveReader::new(artifacts.clone(), database.clone(), Topic::Events);
     let always = Timestamp::from_millis(i64::MIN)..Timestamp::from_millis(i64::MAX);
-    Ok(admitted(reader.events(always).await?.collect().await?))
+    Ok(admitted(reader.events(always).await?.collect().await?, n_partitions))
 }
 
-/// What the online fold took, too: no duplicates, nothing of an erased person. In and out by time.
-fn admitted(archived: Vec<(Position, Event)>) -> Vec<Event> {
+/// What the online fold took, too: nothing that does not belong there, no duplicates, nothing of an erased person. In and
+/// out by time.
+fn admitted(archived: Vec<(Position, Event)>, n_partitions: u32) -> Vec<Event> {
     let mut by_offset: Vec<usize> = (0..archived.len()).collect();
     by_offset.sort_unstable_by_key(|place| archived[*place].0);
-    let mut admission = Admission::default();
+    let mut admission = Admission::new(n_partitions);
     let mut is_admitted = vec![false; archived.len()];
     for place in by_offset {
         let (position, event) = &archived[place];

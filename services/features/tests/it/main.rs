@@ -7,4 +7,8 @@ mod fold;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod poison;
+#[cfg(test)]
+mod services;
+#[cfg(test)]
 mod support;

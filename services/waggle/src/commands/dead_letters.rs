@@ -19,8 +19,9 @@ use crate::{
 
 /// Letters sent again at once.
 const CHUNK: usize = 500;
-/// Characters of a letter's content in a list.
+/// Characters of a letter's content and reason in a list.
 const PREVIEW_CHARS: usize = 100;
+const REASON_CHARS: usize = 300;
 
 pub(super) async fn run(config: &Config, command: DeadLettersCommand) -> Result<()> {
     // A log in the folder is one that exists: looking at what was refused makes none.
@@ -72,7 +73,7 @@ async fn list(stores: &Stores, args: &ListLettersArgs) -> Result<()> {
             "{partition}:{offset}  {}  {}{retried}\n    {}\n    {}",
             letter.at,
             origin(&letter.origin),
-            letter.reason,
+            printable(&letter.reason, REASON_CHARS),
             preview(letter)
         ));
     }
@@ -158,7 +159,7 @@ fn report(verdicts: &[(Position, Verdict)], args: &RetryLettersArgs, n_done: usi
         return Ok(());
     }
     for (position, reason) in &refused {
-        print(&format!("{position}  {reason}"));
+        print(&format!("{position}  {}", printable(reason, REASON_CHARS)));
     }
     let done = if args.dry_run { "would be taken in" } else { "taken in" };
     let mut sentence = format!("{taken_in} {done}, {} still refused", refused.len());
@@ -197,14 +198,16 @@ fn origin(origin: &DeadLetterOrigin) -> String {
 
 /// One line, safe to print, whatever is in it.
 fn preview(letter: &DeadLetter) -> String {
-    let head = &letter.payload[..letter.payload.len().min(4 * PREVIEW_CHARS)];
-    let text = String::from_utf8_lossy(head);
-    let mut preview: String =
-        text.chars().take(PREVIEW_CHARS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if text.chars().nth(PREVIEW_CHARS).is_some() || head.len() < letter.payload.len() {
-        preview.push('…');
-    }
-    preview
+    // More than is shown, so that what is left out shows too.
+    let head = &letter.payload[..letter.payload.len().min(8 * PREVIEW_CHARS)];
+    printable(&String::from_utf8_lossy(head), PREVIEW_CHARS)
+}
+
+/// What a stranger may have chosen, on one line of at most so many characters.
+fn printable(text: &str, max_chars: usize) -> String {
+    let shown = text.chars().take(max_chars).map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let rest = text.chars().nth(max_chars).map(|_| '…');
+    shown.chain(rest).collect()
 }
 
 #[cfg(test)]
@@ -222,6 +225,7 @@ mod tests {
         let long = preview(&letter("é".repeat(10_000).into_bytes()));
         assert_eq!((long.chars().count(), long.ends_with('…')), (PREVIEW_CHARS + 1, true));
         assert_eq!(preview(&letter(Vec::new())), "");
+        assert_eq!(printable("type \"\u{1b}[31m\"", 300), "type \"\u{fffd}[31m\"");
     }
 
     #[test]

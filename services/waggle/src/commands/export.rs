@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 
 use anyhow::{Context, Result};
 use waggle_model::{Event, wire::WireEvent};
+use waggle_stores::Topic;
 
 use crate::{cli::ExportCommand, config::Config, stores::Stores, training::archived_events};
 
@@ -18,7 +19,8 @@ pub(super) async fn run(config: &Config, command: ExportCommand) -> Result<()> {
 }
 
 async fn events(stores: &Stores) -> Result<()> {
-    let events = archived_events(stores.artifacts().await?, &stores.database().await?).await?;
+    let n_partitions = stores.log().await?.n_partitions(Topic::Events);
+    let events = archived_events(stores.artifacts().await?, &stores.database().await?, n_partitions).await?;
     match write(&events, BufWriter::new(io::stdout().lock())) {
         // Whoever reads has seen enough, `head` for example.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
