@@ -192,7 +192,7 @@ fn post(ingest: &Server, persons: std::ops::Range<usize>) -> Result<BTreeSet<Str
     let round: u64 = rand::random();
     let event = |person: usize, act: usize| {
         let item = (person * 7 + act * act) % N_ITEMS;
-        let kind = if act % 4 == 0 { "purchase" } else { "view" };
+        let kind = if act.is_multiple_of(4) { "purchase" } else { "view" };
         json!({"event_id": format!("{round:x}-{person}-{act}"), "type": kind, "user_id": format!("u{person}"),
             "item_id": format!("i{item}")})
     };
