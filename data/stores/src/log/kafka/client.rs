@@ -11,6 +11,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
     metadata::Metadata,
+    types::RDKafkaErrorCode,
 };
 
 use super::config::KafkaConfig;
@@ -86,11 +87,11 @@ impl Reports {
     }
 
     pub(super) fn complaint(&self, error: &KafkaError, reason: &str) {
-        if matches!(error, KafkaError::Global(rdkafka::types::RDKafkaErrorCode::PartitionEOF)) {
+        if matches!(error, KafkaError::Global(RDKafkaErrorCode::PartitionEOF)) {
             return;
         }
         // That all brokers are down says less than why the last one is.
-        if !matches!(error, KafkaError::Global(rdkafka::types::RDKafkaErrorCode::AllBrokersDown)) {
+        if !matches!(error, KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)) {
             *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
         tracing::warn!(%error, reason, "kafka client");
@@ -117,6 +118,22 @@ pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Lost connections are the client's business until it complains through `error`.
         _ => tracing::debug!(facility, "kafka client: {message}"),
     }
+}
+
+/// Whether a consumer's client tries again by itself after this error.
+pub(super) fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error,
+        KafkaError::MessageConsumption(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+        )
+    )
 }
 
 /// Asks brokers about topics and offsets. Its calls block.

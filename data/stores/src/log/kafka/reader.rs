@@ -6,30 +6,23 @@
 //! so each of several followers needs a client of its own: a [`Lane`]. There are as many lanes as a topic has
 //! followers, up to [`MAX_LANES`]; beyond that, followers share and pay with a seek per read.
 
+mod cursor;
+mod lane;
+
 use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
 };
 
-use bytes::Bytes;
-use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer, base_consumer::PartitionQueue},
-    error::KafkaError,
-    message::{BorrowedMessage, Headers},
-    types::RDKafkaErrorCode,
-};
-use tokio::sync::{Notify, OwnedMutexGuard};
-use waggle_model::Timestamp;
+use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaErrorCode};
 
+use self::{
+    cursor::{Cursor, NOWHERE, READ_BYTES},
+    lane::{Held, Lane},
+};
 use super::{
-    client::{ANSWER_TIMEOUT, Inquiry, Reports, blocking, client_config, refused},
+    client::{Inquiry, blocking, client_config},
     config::KafkaConfig,
-    producer::EVENT_TIME,
     tails::{Tail, Tails},
 };
 use crate::log::{LogError, LogRecord, Topic};
@@ -38,18 +31,12 @@ use crate::log::{LogError, LogRecord, Topic};
 const MAX_LANES: usize = 6;
 /// A cursor that nobody used for this long may be sent elsewhere although there could be one more lane.
 const STALE_AFTER: Duration = Duration::from_secs(10);
-/// A cursor that nobody used for this long stops fetching.
-const REST_AFTER: Duration = Duration::from_secs(60);
 /// Longest time without any record before a read that knows of more gives up.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a record that should follow may take before a read returns what it has.
 const GAP_PATIENCE: Duration = Duration::from_millis(500);
 /// How long the end of the partition is doubted that was reported while records were known to follow.
 const DOUBT: Duration = Duration::from_millis(200);
-/// Most bytes of keys and values that one read returns, one record more or less.
-const READ_BYTES: usize = 16 << 20;
-/// Position of a cursor that has none.
-const NOWHERE: u64 = u64::MAX;
 
 /// Reads one topic.
 pub(super) struct Reader {
@@ -321,13 +308,9 @@ impl Reader {
         // The report may be older than the records. Usually they are about to come; if not, going to the same place
         // again gives a fresh report.
         if tokio::time::timeout(DOUBT, arrived.notified()).await.is_err() {
-            let (name, offset) = (Arc::clone(&self.name), held.cursor.fetched);
-            let ready = std::mem::take(&mut held.cursor.buffer);
-            let (next, bytes) = (held.cursor.next, held.cursor.buffered_bytes);
+            let name = Arc::clone(&self.name);
             held = blocking(move || {
-                held.place(&name, offset, end)?;
-                held.cursor.buffer = ready;
-                (held.cursor.next, held.cursor.buffered_bytes) = (next, bytes);
+                held.place_again(&name, end)?;
                 Ok(held)
             })
             .await?;
@@ -380,283 +363,4 @@ enum Watch {
     Another(Arc<tokio::sync::Mutex<Cursor>>),
     /// The partition ends before.
     Beyond,
-}
-
-/// One client of the brokers with at most one cursor per partition.
-struct Lane {
-    consumer: Arc<BaseConsumer<Reports>>,
-    slots: Vec<Slot>,
-    /// One of its cursors failed in a way that only a new client heals.
-    broken: AtomicBool,
-}
-
-struct Slot {
-    cursor: Arc<tokio::sync::Mutex<Cursor>>,
-    /// Where the cursor stands, or is being sent to; may lag behind while it is held.
-    position: AtomicU64,
-    used_at: Mutex<Instant>,
-}
-
-impl Slot {
-    fn position(&self) -> u64 {
-        self.position.load(Ordering::Acquire)
-    }
-
-    fn idle(&self) -> Duration {
-        self.used_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-}
-
-impl Lane {
-    fn open(settings: &ClientConfig, topic: Arc<str>, n_partitions: u32) -> Result<Arc<Self>, LogError> {
-        let consumer =
-            settings.create_with_context::<_, BaseConsumer<_>>(Reports::default()).map_err(refused)?;
-        let consumer = Arc::new(consumer);
-        let slot = || Slot {
-            cursor: Arc::default(),
-            position: AtomicU64::new(NOWHERE),
-            used_at: Mutex::new(Instant::now()),
-        };
-        let slots = (0..n_partitions).map(|_| slot()).collect();
-        let lane = Arc::new(Self { consumer: Arc::clone(&consumer), slots, broken: AtomicBool::new(false) });
-        let weak = Arc::downgrade(&lane);
-        std::thread::Builder::new()
-            .name(format!("{topic} reader"))
-            .spawn(move || serve(&weak, consumer, &topic))
-            .map_err(|error| LogError::Storage(format!("no thread for reading Kafka: {error}")))?;
-        Ok(lane)
-    }
-
-    fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
-    }
-
-    /// The cursor of `partition`, unless somebody has it.
-    fn hold(self: &Arc<Self>, partition: u32) -> Option<Held> {
-        let cursor = Arc::clone(&self.slots[partition as usize].cursor).try_lock_owned().ok()?;
-        Some(Held { lane: Arc::clone(self), partition, cursor })
-    }
-
-    /// Stops fetching for whoever did not come back.
-    fn rest(self: &Arc<Self>, topic: &str) {
-        for (partition, slot) in (0_u32..).zip(&self.slots) {
-            if slot.position() == NOWHERE || slot.idle() < REST_AFTER {
-                continue;
-            }
-            let Some(mut held) = self.hold(partition) else { continue };
-            if self.consumer.pause(&one_partition(topic, partition)).is_ok() {
-                held.cursor.forget();
-                held.cursor.is_paused = true;
-            }
-        }
-    }
-}
-
-/// Ends the queues before the client, and where it may take its time.
-impl Drop for Lane {
-    fn drop(&mut self) {
-        let slots = std::mem::take(&mut self.slots);
-        let consumer = Arc::clone(&self.consumer);
-        std::thread::spawn(move || {
-            drop(slots);
-            drop(consumer);
-        });
-    }
-}
-
-/// Serves the client's own events as long as the lane lives.
-fn serve(lane: &Weak<Lane>, consumer: Arc<BaseConsumer<Reports>>, topic: &str) {
-    while let Some(lane) = lane.upgrade() {
-        lane.rest(topic);
-        drop(lane);
-        // Records come through the cursors' own queues; complaints have gone to the reports by now.
-        drop(consumer.poll(Duration::from_millis(500)));
-    }
-}
-
-fn one_partition(topic: &str, partition: u32) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(1);
-    list.add_partition(topic, partition.cast_signed());
-    list
-}
-
-/// A cursor in use.
-struct Held {
-    cursor: OwnedMutexGuard<Cursor>,
-    partition: u32,
-    /// Outlives the hold on the cursor, so that the client is not closed by whoever reads.
-    lane: Arc<Lane>,
-}
-
-impl Held {
-    fn slot(&self) -> &Slot {
-        &self.lane.slots[self.partition as usize]
-    }
-
-    /// Sends the cursor to `offset`, within the partition's bounds. Blocks.
-    fn place(&mut self, topic: &str, offset: u64, sure_end: u64) -> Result<(), LogError> {
-        let placed = self.try_place(topic, offset);
-        if placed.is_err() {
-            self.lane.broken.store(true, Ordering::Release);
-            self.cursor.forget();
-        }
-        placed.map_err(|error| {
-            LogError::Storage(format!(
-                "going to {topic} partition {} offset {offset} failed: {error}",
-                self.partition
-            ))
-        })?;
-        let cursor = &mut *self.cursor;
-        (cursor.next, cursor.fetched, cursor.sure_end) = (offset, offset, sure_end);
-        Ok(())
-    }
-
-    fn try_place(&mut self, topic: &str, offset: u64) -> Result<(), KafkaError> {
-        let partition = self.partition.cast_signed();
-        let to = Offset::Offset(offset.cast_signed());
-        let consumer = &self.lane.consumer;
-        let cursor = &mut *self.cursor;
-        cursor.forget();
-        if cursor.queue.is_some() {
-            if std::mem::take(&mut cursor.is_paused) {
-                consumer.resume(&one_partition(topic, self.partition))?;
-            }
-            return consumer.seek(topic, partition, to, ANSWER_TIMEOUT);
-        }
-        // In this order, so that no record takes the way of the client's common queue.
-        let queue = consumer.split_partition_queue(topic, partition);
-        let mut queue = queue.ok_or(KafkaError::Seek("no such partition".to_owned()))?;
-        let arrived = Arc::clone(&cursor.arrived);
-        queue.set_nonempty_callback(move || arrived.notify_one());
-        cursor.queue = Some(queue);
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition_offset(topic, partition, to)?;
-        consumer.incremental_assign(&list)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.slot().position.store(self.cursor.next, Ordering::Release);
-        *self.slot().used_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-}
-
-/// A place in a partition from which a client fetches ahead.
-struct Cursor {
-    queue: Option<PartitionQueue<Reports>>,
-    /// The queue has something.
-    arrived: Arc<Notify>,
-    /// Taken in and not handed out yet, from `next` on.
-    buffer: VecDeque<LogRecord>,
-    buffered_bytes: usize,
-    /// Offset from which a read would continue here, or [`NOWHERE`].
-    next: u64,
-    /// Offset after the last record taken in.
-    fetched: u64,
-    /// End of the partition as known when the client was sent here.
-    sure_end: u64,
-    /// The client has reported the partition's end since the last record.
-    at_end: bool,
-    is_paused: bool,
-}
-
-impl Default for Cursor {
-    fn default() -> Self {
-        Self {
-            queue: None,
-            arrived: Arc::default(),
-            buffer: VecDeque::new(),
-            buffered_bytes: 0,
-            next: NOWHERE,
-            fetched: NOWHERE,
-            sure_end: 0,
-            at_end: false,
-            is_paused: false,
-        }
-    }
-}
-
-impl Cursor {
-    fn forget(&mut self) {
-        self.buffer.clear();
-        self.buffered_bytes = 0;
-        self.next = NOWHERE;
-        self.at_end = false;
-    }
-
-    fn take_in(&mut self, partition: u32, max: usize) -> Result<(), KafkaError> {
-        let Some(queue) = &self.queue else { return Ok(()) };
-        while self.buffer.len() < max && self.buffered_bytes < READ_BYTES {
-            let message = match queue.poll(Duration::ZERO) {
-                None => break,
-                Some(Ok(message)) => message,
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.at_end = true;
-                    continue;
-                }
-                Some(Err(error)) if is_passing(&error) => continue,
-                Some(Err(error)) => return Err(error),
-            };
-            let record = record_of(partition, &message);
-            // What was fetched before the client was sent elsewhere.
-            if record.offset < self.fetched {
-                continue;
-            }
-            self.at_end = false;
-            self.fetched = record.offset + 1;
-            self.buffered_bytes += record.key.len() + record.value.len();
-            self.buffer.push_back(record);
-        }
-        Ok(())
-    }
-
-    fn hand_out(&mut self, max: usize) -> Vec<LogRecord> {
-        let n = self.buffer.len().min(max);
-        let records = self.buffer.drain(..n).collect::<Vec<_>>();
-        if let Some(last) = records.last() {
-            self.next = last.offset + 1;
-        }
-        self.buffered_bytes -= records.iter().map(|r| r.key.len() + r.value.len()).sum::<usize>();
-        records
-    }
-}
-
-/// The client tries again by itself.
-fn is_passing(error: &KafkaError) -> bool {
-    matches!(
-        error,
-        KafkaError::MessageConsumption(
-            RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::RequestTimedOut
-                | RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::LeaderNotAvailable
-        )
-    )
-}
-
-fn record_of(partition: u32, message: &BorrowedMessage<'_>) -> LogRecord {
-    let bytes = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice).unwrap_or_default();
-    LogRecord {
-        partition,
-        offset: message.offset().cast_unsigned(),
-        key: bytes(message.key()),
-        value: bytes(message.payload()),
-        timestamp: event_time(message)
-            .or_else(|| message.timestamp().to_millis())
-            .map_or(Timestamp::from_millis(0), Timestamp::from_millis),
-    }
-}
-
-/// The event time in the header; `None` for records that others wrote without.
-fn event_time(message: &BorrowedMessage<'_>) -> Option<i64> {
-    let headers = message.headers()?;
-    // The library panics on a header whose name is not UTF-8, which a foreign producer may write.
-    let value = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        headers.iter().find(|header| header.key == EVENT_TIME).and_then(|header| header.value)
-    }));
-    std::str::from_utf8(value.ok()??).ok()?.parse().ok()
 }

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use waggle_model::Timestamp;
 
 use super::{
-    client::{Inquiry, Reports, blocking, client_config, log_line, refused, settle},
+    client::{Inquiry, Reports, blocking, client_config, is_passing, log_line, refused, settle},
     config::KafkaConfig,
 };
 use crate::log::LogError;
@@ -174,19 +174,6 @@ fn must_exist(inquiry: &Inquiry, topic: &str) -> Result<(), LogError> {
         Some(Some(error)) => missing(error.to_string()),
         None => missing("there is none of that name".to_owned()),
     }
-}
-
-fn is_passing(error: &KafkaError) -> bool {
-    matches!(
-        error,
-        KafkaError::MessageConsumption(
-            RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::RequestTimedOut
-        )
-    )
 }
 
 fn record_of(message: &BorrowedMessage<'_>) -> SourceRecord {
