@@ -39,12 +39,12 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
-    /// `check`, then with the services up every test of the workspace, then `e2e`.
+    /// `check`, then with the services up every test of the workspace and those of TLS to Kafka, then `e2e`.
     Test {
         /// Leave out the end-to-end tests.
         #[arg(long)]
         no_e2e: bool,
-        /// Only the steps whose name contains this (`format`, `clippy`, `services`, `tests`, `e2e` …).
+        /// Only the steps whose name contains this (`format`, `clippy`, `services`, `tests`, `tls`, `e2e` …).
         #[arg(long)]
         only: Option<String>,
         #[command(flatten)]
@@ -94,10 +94,13 @@ fn run(command: Command, in_ci: bool) -> anyhow::Result<bool> {
         Command::Check { .. } => check::run(&workspace, &mut steps),
         Command::Test { no_e2e, e2e: args, .. } => {
             check::run(&workspace, &mut steps);
-            let needs_services = ["services", "tests"].iter().any(|step| steps.wants(step));
+            let needs_services = ["services", "tests", "tls"].iter().any(|step| steps.wants(step));
             let services = needs_services.then(|| services::Lease::take(&workspace, &mut steps)).flatten();
             let variables = services.as_ref().map(|lease| lease.variables.as_slice()).unwrap_or_default();
             steps.run("tests", "cargo test --release --workspace", || suite::run(&workspace, variables));
+            steps.run("tls", "TLS and SASL to Kafka, in a build with that feature", || {
+                suite::run_tls(&workspace, variables)
+            });
             if !no_e2e {
                 e2e::run(&workspace, &mut steps, &args, None, in_ci);
             }

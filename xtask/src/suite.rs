@@ -1,4 +1,4 @@
-//! `cargo test` over the workspace, with its results added up for the summary.
+//! `cargo test` with its results added up for the summary.
 
 use std::{
     io::{BufRead, BufReader, IsTerminal},
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     steps::Outcome,
+    tools,
     workspace::{Workspace, shown},
 };
 
@@ -20,12 +21,28 @@ pub(crate) struct Totals {
     ignored: usize,
 }
 
+/// Every test of the workspace.
 /// - `variables`: where the tests find the services
 pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Result<Outcome> {
+    test(workspace, &["--workspace", "--no-fail-fast"], variables)
+}
+
+/// The tests of TLS and SASL to Kafka, in a build with that feature of the binary.
+///
+/// Cargo keeps both variants of what the feature changes beside each other: Kafka's client and `waggle-stores`. All else
+/// is what the workspace's tests are built from, because `waggle` depends on every crate and so asks for the same features
+/// of the dependencies; it is chosen for that, and nothing of it is built.
+pub(crate) fn run_tls(workspace: &Workspace, variables: &[(String, String)]) -> Result<Outcome> {
+    tools::openssl()?;
+    let build = ["-p", "waggle", "-p", "waggle-stores", "--features", "waggle/tls", "--test", "it"];
+    test(workspace, &[&build[..], &["--", "kafka_tls"]].concat(), variables)
+}
+
+fn test(workspace: &Workspace, args: &[&str], variables: &[(String, String)]) -> Result<Outcome> {
     let mut command = workspace.cargo();
-    command.args(["test", "--release", "--workspace", "--no-fail-fast"]);
+    command.args(["test", "--release"]);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
-    command.args(["--color", if std::io::stdout().is_terminal() { "always" } else { "auto" }]);
+    command.args(["--color", if std::io::stdout().is_terminal() { "always" } else { "auto" }]).args(args);
     println!("   $ {}", shown(&command));
     let mut child = command.stdout(Stdio::piped()).spawn().context("cargo cannot be started")?;
     let mut totals = Totals::default();
@@ -39,6 +56,9 @@ pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Resu
     let sum = format!("{passed} tests passed, {failed} failed, {ignored} ignored");
     if !status.success() {
         bail!("{sum} ({status})");
+    }
+    if passed == 0 {
+        bail!("no test ran: {sum}");
     }
     Ok(Outcome::Passed(sum))
 }

@@ -72,6 +72,19 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     }
 }
 
+/// The system's OpenSSL as `openssl-sys` looks for it, for a build with the feature `tls`.
+pub(crate) fn openssl() -> Result<()> {
+    let found = || {
+        let mut ask = Command::new("pkg-config");
+        ask.args(["--exists", "openssl"]).status().is_ok_and(|status| status.success())
+    };
+    // Whoever names a folder of their own has one.
+    if env::var_os("OPENSSL_DIR").is_none() && !found() {
+        apt_install("OpenSSL to build against", &["libssl-dev", "pkg-config"])?;
+    }
+    Ok(())
+}
+
 /// Installs packages on Debian and its kin when we are root. A server that comes with one is not started.
 pub(crate) fn apt_install(what: &str, packages: &[&str]) -> Result<()> {
     let line = format!("apt-get update && apt-get install -y {}", packages.join(" "));

@@ -4,89 +4,24 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader},
     process::{Command, Stdio},
-    sync::{Arc, atomic::AtomicU64, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::AdminOptions,
     consumer::{BaseConsumer, Consumer},
     producer::{FutureProducer, FutureRecord, Producer},
 };
 use waggle_model::{Timestamp, partition_of};
 use waggle_stores::{EventLog, KafkaConfig, KafkaLog, KafkaSource, LogError, SourceRecord, Topic};
 
-use crate::contract::log::{closing_ends_everything, event_log_contract, read_all, record};
-
-/// Long enough for any machine, short enough that a hang fails a run.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The brokers that the tests run on.
-fn brokers() -> String {
-    #[expect(clippy::disallowed_methods, reason = "says where the services for the tests are")]
-    std::env::var("WAGGLE_TEST_KAFKA").unwrap_or_else(|_| {
-        panic!(
-            "WAGGLE_TEST_KAFKA is not set: run `cargo xtask test`, or `cargo xtask services up` and source the file \
-             it names"
-        )
-    })
-}
-
-fn config() -> KafkaConfig {
-    KafkaConfig { brokers: brokers(), replication_factor: 1, ..KafkaConfig::default() }
-}
-
-/// Topics of one test's own.
-struct Place {
-    prefix: String,
-}
-
-impl Place {
-    fn new() -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let now = waggle_model::Timestamp::now().as_millis();
-        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        Self { prefix: format!("test-{now}-{process}-{count}") }
-    }
-
-    async fn log(&self, n_partitions: u32) -> Result<KafkaLog, LogError> {
-        KafkaLog::connect(&config(), &self.prefix, n_partitions).await
-    }
-
-    fn name(&self, topic: Topic) -> String {
-        format!("{}.{}", self.prefix, topic.as_str())
-    }
-
-    async fn create(&self, topic: &str, n_partitions: i32, settings: &[(&str, &str)]) -> String {
-        let name = format!("{}.{topic}", self.prefix);
-        let mut new = NewTopic::new(&name, n_partitions, TopicReplication::Fixed(1));
-        for (key, value) in settings {
-            new = new.set(key, value);
-        }
-        for result in admin().create_topics([&new], &AdminOptions::new()).await.unwrap() {
-            result.unwrap();
-        }
-        name
-    }
-
-    /// Removes whatever topics the test has made.
-    async fn remove(self) {
-        let client =
-            ClientConfig::new().set("bootstrap.servers", brokers()).create::<BaseConsumer>().unwrap();
-        let metadata = client.fetch_metadata(None, PATIENCE).unwrap();
-        let of_this_test = metadata
-            .topics()
-            .iter()
-            .map(|topic| topic.name())
-            .filter(|name| name.strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with('.')));
-        let names = of_this_test.collect::<Vec<_>>();
-        for result in admin().delete_topics(&names, &AdminOptions::new()).await.unwrap() {
-            result.unwrap();
-        }
-    }
-}
+use crate::{
+    contract::log::{closing_ends_everything, event_log_contract, read_all, record},
+    support::kafka::{PATIENCE, Place, admin, brokers, check_refused, config, take, within},
+};
 
 /// A producer as others use it.
 fn foreign_producer(settings: &[(&str, &str)]) -> FutureProducer {
@@ -102,21 +37,6 @@ async fn foreign_send(producer: &FutureProducer, topic: &str, key: Option<&str>,
     let mut record = FutureRecord::<str, str>::to(topic).partition(0);
     (record.key, record.payload) = (key, value);
     producer.send(record, PATIENCE).await.unwrap();
-}
-
-/// The start is refused with a message that says `expected`.
-#[track_caller]
-fn check_refused(connected: Result<KafkaLog, LogError>, expected: &str) {
-    let message = connected.expect_err("connecting is refused").to_string();
-    assert!(message.contains(expected), "{message}");
-}
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("in time")
-}
-
-fn admin() -> AdminClient<rdkafka::client::DefaultClientContext> {
-    ClientConfig::new().set("bootstrap.servers", brokers()).create().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +86,9 @@ async fn settings_that_cannot_work_are_refused_with_the_reason() {
     // Port 1 refuses connections.
     let began = Instant::now();
     let config = KafkaConfig { brokers: "127.0.0.1:1".to_owned(), ..config() };
-    check_refused(KafkaLog::connect(&config, "p", 1).await, "127.0.0.1:1 within 10 s");
+    let refused = KafkaLog::connect(&config, "p", 1).await.expect_err("nobody listens").to_string();
+    assert!(refused.contains("127.0.0.1:1 within 10 s"), "{refused}");
+    assert!(refused.contains("Connection refused"), "the reason is told: {refused}");
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
 
@@ -539,13 +461,4 @@ async fn a_source_gives_what_was_not_committed_again() {
     let message = missing.err().expect("a topic that is not there").to_string();
     assert!(message.contains("-not cannot be read"), "{message}");
     place.remove().await;
-}
-
-async fn take(source: &mut KafkaSource, n: usize) -> Vec<SourceRecord> {
-    let mut records = Vec::new();
-    while records.len() < n {
-        let more = within(source.next(n - records.len(), PATIENCE)).await.unwrap();
-        records.extend(more);
-    }
-    records
 }

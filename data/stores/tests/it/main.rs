@@ -11,6 +11,8 @@ mod contract;
 #[cfg(test)]
 mod kafka_log;
 #[cfg(test)]
+mod kafka_tls;
+#[cfg(test)]
 mod memory_state;
 #[cfg(test)]
 mod moka_cache;

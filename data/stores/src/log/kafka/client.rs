@@ -1,8 +1,9 @@
 //! What all clients of a broker have in common.
 
 use std::{
+    fs::File,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -23,7 +24,8 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The settings that say where the brokers are and who we are.
 ///
 /// # Errors
-/// [`LogError::Storage`] if they cannot work: no broker, a port that is not a number, TLS in a build without it.
+/// [`LogError::Storage`] if they cannot work: no broker, a port that is not a number, TLS in a build without it, a
+/// file that cannot be read.
 pub(crate) fn client_config(config: &KafkaConfig) -> Result<ClientConfig, LogError> {
     check(config).map_err(LogError::Storage)?;
     let mut client = ClientConfig::new();
@@ -69,6 +71,14 @@ fn check(config: &KafkaConfig) -> Result<(), String> {
     }
     if security.protocol.authenticates() && security.username.is_empty() {
         return Err(format!("Kafka's security protocol {} needs a username", security.protocol.as_str()));
+    }
+    if let Some(ca_file) = &security.ca_file
+        && let Err(error) = File::open(ca_file)
+    {
+        return Err(format!(
+            "the authorities of Kafka's brokers in {} cannot be read: {error}",
+            ca_file.display()
+        ));
     }
     Ok(())
 }
@@ -162,14 +172,20 @@ impl Inquiry {
     }
 
     fn unanswered(&self, error: &KafkaError) -> LogError {
-        // Serves what the client wants to say about it.
-        self.consumer.poll(Duration::ZERO);
+        self.hear_out();
         LogError::Storage(format!(
             "no good answer from Kafka at {} within {} s: {error}{}",
             self.brokers,
             ANSWER_TIMEOUT.as_secs(),
             self.consumer.context().reason(),
         ))
+    }
+
+    /// Takes in what the client has to say: why it fails stands behind lines for its own log.
+    fn hear_out(&self) {
+        const QUIET: Duration = Duration::from_millis(50);
+        let began = Instant::now();
+        while self.consumer.poll(QUIET).is_some() && began.elapsed() < Duration::from_secs(1) {}
     }
 }
 
@@ -179,9 +195,9 @@ impl Inquiry {
 pub(super) fn settle<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
     const QUIET: Duration = Duration::from_millis(200);
     consumer.unsubscribe();
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while began.elapsed() < ANSWER_TIMEOUT {
-        let polled = std::time::Instant::now();
+        let polled = Instant::now();
         let is_quiet = consumer.poll(QUIET).is_none() && polled.elapsed() >= QUIET;
         if is_quiet && consumer.assignment().is_ok_and(|assignment| assignment.count() == 0) {
             return;
