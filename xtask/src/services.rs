@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 
 use crate::{
     steps::{Outcome, Steps},
+    tools,
     workspace::Workspace,
 };
 use compose::Compose;
@@ -164,6 +165,9 @@ impl Services {
         let names = if names.is_empty() { &Name::ALL } else { names };
         let start = Instant::now();
         let _lock = self.lock(names)?;
+        if names.contains(&Name::Kafka) {
+            tools::kcat()?;
+        }
         self.say(&format!("services in {}, {}", self.folder.display(), self.engine.describe()));
         let ports = self.ports_for_start(names)?;
         let done = match &self.engine {

@@ -58,6 +58,14 @@ pub(crate) fn node() -> Result<()> {
     Ok(())
 }
 
+/// A client of Kafka that is not ours, for tests of what others write.
+pub(crate) fn kcat() -> Result<()> {
+    if !is_on_path("kcat") {
+        apt_install("kcat, by which the tests write to Kafka", &["kcat"])?;
+    }
+    Ok(())
+}
+
 /// A Chromium that is on the machine already, or one from the distribution's packages.
 pub(crate) fn chromium() -> Result<PathBuf> {
     const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];

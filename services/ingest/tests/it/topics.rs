@@ -114,12 +114,12 @@ fn click(sku: usize) -> String {
     json!({ "event": "page_view", "product": { "sku": sku }, "ts": Timestamp::now().as_millis() }).to_string()
 }
 
-/// Another client entirely.
-async fn kcat(topic: &str, lines: &str) {
+/// Another client entirely, which compresses as it likes.
+async fn kcat(topic: &str, codec: &str, lines: &str) {
     use tokio::io::AsyncWriteExt;
     let brokers = brokers();
     let mut kcat = tokio::process::Command::new("kcat")
-        .args(["-P", "-b", &brokers, "-t", topic, "-K", "|"])
+        .args(["-P", "-b", &brokers, "-t", topic, "-K", "|", "-z", codec])
         .stdin(Stdio::piped())
         .spawn()
         .expect("kcat is installed (Debian: kcat)");
@@ -135,8 +135,11 @@ async fn what_foreign_clients_write_becomes_events_and_poison_becomes_dead_lette
     let shutdown = CancellationToken::new();
     let following = tokio::spawn(follow(place.intake(), place.kafka.clone(), shutdown.clone()));
 
-    let lines: String = (0..50).map(|n| format!("user-{n}|{}\n", click(n))).collect();
-    kcat(&place.prefix, &lines).await;
+    for (place_of, codec) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
+        let users = 10 * place_of..10 * (place_of + 1);
+        let lines: String = users.map(|n| format!("user-{n}|{}\n", click(n))).collect();
+        kcat(&place.prefix, codec, &lines).await;
+    }
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers())
         .set("message.max.bytes", "12000000")
@@ -145,7 +148,8 @@ async fn what_foreign_clients_write_becomes_events_and_poison_becomes_dead_lette
     let large = vec![b'x'; 10 << 20];
     let bad_time = json!({ "event": "view", "product": { "sku": 1 }, "ts": "soon" }).to_string();
     type Part<'a> = Option<&'a [u8]>;
-    let poison: [(Part<'_>, Part<'_>); 7] = [
+    let huge_key = vec![b'k'; 2 << 20];
+    let poison: [(Part<'_>, Part<'_>); 8] = [
         (Some(b"u"), Some(b"not json")),
         (Some(b"u"), Some(&[0x01, 0x81, 0xff])),
         (Some(b"u"), Some(&large)),
@@ -153,6 +157,7 @@ async fn what_foreign_clients_write_becomes_events_and_poison_becomes_dead_lette
         (Some(b"u"), None),
         (None, None),
         (Some(b"u"), Some(bad_time.as_bytes())),
+        (Some(&huge_key), Some(br#"{"event":"page_view","product":{"sku":1}}"#)),
     ];
     for (key, value) in poison {
         let mut record = FutureRecord::<[u8], [u8]>::to(&place.prefix).partition(0);
@@ -166,7 +171,7 @@ async fn what_foreign_clients_write_becomes_events_and_poison_becomes_dead_lette
 
     let ids = place.ids(51).await;
     assert_eq!((ids.len(), ids.values().sum::<usize>()), (51, 51));
-    let letters = place.records(Topic::DeadLetters, 7).await;
+    let letters = place.records(Topic::DeadLetters, 8).await;
     let mut reasons: Vec<_> =
         letters.iter().map(|record| DeadLetter::decode(&record.value).unwrap().reason).collect();
     reasons.sort();
@@ -178,6 +183,7 @@ async fn what_foreign_clients_write_becomes_events_and_poison_becomes_dead_lette
         "the record has no value",
         "the record has no value",
         "timestamp is \"soon\"",
+        "user_id has 2097152 bytes",
     ]) {
         assert!(reason.starts_with(expected), "{reasons:?}");
     }
@@ -190,7 +196,7 @@ async fn what_foreign_clients_write_becomes_events_and_poison_becomes_dead_lette
 async fn a_follower_that_ended_between_append_and_commit_leaves_nothing_out_and_nothing_new_behind() {
     let place = Place::new().await;
     let lines: String = (0..100).map(|n| format!("user-{n}|{}\n", click(n))).collect();
-    kcat(&place.prefix, &lines).await;
+    kcat(&place.prefix, "none", &lines).await;
 
     // It appends what it read, and is gone before it can commit.
     let mut source = KafkaSource::subscribe(&place.kafka, &place.prefix, &place.prefix).await.unwrap();
@@ -217,7 +223,7 @@ async fn a_follower_that_ended_between_append_and_commit_leaves_nothing_out_and_
     following.await.unwrap();
 
     // What was committed stays so: the next one starts behind it.
-    kcat(&place.prefix, &format!("user-1|{}\n", click(7))).await;
+    kcat(&place.prefix, "none", &format!("user-1|{}\n", click(7))).await;
     let shutdown = CancellationToken::new();
     let following = tokio::spawn(follow(place.intake(), place.kafka.clone(), shutdown.clone()));
     let ids = place.ids(101 + taken_in).await;

@@ -24,6 +24,9 @@ use super::{
 };
 use crate::log::LogError;
 
+/// Most bytes of keys and values that [`KafkaSource::next`] gives, one record more or less.
+const NEXT_BYTES: usize = 16 << 20;
+
 /// A record of somebody else's topic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceRecord {
@@ -82,7 +85,7 @@ impl KafkaSource {
         .await
     }
 
-    /// Up to `max` records, those of one partition in their order; empty if none came within `wait`.
+    /// Up to `max` records, fewer of large ones, those of one partition in their order; empty if none came within `wait`.
     ///
     /// Has to be called again within five minutes, or the group gives the partitions to others.
     ///
@@ -106,12 +109,13 @@ impl KafkaSource {
 
     fn take_in(&self, records: &mut Vec<SourceRecord>, max: usize) -> Result<(), LogError> {
         // An answer without a record can mean that an event was served instead; two in a row mean that nothing is there.
-        let mut n_empty = 0;
-        while records.len() < max && n_empty < 2 {
+        let (mut n_empty, mut n_bytes) = (0, 0);
+        while records.len() < max && n_bytes < NEXT_BYTES && n_empty < 2 {
             match self.consumer.poll(Duration::ZERO) {
                 None => n_empty += 1,
                 Some(Ok(message)) => {
                     n_empty = 0;
+                    n_bytes += message.key_len() + message.payload_len();
                     records.push(self.give(&message));
                 }
                 Some(Err(error)) if is_passing(&error) => {}
