@@ -15,6 +15,8 @@ pub struct IngestConfig {
     pub max_future_s: u32,
     /// How old a client's event may be, in seconds; older ones belong into an import.
     pub max_past_s: u32,
+    /// How long a request's body may take to arrive, in seconds.
+    pub body_timeout_s: u32,
     /// Events that may be on their way to the log at once; beyond them requests are refused with 503.
     pub max_in_flight_events: u32,
     /// Bytes that may be on their way to the log at once; beyond them requests are refused with 503.
@@ -74,6 +76,7 @@ impl Default for IngestConfig {
         Self {
             max_future_s: 5 * 60,
             max_past_s: 30 * 24 * 3600,
+            body_timeout_s: 60,
             max_in_flight_events: 200_000,
             max_in_flight_bytes: 128 << 20,
             n_recent_ids: 1 << 17,
@@ -91,6 +94,10 @@ impl IngestConfig {
 
     pub fn max_past(&self) -> Duration {
         Duration::from_secs(self.max_past_s.into())
+    }
+
+    pub fn body_timeout(&self) -> Duration {
+        Duration::from_secs(self.body_timeout_s.into())
     }
 
     /// What `kind` means here, if it is one of the installation's own.

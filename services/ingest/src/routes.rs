@@ -43,7 +43,7 @@ async fn post_events(
 ) -> Result<HttpResponse, ApiError> {
     let now = Timestamp::now();
     let (format, encoding) = (format_of(&request)?, encoding_of(&request)?);
-    let body = read(payload).await?;
+    let body = read(payload, ingest.config().body_timeout()).await?;
     let elements = if body.len() <= PARSED_IN_PLACE_BYTES && encoding == Encoding::Identity {
         parse(&body, encoding, format, now)?
     } else {
@@ -64,8 +64,14 @@ async fn post_events(
     Ok(HttpResponse::Accepted().json(report))
 }
 
-async fn read(payload: Payload) -> Result<Bytes, ApiError> {
-    match payload.to_bytes_limited(MAX_BODY_BYTES).await {
+async fn read(payload: Payload, timeout: Duration) -> Result<Bytes, ApiError> {
+    // Whoever sends a byte now and then would keep the connection and what has come so far for ever.
+    let Ok(read) = tokio::time::timeout(timeout, payload.to_bytes_limited(MAX_BODY_BYTES)).await else {
+        return Err(Problem::new(Kind::Invalid)
+            .detail(format_args!("the body was not here within {timeout:?}; nothing of it was accepted"))
+            .into());
+    };
+    match read {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) => {
             Err(Problem::new(Kind::Invalid).detail(format_args!("the body cannot be read: {error}")).into())

@@ -60,6 +60,10 @@ impl IngestService {
         }
     }
 
+    pub(crate) fn config(&self) -> &IngestConfig {
+        &self.config
+    }
+
     /// Sets aside elements of a request that were refused, with the reason. What a client sends is worth a bounded
     /// effort only: if the log does not take them, that is logged and the client has its answer anyway.
     pub async fn set_aside(&self, refused: &[(Rejection, Bytes)], now: Timestamp) {

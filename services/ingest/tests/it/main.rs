@@ -231,6 +231,101 @@ async fn a_compressed_body_is_taken_like_a_plain_one_and_held_to_the_same_limits
     server.stop().await;
 }
 
+/// Each beside two good events: what is refused is said, and spoils nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_json_spoils_its_own_event_only() {
+    let server = Server::start().await;
+    let view = |field: &str| format!(r#"{{"type":"view","user_id":"anna","item_id":"lamp",{field}}}"#);
+    let odd: [(Vec<u8>, &str); 12] = [
+        (view(r#""type":"click""#).into(), "duplicate field `type`"),
+        (view(r#""value":1e999"#).into(), "number out of range"),
+        (view(r#""quantity":-0.5"#).into(), "quantity is -0.5"),
+        (view(r#""price":"12""#).into(), "invalid type: string"),
+        (view(r#""session_id":"\ud800""#).into(), "hex escape"),
+        (view(r#""session_id":"a\u0000b""#).into(), "session_id contains a control character"),
+        (view(&format!(r#""session_id":"{}""#, "x".repeat(257))).into(), "session_id has 257 bytes"),
+        (view(r#""event_id":"""#).into(), "event_id is empty"),
+        (view(r#""position":4294967296"#).into(), "invalid value"),
+        (view(r#""surprise":1"#).into(), "unknown field `surprise`"),
+        (b"{\"type\":\"view\",\"user_id\":\"\xe9\",\"item_id\":\"lamp\"}".to_vec(), "invalid unicode"),
+        (b"[\"view\",\"anna\",\"lamp\"]".to_vec(), "not an event"),
+    ];
+    for (event, detail) in odd {
+        let good = br#"{"type":"view","user_id":"anna","item_id":"lamp"}"#;
+        let body = [b"{\"events\":[", &good[..], b",", &event, b",", good, b"]}"].concat();
+        let response = server.post("application/json; charset=latin1", body).await;
+        assert_eq!(response.status(), 202, "{detail}");
+        let report: Value = response.json().await.unwrap();
+        assert_eq!(
+            (&report["accepted"], &report["rejected"][0]["index"]),
+            (&json!(2), &json!(1)),
+            "{report}"
+        );
+        let said = report["rejected"][0]["detail"].as_str().unwrap();
+        assert!(said.contains(detail), "{said}");
+    }
+    // What the context says twice is said once, the last time; and 257 bytes are too many, 256 are not.
+    let taken = [
+        view(r#""context":{"a":1,"a":2,"deep":[[[[[[]]]]]]}"#),
+        view(&format!(r#""session_id":"{}""#, "x".repeat(256))),
+    ];
+    let response = server.post("application/json", format!(r#"{{"events":[{}]}}"#, taken.join(","))).await;
+    assert_eq!(response.json::<Value>().await.unwrap()["accepted"], 2);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_no_json_at_all_is_refused_whole_and_at_once() {
+    let server = Server::start().await;
+    let event = view("anna", "lamp").to_string();
+    let started = std::time::Instant::now();
+    for body in [
+        format!(r#"{{"events":[{event},NaN]}}"#),
+        format!(r#"{{"events":[{event},{{"value":Infinity}}]}}"#),
+        format!(r#"{{"events":[{event},{}]}}"#, r#"{"a":"#.repeat(800_000)),
+        format!(r#"{{"events":[{event}],"events":[{event}]}}"#),
+        String::from_utf8_lossy(&[0xff, 0xfe, b'{', 0]).into_owned(),
+    ] {
+        server.check_refused("application/json", body, 400, "nothing of it was accepted").await;
+    }
+    // Brackets that are closed again are JSON, and no event.
+    let brackets = "[".repeat(2_000_000) + &"]".repeat(2_000_000);
+    let response = server.post("application/json", format!(r#"{{"events":[{brackets}]}}"#)).await;
+    let report: Value = response.json().await.unwrap();
+    assert!(report["rejected"][0]["detail"].as_str().unwrap().contains("not an event"), "{report}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_trickles_in_is_given_up() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (log, _dir) = open_log().await;
+    let config = IngestConfig { body_timeout_s: 1, ..IngestConfig::default() };
+    let server = Server::start_with(log, config).await;
+    let address = server.url.strip_prefix("http://").unwrap().strip_suffix("/v1/events").unwrap();
+    let mut slow = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let (mut read, mut write) = slow.split();
+    let mut answer = vec![0; 4_096];
+    let answered = read.read(&mut answer);
+    let trickle = async {
+        loop {
+            // Fails once the server has hung up, which `answered` sees too.
+            write.write_all(b" ").await.ok();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let n = tokio::select! {
+        n = answered => n.unwrap(),
+        () = trickle => unreachable!("it goes on for ever"),
+    };
+    let answer = String::from_utf8_lossy(&answer[..n]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("not here within 1s"), "{answer}");
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_largest_allowed_batch_is_accepted() {
     let server = Server::start().await;
