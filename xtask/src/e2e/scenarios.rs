@@ -11,10 +11,11 @@ mod kill;
 mod powercut;
 mod replay;
 mod restart;
+mod topics;
 
 use super::Scenario;
 
-pub(super) const SCENARIOS: [Scenario; 23] = [
+pub(super) const SCENARIOS: [Scenario; 25] = [
     Scenario {
         name: "start",
         sentence: "a shop on an empty folder is open within a minute",
@@ -129,6 +130,11 @@ pub(super) const SCENARIOS: [Scenario; 23] = [
         name: "bucket",
         sentence: "roles over Kafka, Redis, Postgres and S3 share archive and snapshots, and bear S3 going away",
         run: bucket::archive_and_snapshots_lie_in_a_bucket,
+    },
+    Scenario {
+        name: "topics",
+        sentence: "what others write into their topic changes answers, and what did not fit is taken in later",
+        run: topics::what_others_write_into_their_topic_changes_answers,
     },
     Scenario {
         name: "chaos",
