@@ -414,10 +414,12 @@ impl Drop for Lease {
 
 /// Lines that a shell can read.
 fn env_file(variables: &[(String, String)]) -> String {
-    variables
-        .iter()
-        .map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', r"'\''")))
-        .collect()
+    variables.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect()
+}
+
+/// One word for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn seconds(took: Duration) -> String {

@@ -1,11 +1,11 @@
 //! Appends records of 250 bytes to the log on Kafka, beside a bare idempotent producer of the same records with the
 //! same acknowledgement (all replicas) on the same broker in the same run.
 //!
-//! `WAGGLE_TEST_KAFKA=127.0.0.1:9092 cargo run --release -p waggle-stores --example append_kafka [records] [group]`
+//! `WAGGLE_TEST_KAFKA=127.0.0.1:9092 cargo run --release -p waggle-stores --example append_kafka [records] [group]
+//! [linger_ms…]`
 //!
-//! Makes topics under a prefix of its own and removes them. Kafka's own measure of the same broker:
-//! `kafka-producer-perf-test --num-records 400000 --record-size 250 --throughput -1 --topic TOPIC --producer-props
-//! bootstrap.servers=127.0.0.1:9092 acks=all`.
+//! Several times to linger are measured in turn within each round: `append_kafka 200000 1000 0 1 5` shows why the
+//! log's own is 0. Makes topics under prefixes of its own and removes them.
 
 #![expect(clippy::print_stdout, reason = "prints its result")]
 
@@ -17,16 +17,13 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::try_join_all;
-use rdkafka::{
-    ClientConfig,
-    admin::{AdminClient, AdminOptions},
-    client::DefaultClientContext,
-    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
-};
-use waggle_model::{Timestamp, partition_of};
-use waggle_stores::{EventLog, KafkaConfig, KafkaLog, NewRecord, Topic};
+use waggle_model::Timestamp;
+use waggle_stores::{EventLog, KafkaConfig, KafkaLog, NewRecord, Topic, bench};
 
 const PARTITIONS: u32 = 8;
+const ROUNDS: usize = 3;
+/// Callers that append one record at a time, and records of each.
+const LONELY: (usize, usize) = (64, 400);
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
@@ -34,35 +31,56 @@ async fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let n_records = arguments.next().map_or(Ok(400_000), |a| a.parse())?;
     let group = arguments.next().map_or(Ok(1_000), |a| a.parse())?;
+    let mut lingers = arguments.map(|a| a.parse()).collect::<Result<Vec<u64>, _>>()?;
+    if lingers.is_empty() {
+        lingers.push(0);
+    }
     #[expect(clippy::disallowed_methods, reason = "says where the broker is")]
     let brokers = std::env::var("WAGGLE_TEST_KAFKA").map_err(|_| "WAGGLE_TEST_KAFKA is not set")?;
-    let config = KafkaConfig { brokers: brokers.clone(), replication_factor: 1, ..KafkaConfig::default() };
+    let config = KafkaConfig { brokers, replication_factor: 1, ..KafkaConfig::default() };
     let prefix = format!("append-{}", Timestamp::now().as_millis());
-    let log = Arc::new(KafkaLog::connect(&config, &prefix, PARTITIONS).await?);
+    let mut logs = Vec::new();
+    for &ms in &lingers {
+        let own = format!("{prefix}-{ms}");
+        let log = bench::kafka_lingering(&config, &own, PARTITIONS, Duration::from_millis(ms)).await?;
+        logs.push((ms, own, Arc::new(log)));
+    }
     println!(
         "records of 250 bytes, {PARTITIONS} partitions, groups of {group}, acknowledged by all replicas"
     );
-    for round in 1..=3 {
-        let bare = bare_producer(&brokers, &format!("{prefix}.answers"), n_records)?;
-        let one = callers(&log, 1, n_records, group).await?;
-        let eight = callers(&log, 8, n_records, group).await?;
-        let many = callers(&log, 64, 64 * 400, 1).await?;
-        let (read, n_read) = read_back(&log).await?;
-        let (p50, p99) = lone_records(&log).await?;
+    for round in 1..=ROUNDS {
         println!("round {round}");
+        let groups = (0..n_records).step_by(group).map(|first| records(first, group.min(n_records - first)));
+        let topic = format!("{prefix}.bare");
+        let bare = bench::kafka_produces(&config, &topic, PARTITIONS, groups.collect()).await?;
         println!("  bare producer             {:>9.0} records/s", per_second(n_records, bare));
-        println!("  ours, 1 caller            {:>9.0} records/s", per_second(n_records, one));
-        println!("  ours, 8 callers           {:>9.0} records/s", per_second(n_records, eight));
-        println!("  ours to bare, 8 callers   {:>9.2}", bare.as_secs_f64() / eight.as_secs_f64());
-        println!("  ours, 64 callers of 1     {:>9.0} records/s", per_second(64 * 400, many));
-        println!("  ours, read back           {:>9.0} records/s", per_second(n_read, read));
-        println!("  ours, 1 record at a time  p50 {p50:.2?}, p99 {p99:.2?}");
+        // Whoever comes later in a round finds the machine in another state, so each goes first once.
+        let n_logs = logs.len();
+        for (ms, _, log) in logs.iter().cycle().skip(round % n_logs).take(n_logs) {
+            println!("  ours, linger {ms} ms");
+            measure(log, n_records, group, bare).await?;
+        }
     }
-    log.close().await;
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", &brokers).create()?;
-    let topics = Topic::ALL.map(|topic| format!("{prefix}.{}", topic.as_str()));
-    admin.delete_topics(&topics.each_ref().map(String::as_str), &AdminOptions::new()).await?;
+    for (_, own, log) in &logs {
+        log.close().await;
+        bench::forget_kafka(&config, own).await?;
+    }
+    Ok(())
+}
+
+async fn measure(log: &Arc<KafkaLog>, n_records: usize, group: usize, bare: Duration) -> Outcome<()> {
+    let one = callers(log, 1, n_records, group).await?;
+    let eight = callers(log, 8, n_records, group).await?;
+    let (n_callers, each) = LONELY;
+    let many = callers(log, n_callers, n_callers * each, 1).await?;
+    let (read, n_read) = read_back(log).await?;
+    let (p50, p99) = lone_records(log).await?;
+    println!("    1 caller                {:>9.0} records/s", per_second(n_records, one));
+    println!("    8 callers               {:>9.0} records/s", per_second(n_records, eight));
+    println!("    8 callers to bare       {:>9.2}", bare.as_secs_f64() / eight.as_secs_f64());
+    println!("    {n_callers} callers of 1         {:>9.0} records/s", per_second(n_callers * each, many));
+    println!("    read back               {:>9.0} records/s", per_second(n_read, read));
+    println!("    1 record at a time      p50 {p50:.2?}, p99 {p99:.2?}");
     Ok(())
 }
 
@@ -122,24 +140,4 @@ async fn lone_records(log: &KafkaLog) -> Outcome<(Duration, Duration)> {
     }
     latencies.sort_unstable();
     Ok((latencies[1_000], latencies[1_980]))
-}
-
-/// As fast as the library goes: no groups, no waiting for single reports, everything acknowledged at the end.
-fn bare_producer(brokers: &str, topic: &str, n_records: usize) -> Outcome<Duration> {
-    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set("queue.buffering.max.messages", "1000000")
-        .create()?;
-    let start = Instant::now();
-    for first in (0..n_records).step_by(1_000) {
-        for record in records(first, 1_000.min(n_records - first)) {
-            let partition = partition_of(&record.key, PARTITIONS).cast_signed();
-            let message = BaseRecord::to(topic).partition(partition).key(&record.key[..]);
-            producer.send(message.payload(&record.value[..])).map_err(|(error, _)| error)?;
-        }
-    }
-    producer.flush(Duration::from_secs(60))?;
-    Ok(start.elapsed())
 }

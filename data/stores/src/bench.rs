@@ -1,8 +1,11 @@
 //! What benchmarks need beside the ports, and nothing else may use.
 //!
-//! - Peers: bare loops over the libraries beneath the ports, with nothing of ours between, to print beside our own
-//!   figures: in the same run, on the same servers and disk, with the same records.
+//! - Settings that are fixed elsewhere: [`kafka_lingering`].
+//! - Peers: bare loops over the libraries beneath the ports, with nothing of ours between, and Kafka's own tool, to print
+//!   beside our own figures: in the same run, on the same servers and disk, with the same records.
 //! - Forgetting: a benchmark works under a prefix of its own, and removes it at the end.
+
+mod kafka;
 
 use std::{
     path::Path,
@@ -10,23 +13,14 @@ use std::{
 };
 
 use deadpool_redis::redis::{AsyncCommands, AsyncIter};
-use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
-    error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
-};
 use sqlx::{
     Connection, PgConnection, QueryBuilder, Sqlite, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use waggle_model::partition_of;
+use crate::{DatabaseError, NewRecord, PostgresConfig, RedisConfig, StateError, database, redis::Redis};
 
-use crate::{
-    DatabaseError, KafkaConfig, LogError, NewRecord, PostgresConfig, RedisConfig, StateError, Topic,
-    database, log::kafka, redis::Redis,
-};
+pub use kafka::{forget_kafka, kafka_lingering, kafka_perf_test, kafka_produces};
 
 /// Longest wait for a server's answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,74 +63,6 @@ pub async fn sqlite_appends(path: &Path, groups: &[Vec<NewRecord>]) -> Result<Du
     let took = started.elapsed();
     connection.close().await?;
     Ok(took)
-}
-
-/// Produces the records to a new topic of that name, which is removed again: an idempotent producer with `acks=all`, as
-/// fast as it takes them, its queue never empty. Gives the time until the last one is acknowledged.
-///
-/// # Errors
-/// [`LogError::Storage`] for whatever Kafka refuses.
-pub async fn kafka_produces(
-    config: &KafkaConfig,
-    topic: &str,
-    n_partitions: u32,
-    groups: Vec<Vec<NewRecord>>,
-) -> Result<Duration, LogError> {
-    let failed =
-        |error: &dyn std::fmt::Display| LogError::Storage(format!("the bare producer failed: {error}"));
-    let admin = admin(config)?;
-    let new = NewTopic::new(topic, n_partitions.cast_signed(), TopicReplication::Fixed(-1));
-    let made = admin.create_topics([&new], &AdminOptions::new()).await.map_err(|e| failed(&e))?;
-    if let Some(Err((_, error))) = made.into_iter().next() {
-        return Err(failed(&error));
-    }
-    let mut settings = kafka::client_config(config)?;
-    settings.set("enable.idempotence", "true").set("acks", "all");
-    let producer: ThreadedProducer<DefaultProducerContext> = settings.create().map_err(|e| failed(&e))?;
-    let name = topic.to_owned();
-    let produced = tokio::task::spawn_blocking(move || produce(&producer, &name, n_partitions, &groups));
-    let took = produced.await.map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
-    admin.delete_topics(&[topic], &AdminOptions::new()).await.map_err(|e| failed(&e))?;
-    Ok(took)
-}
-
-fn produce(
-    producer: &ThreadedProducer<DefaultProducerContext>,
-    topic: &str,
-    n_partitions: u32,
-    groups: &[Vec<NewRecord>],
-) -> Result<Duration, KafkaError> {
-    let started = Instant::now();
-    for record in groups.iter().flatten() {
-        let partition = partition_of(&record.key, n_partitions).cast_signed();
-        let mut next =
-            BaseRecord::to(topic).partition(partition).key(&record.key[..]).payload(&record.value[..]);
-        while let Err((error, back)) = producer.send(next) {
-            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                return Err(error);
-            }
-            next = back;
-            std::thread::yield_now();
-        }
-    }
-    producer.flush(PATIENCE)?;
-    Ok(started.elapsed())
-}
-
-fn admin(config: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, LogError> {
-    let made = kafka::client_config(config)?.create();
-    made.map_err(|e: KafkaError| LogError::Storage(format!("the Kafka client refuses its settings: {e}")))
-}
-
-/// Removes the topics of an installation.
-///
-/// # Errors
-/// [`LogError::Storage`] if Kafka cannot be asked; a topic that is not there is fine.
-pub async fn forget_kafka(config: &KafkaConfig, prefix: &str) -> Result<(), LogError> {
-    let names = Topic::ALL.map(|topic| format!("{prefix}.{}", topic.as_str()));
-    let names = names.each_ref().map(String::as_str);
-    let deleted = admin(config)?.delete_topics(&names, &AdminOptions::new()).await;
-    deleted.map(drop).map_err(|e| LogError::Storage(format!("the topics of {prefix} cannot be removed: {e}")))
 }
 
 /// Removes every key of an installation.

@@ -1,6 +1,6 @@
 //! Every command and flag.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::TypedValueParser as _};
 use waggle_model::Timestamp;
@@ -322,6 +322,10 @@ pub(crate) struct BenchIngestArgs {
     /// Connections that send at once
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) connections: usize,
+    /// Over Kafka: its own tool to print beside, as Kafka's distribution has it (there with .sh) and `cargo xtask services
+    /// up` makes it. Left out, with the reason, where it cannot be run
+    #[arg(long, value_name = "PROGRAM", default_value = "kafka-producer-perf-test")]
+    pub(crate) perf_test: OsString,
     /// Rounds of ours and of the peer, in turn
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..).map(usize::from))]
     pub(crate) rounds: usize,

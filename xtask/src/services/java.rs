@@ -19,9 +19,14 @@ pub(super) struct Jars {
     /// The service, for whoever waits.
     pub(super) name: &'static str,
     pub(super) version: &'static str,
-    /// Group, name and version of each artifact that is asked for; what they need comes with them.
-    pub(super) artifacts: &'static [(&'static str, &'static str, &'static str)],
+    /// What is asked for; what it needs comes with it.
+    pub(super) artifacts: &'static [Artifact],
+    /// What comes without that which it says it needs.
+    pub(super) alone: &'static [Artifact],
 }
+
+/// Group, name and version.
+type Artifact = (&'static str, &'static str, &'static str);
 
 impl Jars {
     /// Debian packages without which it cannot be started; Maven only until the jars are there.
@@ -36,7 +41,7 @@ impl Jars {
             ),
             Some(_) => {}
         }
-        if !self.libs(folder).is_dir() && !tools::is_on_path("mvn") {
+        if !self.are_assembled(folder) && !tools::is_on_path("mvn") {
             packages.push("maven");
         }
         Ok(packages)
@@ -44,10 +49,10 @@ impl Jars {
 
     /// Copies the jars and all they need, from Maven's cache or the network.
     pub(super) fn assemble(&self, folder: &Path) -> Result<()> {
-        let libs = self.libs(folder);
-        if libs.is_dir() {
+        if self.are_assembled(folder) {
             return Ok(());
         }
+        let libs = self.libs(folder);
         eprintln!("   {:<9} assembling {} with Maven", self.name, self.version);
         let pom = folder.join("pom.xml");
         folder::write(&pom, self.pom_xml().as_bytes())?;
@@ -69,7 +74,8 @@ impl Jars {
                 first.join(" ")
             );
         }
-        // All or nothing.
+        // All or nothing. What is there already was assembled when less was asked for.
+        folder::remove(&libs)?;
         fs::rename(&fresh, &libs)?;
         Ok(())
     }
@@ -78,8 +84,18 @@ impl Jars {
     pub(super) fn java(&self, folder: &Path) -> Command {
         let mut command = Command::new("java");
         command.args(["-XX:ActiveProcessorCount=2", "-cp"]);
-        command.arg(format!("{}/*", self.libs(folder).display())).current_dir(folder);
+        command.arg(self.class_path(folder)).current_dir(folder);
         command
+    }
+
+    pub(super) fn class_path(&self, folder: &Path) -> String {
+        format!("{}/*", self.libs(folder).display())
+    }
+
+    fn are_assembled(&self, folder: &Path) -> bool {
+        let libs = self.libs(folder);
+        let mut all = self.artifacts.iter().chain(self.alone);
+        all.all(|(_, name, version)| libs.join(format!("{name}-{version}.jar")).is_file())
     }
 
     fn libs(&self, folder: &Path) -> PathBuf {
@@ -88,13 +104,20 @@ impl Jars {
 
     fn pom_xml(&self) -> String {
         let name = self.name;
-        let dependency = |(group, artifact, version): &(&str, &str, &str)| {
+        let dependency = |(group, artifact, version): &Artifact, exclusions: &str| {
             format!(
                 "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
-                 <version>{version}</version></dependency>\n"
+                 <version>{version}</version>{exclusions}</dependency>\n"
             )
         };
-        let dependencies: String = self.artifacts.iter().map(dependency).collect();
+        const ALL: &str =
+            "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>";
+        let dependencies: String = self
+            .artifacts
+            .iter()
+            .map(|artifact| dependency(artifact, ""))
+            .chain(self.alone.iter().map(|artifact| dependency(artifact, ALL)))
+            .collect();
         format!(
             "<project><modelVersion>4.0.0</modelVersion>
 <groupId>local</groupId><artifactId>{name}-for-tests</artifactId><version>1</version>

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::Command,
     time::Duration,
@@ -12,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rand::{Rng, seq::SliceRandom};
 
-use super::{folder, java::Jars, native::Place, ports::Ports, tls};
+use super::{folder, java::Jars, native::Place, ports::Ports, quoted, tls};
 
 pub(super) const VERSION: &str = "4.4.0";
 /// The newest that speaks the logging interface Kafka's own jars pull in (slf4j 1.7).
@@ -24,15 +25,18 @@ const JARS: Jars = Jars {
         ("org.apache.kafka", "kafka_2.13", VERSION),
         ("org.apache.logging.log4j", "log4j-slf4j-impl", LOG4J_VERSION),
     ],
+    // The one tool that is used needs nothing more, and the others want a web server.
+    alone: &[("org.apache.kafka", "kafka-tools", VERSION)],
 };
 
 pub(super) fn missing_packages(folder: &Path) -> Result<Vec<&'static str>> {
     JARS.missing_packages(folder)
 }
 
-/// Jars, certificates, settings, and a formatted data folder.
+/// Jars, their perf test, certificates, settings, and a formatted data folder.
 pub(super) fn prepare(place: &Place<'_>) -> Result<()> {
     JARS.assemble(&place.folder)?;
+    perf_test(&place.folder)?;
     place.tls.make(false)?;
     fs::write(place.folder.join("log4j2.properties"), LOG4J)?;
     let settings = place.folder.join("server.properties");
@@ -67,6 +71,18 @@ pub(super) fn is_ready(ports: &Ports) -> bool {
 
 pub(super) fn version() -> Option<String> {
     Some(VERSION.to_owned())
+}
+
+/// A program that is Kafka's own measure of a producer, for `waggle bench ingest --perf-test`.
+fn perf_test(folder: &Path) -> Result<()> {
+    let path = folder.join("kafka-producer-perf-test");
+    let libs = quoted(&JARS.class_path(folder));
+    let script = format!(
+        "#!/bin/sh\nexec java -Xmx512m -cp {libs} org.apache.kafka.tools.ProducerPerformance \"$@\"\n"
+    );
+    folder::write(&path, script.as_bytes())?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
 }
 
 /// The virtual machine with Kafka's classes, 512 MB of heap at most.

@@ -28,6 +28,7 @@ const JARS: Jars = Jars {
         ("com.fasterxml.jackson.core", "jackson-core", JACKSON_VERSION),
         ("com.fasterxml.jackson.core", "jackson-databind", JACKSON_VERSION),
     ],
+    alone: &[],
 };
 
 pub(super) fn missing_packages(folder: &Path) -> Result<Vec<&'static str>> {

@@ -72,6 +72,16 @@ impl KafkaLog {
     /// no broker answers within 10 s (the message names the address), or if a topic is set up in a way that loses
     /// records: compacted events, answers or dead letters, or a catalogue whose records are removed by age or size.
     pub async fn connect(config: &KafkaConfig, prefix: &str, n_partitions: u32) -> Result<Self, LogError> {
+        Self::connect_lingering(config, prefix, n_partitions, producer::LINGER).await
+    }
+
+    /// As [`connect`](Self::connect), with a wait for company of the caller's choice.
+    pub(crate) async fn connect_lingering(
+        config: &KafkaConfig,
+        prefix: &str,
+        n_partitions: u32,
+        linger: Duration,
+    ) -> Result<Self, LogError> {
         if !(1..=1_024).contains(&n_partitions) {
             return Err(LogError::Storage(format!(
                 "{n_partitions} partitions asked for, 1 to 1024 are allowed"
@@ -81,7 +91,7 @@ impl KafkaLog {
         let inquiry = Arc::new(Inquiry::new(config)?);
         let max_message_bytes = topics::prepare(config, &names, n_partitions, Arc::clone(&inquiry)).await?;
         let tails = Arc::new(Tails::new(n_partitions));
-        let producer = Producer::new(config, max_message_bytes, Arc::clone(&tails))?;
+        let producer = Producer::new(config, linger, max_message_bytes, Arc::clone(&tails))?;
         let reader = |topic| {
             let (inquiry, tails) = (Arc::clone(&inquiry), Arc::clone(&tails));
             Reader::new(config, prefix, topic, Arc::clone(names.of(topic)), n_partitions, inquiry, tails)

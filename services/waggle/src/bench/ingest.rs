@@ -32,6 +32,9 @@ pub(crate) struct Outcome {
     /// Median of the rounds' own ratios.
     pub(crate) ratio: f64,
     pub(crate) spread: Spreads,
+    /// Kafka's own tool in the same rounds, for comparison: what ours is held to is the peer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_producer_perf_test: Option<PerfTest>,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,7 +44,28 @@ pub(crate) struct Spreads {
     pub(crate) ratio: Spread,
 }
 
-/// Ours and the peer's in turn, `rounds` times; who goes first alternates.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum PerfTest {
+    Measured {
+        record_bytes: usize,
+        events_per_s: f64,
+        /// Ours to it, median of the rounds' own.
+        ratio: f64,
+        spread: PerfTestSpreads,
+    },
+    LeftOut {
+        left_out: String,
+    },
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PerfTestSpreads {
+    pub(crate) events_per_s: Spread,
+    pub(crate) ratio: Spread,
+}
+
+/// Ours and the peers in turn, `rounds` times; who goes first alternates.
 pub(crate) async fn run(config: &Config, mode: Mode, args: &BenchIngestArgs) -> Result<Outcome> {
     let n_events = args.events.next_multiple_of(args.batch);
     ensure!(
@@ -49,31 +73,27 @@ pub(crate) async fn run(config: &Config, mode: Mode, args: &BenchIngestArgs) -> 
         "a request takes {} events",
         waggle_ingest_role::MAX_EVENTS
     );
-    let (mut ours, mut peers) = (Vec::new(), Vec::new());
-    for round in 0..args.rounds {
+    let mut done = Vec::new();
+    for n in 0..args.rounds {
         let place = Place::new(config, mode)?;
-        let run = format!("round-{round}");
-        if round % 2 == 0 {
-            ours.push(over_http(&place, &run, n_events, args).await?);
-            peers.push(bare(&place, mode, &run, n_events, args.batch).await?);
-        } else {
-            peers.push(bare(&place, mode, &run, n_events, args.batch).await?);
-            ours.push(over_http(&place, &run, n_events, args).await?);
-        }
+        let round = round(&place, n, n_events, args).await?;
         place.forget().await?;
-        let rate = |took: &[Duration]| n_events as f64 / took[round].as_secs_f64();
+        let (name, number) = (mode.as_str(), n + 1);
+        let Round { ours, peer, .. } = round;
         say(&format!(
-            "  {} round {}: {:>9.0} events/s over HTTP, {:>9.0} events/s {}",
-            mode.as_str(),
-            round + 1,
-            rate(&ours),
-            rate(&peers),
-            peer_name(mode),
+            "  {name} round {number}: {ours:>9.0} events/s over HTTP, {peer:>9.0} events/s {}",
+            peer_name(mode)
         ));
+        if let Some(Ok(rate)) = &round.perf_test {
+            say(&format!("  {name} round {number}: {rate:>9.0} events/s Kafka's own perf test"));
+        }
+        done.push(round);
     }
-    let rates = |took: &[Duration]| Spread::of(took.iter().map(|t| n_events as f64 / t.as_secs_f64()));
-    let ratio = Spread::of(ours.iter().zip(&peers).map(|(o, p)| p.as_secs_f64() / o.as_secs_f64()));
-    let spread = Spreads { events_per_s: rates(&ours), peer_events_per_s: rates(&peers), ratio };
+    let spread = Spreads {
+        events_per_s: Spread::of(done.iter().map(|r| r.ours)),
+        peer_events_per_s: Spread::of(done.iter().map(|r| r.peer)),
+        ratio: Spread::of(done.iter().map(|r| r.ours / r.peer)),
+    };
     Ok(Outcome {
         mode,
         events: n_events,
@@ -85,6 +105,7 @@ pub(crate) async fn run(config: &Config, mode: Mode, args: &BenchIngestArgs) -> 
         peer_events_per_s: spread.peer_events_per_s.median,
         ratio: spread.ratio.median,
         spread,
+        kafka_producer_perf_test: PerfTest::of(&done),
     })
 }
 
@@ -92,6 +113,52 @@ fn peer_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Embedded => "bare SQLite appends, same groups, synchronous=FULL",
         Mode::Kafka => "bare rdkafka idempotent producer, acks=all",
+    }
+}
+
+/// Events per second of one round.
+struct Round {
+    ours: f64,
+    peer: f64,
+    record_bytes: usize,
+    /// Only over Kafka; else why it is left out.
+    perf_test: Option<Result<f64, String>>,
+}
+
+async fn round(place: &Place, n: usize, n_events: usize, args: &BenchIngestArgs) -> Result<Round> {
+    let run = format!("round-{n}");
+    let groups = groups(&run, n_events, args.batch)?;
+    let size_bytes: usize = groups.iter().flatten().map(|r| r.key.len() + r.value.len()).sum();
+    let record_bytes = size_bytes / n_events;
+    let rate = |took: Duration| n_events as f64 / took.as_secs_f64();
+    Ok(if n.is_multiple_of(2) {
+        let ours = rate(over_http(place, &run, n_events, args).await?);
+        let peer = rate(bare(place, groups).await?);
+        let perf_test = perf_test(place, n_events, record_bytes, args).await;
+        Round { ours, peer, record_bytes, perf_test }
+    } else {
+        let perf_test = perf_test(place, n_events, record_bytes, args).await;
+        let peer = rate(bare(place, groups).await?);
+        let ours = rate(over_http(place, &run, n_events, args).await?);
+        Round { ours, peer, record_bytes, perf_test }
+    })
+}
+
+impl PerfTest {
+    fn of(rounds: &[Round]) -> Option<Self> {
+        let rates: Result<Vec<f64>, String> =
+            rounds.iter().filter_map(|round| round.perf_test.clone()).collect();
+        let rates = match rates {
+            Ok(rates) if rates.is_empty() => return None,
+            Ok(rates) => rates,
+            Err(left_out) => return Some(Self::LeftOut { left_out }),
+        };
+        let spread = PerfTestSpreads {
+            events_per_s: Spread::of(rates.iter().copied()),
+            ratio: Spread::of(rounds.iter().zip(&rates).map(|(round, rate)| round.ours / rate)),
+        };
+        let (events_per_s, ratio) = (spread.events_per_s.median, spread.ratio.median);
+        Some(Self::Measured { record_bytes: rounds[0].record_bytes, events_per_s, ratio, spread })
     }
 }
 
@@ -116,9 +183,8 @@ async fn over_http(place: &Place, run: &str, n_events: usize, args: &BenchIngest
 }
 
 /// The peer, with the records that ours writes.
-async fn bare(place: &Place, mode: Mode, run: &str, n_events: usize, batch: usize) -> Result<Duration> {
-    let groups = groups(run, n_events, batch)?;
-    match mode {
+async fn bare(place: &Place, groups: Vec<Vec<NewRecord>>) -> Result<Duration> {
+    match place.mode {
         Mode::Embedded => {
             let path = place.dir.path().join("bare.sqlite");
             peers::sqlite_appends(&path, &groups).await.context("bare SQLite appends failed")
@@ -129,6 +195,21 @@ async fn bare(place: &Place, mode: Mode, run: &str, n_events: usize, batch: usiz
             Ok(peers::kafka_produces(config, &topic, n_partitions, groups).await?)
         }
     }
+}
+
+/// Events per second of Kafka's own tool with as many records of that size, over Kafka only.
+async fn perf_test(
+    place: &Place,
+    n_events: usize,
+    record_bytes: usize,
+    args: &BenchIngestArgs,
+) -> Option<Result<f64, String>> {
+    if place.mode != Mode::Kafka {
+        return None;
+    }
+    let (config, n_partitions) = (&place.config.log.kafka, place.config.log.n_partitions);
+    let topic = format!("{}.perf-test", place.config.prefix);
+    Some(peers::kafka_perf_test(config, &topic, n_partitions, &args.perf_test, n_events, record_bytes).await)
 }
 
 fn groups(run: &str, n_events: usize, batch: usize) -> Result<Vec<Vec<NewRecord>>> {

@@ -6,7 +6,11 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::{
-    bench::{Mode, freshness, ingest, replay},
+    bench::{
+        Mode, freshness,
+        ingest::{self, PerfTest},
+        replay,
+    },
     cli::BenchCommand,
     config::Config,
     progress::{print, say},
@@ -24,25 +28,7 @@ pub(super) async fn run(config: &Config, command: BenchCommand) -> Result<()> {
             for mode in modes {
                 outcomes.push(ingest::run(config, mode, &args).await?);
             }
-            show(
-                args.json,
-                outcomes,
-                |o| o.mode,
-                |o| {
-                    format!(
-                        "{:<9} {:>9.0} events/s over HTTP in batches of {}, {:.2} × {:>9.0} events/s ({}); ratio {:.2}–{:.2} over {} rounds",
-                        o.mode.as_str(),
-                        o.events_per_s,
-                        o.batch,
-                        o.ratio,
-                        o.peer_events_per_s,
-                        o.peer,
-                        o.spread.ratio.min,
-                        o.spread.ratio.max,
-                        o.rounds,
-                    )
-                },
-            )
+            show(args.json, outcomes, |o| o.mode, ingest_lines)
         }
         BenchCommand::Freshness(args) => {
             let mut outcomes = Vec::new();
@@ -92,7 +78,33 @@ pub(super) async fn run(config: &Config, command: BenchCommand) -> Result<()> {
     }
 }
 
-/// One line for each mode, or one object with a member for each.
+fn ingest_lines(o: &ingest::Outcome) -> String {
+    let own = format!(
+        "{:<9} {:>9.0} events/s over HTTP in batches of {}, {:.2} × {:>9.0} events/s ({}); ratio {:.2}–{:.2} over {} rounds",
+        o.mode.as_str(),
+        o.events_per_s,
+        o.batch,
+        o.ratio,
+        o.peer_events_per_s,
+        o.peer,
+        o.spread.ratio.min,
+        o.spread.ratio.max,
+        o.rounds,
+    );
+    match &o.kafka_producer_perf_test {
+        None => own,
+        Some(PerfTest::LeftOut { left_out }) => {
+            format!("{own}\n          Kafka's own kafka-producer-perf-test is left out: {left_out}")
+        }
+        Some(PerfTest::Measured { record_bytes, events_per_s, ratio, spread }) => format!(
+            "{own}\n          {ratio:.2} × {events_per_s:>9.0} events/s (Kafka's own kafka-producer-perf-test, {record_bytes} bytes a \
+             record, no keys); ratio {:.2}–{:.2}; the target is half of the bare rdkafka producer",
+            spread.ratio.min, spread.ratio.max,
+        ),
+    }
+}
+
+/// One text for each mode, or one object with a member for each.
 fn show<T: Serialize>(
     as_json: bool,
     outcomes: Vec<T>,

@@ -25,6 +25,9 @@ use crate::log::{LogError, NewRecord, Position, Topic};
 
 /// Header with the event time, in milliseconds since 1970 as decimal digits.
 pub(super) const EVENT_TIME: &str = "event_time";
+/// How long a record waits for others to go with: not at all. While requests are under way the next batch fills by
+/// itself. TODO-MEASURE
+pub(super) const LINGER: Duration = Duration::ZERO;
 /// Most bytes on their way to the brokers.
 const QUEUED_BYTES: u32 = 64 << 20;
 /// What a record costs in the client's memory beside key and value.
@@ -48,9 +51,11 @@ pub(super) struct Producer {
 }
 
 impl Producer {
+    /// - `linger`: how long a record waits for others to go with; [`LINGER`] but for measuring
     /// - `max_message_bytes`: largest batch that the topics take
     pub(super) fn new(
         config: &KafkaConfig,
+        linger: Duration,
         max_message_bytes: usize,
         tails: Arc<Tails>,
     ) -> Result<Self, LogError> {
@@ -59,8 +64,7 @@ impl Producer {
         settings
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            // Nothing waits for company: while requests are under way, the next batch fills by itself.
-            .set("linger.ms", "0")
+            .set("linger.ms", linger.as_millis().to_string())
             .set("delivery.timeout.ms", delivery_timeout.as_millis().to_string())
             .set("message.max.bytes", max_message_bytes.to_string())
             // `room` is the limit; these stay above what it lets in.
