@@ -4,12 +4,10 @@
 
 use std::path::PathBuf;
 
+use waggle_model::partition_of;
 use waggle_stores::{
-    EventLog, KafkaConfig, KafkaLog, KafkaSource, Topic,
-    log::{
-        kafka::{KafkaProtocol, KafkaSecurity, SaslMechanism, Secret},
-        partition_of,
-    },
+    EventLog, KafkaConfig, KafkaLog, KafkaSource, Secret, Topic,
+    log::kafka::{KafkaProtocol, KafkaSecurity, SaslMechanism},
 };
 
 use crate::{
