@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ItemId, Timestamp};
 
+/// Longest title, in bytes.
+pub const MAX_TITLE_BYTES: usize = 1_024;
+
 /// An item as the catalogue knows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Item {
@@ -55,6 +58,20 @@ impl Item {
             in_stock: true,
             properties: serde_json::Map::new(),
         }
+    }
+
+    /// Whether a catalogue may hold it.
+    ///
+    /// # Errors
+    /// One sentence that names the field and the item.
+    pub fn check(&self) -> Result<(), String> {
+        if self.title.trim().is_empty() || self.title.len() > MAX_TITLE_BYTES {
+            return Err(format!("title of \"{}\" must have 1 to {MAX_TITLE_BYTES} bytes", self.item_id));
+        }
+        if self.price.is_some_and(|price| !price.is_finite() || price < 0.0) {
+            return Err(format!("price of \"{}\" must be 0 or more", self.item_id));
+        }
+        Ok(())
     }
 
     /// Whether it may be shown to anybody at `now`.

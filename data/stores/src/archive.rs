@@ -26,7 +26,7 @@ mod writer;
 use self::columns::{File, OpenError, VERSION};
 pub use self::{
     compaction::{CompactionReport, CompactionRule, compact},
-    erasure::{ErasureReport, RewrittenFile, erase},
+    erasure::{ErasureReport, RewrittenFile, erase, rows_of},
     reader::{ArchiveReader, ArchivedEvents, AsOf},
     sweep::sweep,
     writer::{ArchiveWriter, MIN_FILE_ROWS},

@@ -116,6 +116,9 @@ pub trait EventLog: Send + Sync + 'static {
     /// Offset that the next record of the partition will get.
     async fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError>;
 
+    /// How long a record of the topic is there at most, from its append on; `None`: for ever. As it is set now.
+    async fn longest_kept(&self, topic: Topic) -> Result<Option<Duration>, LogError>;
+
     /// Returns as soon as the partition holds a record at `offset`, or after `timeout`.
     async fn wait(
         &self,

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use waggle_model::{
-    AnswerId, Item, ItemId, Placement, Rung, SnapshotVersion, SourceScore, Timestamp, UserId, Watermark,
+    AnswerId, Item, ItemId, Placement, Rung, SessionId, SnapshotVersion, SourceScore, Timestamp, UserId,
+    Watermark,
 };
 
 /// Length of a list when `k` is not given.
@@ -168,6 +169,76 @@ pub struct User {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserList {
     pub users: Vec<User>,
+}
+
+/// `DELETE /v1/users/{id}` and `GET /v1/users/{id}/erasure`: what still holds somebody who was erased, and until when.
+///
+/// The online state has forgotten them as soon as the erasure is folded. What stays for good is the erasure itself, with
+/// the id and nothing else: it keeps what comes later under the id from counting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ErasureReport {
+    pub user_id: UserId,
+    pub erased_at: Timestamp,
+    /// Those that turned out to be theirs, as far as it is still known.
+    pub sessions: Vec<SessionId>,
+    /// When the online state on disk is written without them at the latest; absent where it is in another server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_by: Option<Timestamp>,
+    /// Records of the log. Nothing removes a single record: each stays until its topic's retention takes it.
+    pub log: Vec<LogTraces>,
+    pub archive: ArchiveTraces,
+    /// Learned before the erasure. A snapshot has no ids of people; what they did is in its items' vectors and counts, and
+    /// they may be among the sampled people whose vectors, without ids, its index was measured with. Nothing removes it.
+    pub snapshots: Vec<SnapshotTrace>,
+}
+
+/// Records in one partition of the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogTraces {
+    pub topic: String,
+    pub partition: u32,
+    pub first_offset: u64,
+    pub last_offset: u64,
+    pub n_records: u64,
+    /// The partition was looked through; if not, there may be more between the two offsets.
+    pub is_whole: bool,
+    pub kept: Kept,
+}
+
+/// How long records are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// At the longest.
+    Until(Timestamp),
+    ForEver,
+    /// The log does not say.
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArchiveTraces {
+    /// Files that hold rows of them now.
+    pub files: Vec<ArchiveFileTrace>,
+    /// The archive was looked through; if not, there may be other files.
+    pub is_whole: bool,
+    /// When the archive's upkeep has usually written such files anew, without them.
+    pub rewritten_by: Timestamp,
+    /// When it has usually deleted the files of before.
+    pub deleted_by: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArchiveFileTrace {
+    /// Among the artifacts.
+    pub path: String,
+    pub n_rows: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotTrace {
+    pub version: SnapshotVersion,
+    pub created_at: Timestamp,
 }
 
 /// `GET /v1/profile?user_id=&session_id=`: what the system knows of a person now.

@@ -10,7 +10,7 @@ use waggle_stores::{
 };
 
 /// What readers that began before a file was replaced have to finish, and writers to commit.
-const GRACE: Duration = Duration::from_secs(3_600);
+pub const GRACE: Duration = Duration::from_secs(3_600);
 
 /// Looks after the archive `every` so often until cancelled. Every step may be cut off anywhere, and several processes
 /// may do it at once; what fails is logged and tried again next time.

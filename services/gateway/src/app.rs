@@ -10,7 +10,7 @@ use waggle_contracts::{Features, Ingest, Ranking, Retrieval, RoleError};
 use waggle_model::Item;
 use waggle_stores::{Cache, Database};
 
-use crate::{AnswerLog, ItemLocks, Projector, recommend::in_time};
+use crate::{AnswerLog, Held, ItemLocks, Projector, recommend::in_time};
 
 /// `[gateway]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,7 @@ pub struct App {
     pub retrieval: Arc<dyn Retrieval>,
     pub ranking: Arc<dyn Ranking>,
     pub database: Arc<Database>,
+    pub held: Held,
     pub cache: Arc<dyn Cache>,
     pub answers: AnswerLog,
     pub projector: Arc<Projector>,

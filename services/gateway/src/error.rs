@@ -4,6 +4,8 @@ use waggle_contracts::RoleError;
 use waggle_http::{ApiError, Kind, Problem};
 use waggle_stores::DatabaseError;
 
+use crate::held::HeldError;
+
 /// The client's view of a role's failure.
 pub fn of_role(error: RoleError) -> ApiError {
     let retry_s = |after: std::time::Duration| after.as_secs().max(1);
@@ -29,6 +31,11 @@ pub fn of_database(error: DatabaseError) -> ApiError {
         _ => Problem::new(Kind::Internal).cause(&error),
     };
     problem.into()
+}
+
+/// The client's view of a failure to look for what is held about somebody.
+pub fn of_held(error: &HeldError) -> ApiError {
+    Problem::new(Kind::Internal).cause(error).into()
 }
 
 /// The request itself is wrong.

@@ -3,6 +3,7 @@
 //! - [`app`]: what the role is made of. [`routes`]: every route in one table.
 //! - [`recommend`]: one recommendation request from start to end, with its ladder of rungs. Start here.
 //! - [`item_locks`]: writes of one item, one after the other.
+//! - [`held`]: what the installation holds about a person, and until when.
 //! - [`reasons`]: why an item is in the list, for people. [`answer_cache`]: when an answer may be served again.
 //! - [`canary`]: how long an event takes to show, measured all the time.
 //! - [`answers`]: the record of what was served, on its way to the log. [`projector`]: the catalogue topic into the
@@ -15,6 +16,7 @@ pub mod answers;
 pub mod app;
 pub mod canary;
 pub mod error;
+pub mod held;
 pub mod item_locks;
 pub mod projector;
 pub mod reasons;
@@ -23,6 +25,7 @@ pub mod routes;
 
 pub use answers::AnswerLog;
 pub use app::{App, GatewayConfig};
+pub use held::{ForgetTimes, Held};
 pub use item_locks::ItemLocks;
 pub use projector::Projector;
 pub use routes::configure;

@@ -2,6 +2,7 @@
 //! roles share a process.
 
 mod items;
+mod person_export;
 mod profile;
 mod query;
 mod recommendations;
@@ -48,6 +49,8 @@ pub fn configure(app: Arc<App>) -> impl FnOnce(&mut ServiceConfig) + Clone {
                     .route(web::put().to(users::put))
                     .route(web::delete().to(users::delete)),
             )
+            .service(web::resource("/v1/users/{id}/erasure").route(web::get().to(users::erasure)))
+            .service(web::resource("/v1/users/{id}/export").route(web::get().to(person_export::get)))
             .service(web::resource("/v1/users/{id}/merge").route(web::post().to(users::merge)));
     }
 }

@@ -1,4 +1,4 @@
-//! From the records of a topic that others fill to events.
+//! From the records of a topic that others fill, and the lines of a file, to events.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -46,6 +46,16 @@ pub struct TopicConfig {
     /// What goes into the event's `context`, and where it is found.
     #[serde(default)]
     pub context: BTreeMap<String, Path>,
+}
+
+/// How the lines of a file become events: the rules of a [`TopicConfig`] that concern a record's content.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LineRules {
+    pub time: TimeFormat,
+    pub unmapped_types: UnmappedTypes,
+    pub fields: BTreeMap<Field, Path>,
+    pub constants: BTreeMap<Field, Value>,
+    pub types: BTreeMap<String, String>,
 }
 
 fn default_group() -> String {
@@ -104,6 +114,47 @@ pub enum Field {
     Placement,
 }
 
+impl Field {
+    pub const ALL: [Self; 15] = [
+        Self::EventId,
+        Self::Type,
+        Self::UserId,
+        Self::SessionId,
+        Self::ItemId,
+        Self::Items,
+        Self::Timestamp,
+        Self::Value,
+        Self::Quantity,
+        Self::Price,
+        Self::Currency,
+        Self::OrderId,
+        Self::AnswerId,
+        Self::Position,
+        Self::Placement,
+    ];
+
+    /// Its name in an event.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EventId => "event_id",
+            Self::Type => "type",
+            Self::UserId => "user_id",
+            Self::SessionId => "session_id",
+            Self::ItemId => "item_id",
+            Self::Items => "items",
+            Self::Timestamp => "timestamp",
+            Self::Value => "value",
+            Self::Quantity => "quantity",
+            Self::Price => "price",
+            Self::Currency => "currency",
+            Self::OrderId => "order_id",
+            Self::AnswerId => "answer_id",
+            Self::Position => "position",
+            Self::Placement => "placement",
+        }
+    }
+}
+
 /// A place in a record: `user.id`, the JSON pointer `/user/id` (RFC 6901), or `@key`, the record's key as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -111,6 +162,13 @@ pub struct Path {
     text: String,
     /// As a JSON pointer; `None` for the key.
     pointer: Option<String>,
+}
+
+impl Path {
+    /// The field of this very name, whatever is in the name.
+    pub fn column(name: &str) -> Self {
+        Self { text: name.to_owned(), pointer: Some(format!("/{}", escaped(name))) }
+    }
 }
 
 impl TryFrom<String> for Path {
@@ -121,8 +179,7 @@ impl TryFrom<String> for Path {
             "@key" => None,
             pointer if pointer.starts_with('/') => Some(pointer.to_owned()),
             dotted if dotted.split('.').all(|name| !name.is_empty()) => {
-                let names = dotted.split('.').map(|name| name.replace('~', "~0").replace('/', "~1"));
-                Some(names.map(|name| format!("/{name}")).collect())
+                Some(dotted.split('.').map(|name| format!("/{}", escaped(name))).collect())
             }
             _ => {
                 return Err(format!(
@@ -132,6 +189,11 @@ impl TryFrom<String> for Path {
         };
         Ok(Self { text, pointer })
     }
+}
+
+/// As a part of a JSON pointer (RFC 6901).
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 impl From<Path> for String {
@@ -158,43 +220,34 @@ impl Mapping {
     /// # Errors
     /// One sentence that names what is wrong with the configuration.
     pub fn try_new(config: TopicConfig) -> Result<Self, String> {
-        let topic = &config.topic;
-        let fails = |detail: String| Err(format!("ingest.topics: topic \"{topic}\": {detail}"));
-        for (what, name) in [("topic", &config.topic), ("group", &config.group)] {
-            let is_name = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-            if name.is_empty() || name.len() > MAX_TOPIC_BYTES || !name.bytes().all(is_name) {
-                return fails(format!(
-                    "{what} must have 1 to {MAX_TOPIC_BYTES} letters, digits, dots, dashes or underscores"
-                ));
-            }
+        let checked = check_name("topic", &config.topic)
+            .and_then(|()| check_name("group", &config.group))
+            .and_then(|()| check_rules(&config));
+        checked.map_err(|detail| format!("ingest.topics: topic \"{}\": {detail}", config.topic))?;
+        Ok(Self { config })
+    }
+
+    /// The same rules for the lines of a file, which belong to no topic: [`event`](Self::event) alone applies to them.
+    ///
+    /// # Errors
+    /// One sentence that names what is wrong with the rules.
+    pub fn of_lines(rules: LineRules) -> Result<Self, String> {
+        let LineRules { time, unmapped_types, fields, constants, types } = rules;
+        if fields.values().any(|path| path.pointer.is_none()) {
+            return Err("a line has no key: @key is for topics".to_owned());
         }
-        for target in config.types.values() {
-            if let Err(detail) = check_type(target) {
-                return fails(detail);
-            }
-        }
-        let mut scratch = Parts::default();
-        for (&field, constant) in &config.constants {
-            if let Err(detail) = scratch.set(field, constant, config.time) {
-                return fails(format!("constants: {detail}"));
-            }
-        }
-        let is_given =
-            |field: Field| config.fields.contains_key(&field) || config.constants.contains_key(&field);
-        if config.fields.is_empty() {
-            if !config.constants.is_empty() || !config.context.is_empty() {
-                return fails(
-                    "constants and context need fields; without any, records are taken as they are"
-                        .to_owned(),
-                );
-            }
-        } else if !is_given(Field::Type) {
-            return fails("type is neither among fields nor among constants".to_owned());
-        } else if !is_given(Field::UserId) && !is_given(Field::SessionId) {
-            return fails("neither user_id nor session_id is among fields".to_owned());
-        } else if !is_given(Field::ItemId) && !is_given(Field::Items) {
-            return fails("neither item_id nor items is among fields".to_owned());
-        }
+        let config = TopicConfig {
+            topic: String::new(),
+            group: String::new(),
+            format: RecordFormat::Json,
+            time,
+            unmapped_types,
+            fields,
+            constants,
+            types,
+            context: BTreeMap::new(),
+        };
+        check_rules(&config)?;
         Ok(Self { config })
     }
 
@@ -211,28 +264,44 @@ impl Mapping {
     /// One sentence that says why the record is not an event.
     pub fn map(&self, record: &SourceRecord, is_own_type: impl Fn(&str) -> bool) -> Result<Mapped, String> {
         let value = record.value.as_deref().ok_or("the record has no value")?;
+        let mut mapped = self.event(value, record.key.as_deref(), record.timestamp, is_own_type)?;
+        if let Mapped::Event(event) = &mut mapped
+            && event.event_id.is_none()
+        {
+            event.event_id = Some(self.id_of(record));
+        }
+        Ok(mapped)
+    }
+
+    /// The event that a record's content stands for, timed `timestamp` where it names no time.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map).
+    pub fn event(
+        &self,
+        value: &[u8],
+        key: Option<&[u8]>,
+        timestamp: Timestamp,
+        is_own_type: impl Fn(&str) -> bool,
+    ) -> Result<Mapped, String> {
         if value.len() > MAX_RECORD_BYTES {
             return Err(format!(
                 "the record has {} bytes, at most {MAX_RECORD_BYTES} are allowed",
                 value.len()
             ));
         }
-        let Parts { mut wire, timestamp } = if self.config.fields.is_empty() {
+        let Parts { mut wire, timestamp: named } = if self.config.fields.is_empty() {
             let Object(wire) = serde_json::from_slice(value).map_err(|e| format!("not an event: {e}"))?;
             Parts { wire, timestamp: None }
         } else {
-            self.parts(value, record.key.as_deref())?
+            self.parts(value, key)?
         };
         match self.type_of(&wire.r#type, is_own_type)? {
             None => return Ok(Mapped::Skipped),
             Some(Cow::Borrowed(_)) => {}
             Some(Cow::Owned(ours)) => wire.r#type = ours,
         }
-        let mut event = wire.into_event(timestamp.unwrap_or(record.timestamp))?;
-        if event.event_id.is_none() {
-            event.event_id = Some(self.id_of(record));
-        }
-        Ok(Mapped::Event(Box::new(event)))
+        Ok(Mapped::Event(Box::new(wire.into_event(named.unwrap_or(timestamp))?)))
     }
 
     fn parts(&self, value: &[u8], key: Option<&[u8]>) -> Result<Parts, String> {
@@ -289,6 +358,43 @@ impl Mapping {
         };
         EventId::try_new(id).expect("a topic's name was checked and numbers are short")
     }
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), String> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if name.is_empty() || name.len() > MAX_TOPIC_BYTES || !name.bytes().all(is_name) {
+        return Err(format!(
+            "{what} must have 1 to {MAX_TOPIC_BYTES} letters, digits, dots, dashes or underscores"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether an event can come out of the fields, constants and types.
+fn check_rules(config: &TopicConfig) -> Result<(), String> {
+    config.types.values().try_for_each(|target| check_type(target))?;
+    let mut scratch = Parts::default();
+    for (&field, constant) in &config.constants {
+        scratch.set(field, constant, config.time).map_err(|detail| format!("constants: {detail}"))?;
+    }
+    if config.fields.is_empty() {
+        if config.constants.is_empty() && config.context.is_empty() {
+            return Ok(());
+        }
+        let detail = "constants and context need fields; without any, records are taken as they are";
+        return Err(detail.to_owned());
+    }
+    let is_given = |field: Field| config.fields.contains_key(&field) || config.constants.contains_key(&field);
+    if !is_given(Field::Type) {
+        return Err("type is neither among fields nor among constants".to_owned());
+    }
+    if !is_given(Field::UserId) && !is_given(Field::SessionId) {
+        return Err("neither user_id nor session_id is among fields".to_owned());
+    }
+    if !is_given(Field::ItemId) && !is_given(Field::Items) {
+        return Err("neither item_id nor items is among fields".to_owned());
+    }
+    Ok(())
 }
 
 /// What a record holds; `null` and empty text are as good as nothing.

@@ -115,7 +115,7 @@ impl IngestService {
     }
 
     /// Whether the configuration gives a type of the installation's own a meaning.
-    pub(crate) fn is_own_type(&self, name: &str) -> bool {
+    pub fn is_own_type(&self, name: &str) -> bool {
         self.config.types.contains_key(name)
     }
 

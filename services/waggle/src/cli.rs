@@ -51,7 +51,17 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Learn from the archive and publish a snapshot
     Train(TrainArgs),
-    /// Print what is stored, a line of JSON each
+    /// Take items, people or events in from files
+    ///
+    /// Each record goes through the checks that a request for it goes through; what is refused is written beside the
+    /// file with its line and the reason, and makes the exit code 1. An import that was cut off is run again, and each
+    /// record counts once. With the embedded stores the server has to be stopped first; it folds what was imported when it
+    /// starts.
+    #[command(subcommand)]
+    Import(ImportCommand),
+    /// Write what is stored, a line of JSON each, as `import` takes it
+    ///
+    /// All that was acknowledged before is there: what the archive lacks is archived first.
     #[command(subcommand)]
     Export(ExportCommand),
     /// Measure recommendations on held-out data
@@ -165,13 +175,163 @@ pub(crate) struct TrainArgs {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-pub(crate) enum ExportCommand {
-    /// The archive's interactions and impressions by time, each once, in the form that `POST /v1/events` takes
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// Items as `POST /v1/items` takes them, a line each; or CSV with the names of their fields in its header
     ///
-    /// Repetitions are left out by the same rule that the features follow, and so is what was erased. What was
-    /// acknowledged in the last seconds may not be archived yet.
-    Events,
+    /// What is no field of an item becomes a property of it.
+    Items(ImportItemsArgs),
+    /// People as `waggle export users` writes them, a line each
+    ///
+    /// `{"user_id":"anna","properties":{…},"sessions":[{"session_id":"s-1","timestamp":…}]}`; properties or sessions may
+    /// be missing. Import people after events: a merge of today makes what they did before look late.
+    /// Whoever was erased is refused: an old file must not bring them back.
+    Users(ImportArgs),
+    /// Events as `POST /v1/events` takes them, a line each; or CSV; or any records, with a mapping
+    ///
+    /// They may be of any age. One without `event_id` is named after the file's content and its place there, so that the
+    /// same file counts once, also if it has grown since. One without a time has the time of the import.
+    Events(ImportEventsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Plain, gzip or zstd; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Where refused records go, as NDJSON [default: FILE.rejected.ndjson]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rejects: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CsvArgs {
+    /// What the files are [default: csv if the name says .csv or .tsv, else ndjson]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FileFormat>,
+    /// What stands between two columns of CSV [default: a tab in .tsv, else a comma]
+    #[arg(long, value_name = "CHAR", value_parser = parse_delimiter)]
+    pub(crate) delimiter: Option<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileFormat {
+    /// A JSON object per line
+    Ndjson,
+    /// A header with the columns' names, then a record per row
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportItemsArgs {
+    #[command(flatten)]
+    pub(crate) import: ImportArgs,
+    #[command(flatten)]
+    pub(crate) csv: CsvArgs,
+    /// Which column of CSV holds a field, where it has another name; may be given several times
+    #[arg(long = "map", value_name = "FIELD=COLUMN")]
+    pub(crate) map: Vec<Pair>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportEventsArgs {
+    #[command(flatten)]
+    pub(crate) import: ImportArgs,
+    #[command(flatten)]
+    pub(crate) csv: CsvArgs,
+    /// Where a field is found: a column of CSV, or a place in a JSON record like user.id or /user/id; several times
+    ///
+    /// Columns that have the name of a field need no mapping. JSON records are either events, or mapped field by field.
+    #[arg(long = "map", value_name = "FIELD=PLACE")]
+    pub(crate) map: Vec<Pair>,
+    /// What a field is where a record has no value, such as `type=purchase`; may be given several times
+    #[arg(long = "constant", value_name = "FIELD=VALUE")]
+    pub(crate) constants: Vec<Pair>,
+    /// Our name of one of their types, such as `page_view=view`; may be given several times
+    #[arg(long = "type", value_name = "THEIRS=OURS")]
+    pub(crate) types: Vec<Pair>,
+    /// What becomes of types that are neither known nor mapped [default: reject with --type, else keep]
+    #[arg(long, value_enum)]
+    pub(crate) unmapped_types: Option<UnmappedTypesArg>,
+    /// What a mapped or CSV timestamp holds
+    #[arg(long, value_enum, default_value_t = TimeArg::Rfc3339)]
+    pub(crate) time: TimeArg,
+    /// Do not read the log first for events that it holds already
+    ///
+    /// For a log of very many events and a file that is surely new: what is in the log counts twice then, unless it is
+    /// among the last 65,536 records of its partition.
+    #[arg(long)]
+    pub(crate) no_lookup: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UnmappedTypesArg {
+    Reject,
+    /// They are passed over
+    Skip,
+    /// They are history, as far as `ingest.unknown_types` lets them in
+    Keep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TimeArg {
+    Rfc3339,
+    /// Seconds since 1970
+    #[value(name = "unix_s")]
+    UnixS,
+    /// Milliseconds since 1970
+    #[value(name = "unix_ms")]
+    UnixMs,
+}
+
+/// `left=right`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) left: String,
+    pub(crate) right: String,
+}
+
+impl FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((left, right)) if !left.is_empty() && !right.is_empty() => {
+                Ok(Self { left: left.to_owned(), right: right.to_owned() })
+            }
+            _ => Err(format!("\"{text}\" is not of the form left=right")),
+        }
+    }
+}
+
+fn parse_delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        _ if text == r"\t" => Ok(b'\t'),
+        &[byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(byte),
+        _ => Err(format!("\"{text}\" is not one ASCII character")),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportCommand {
+    /// The catalogue by id, as `POST /v1/items` takes it
+    Items(ExportArgs),
+    /// People by id: what was told about them, and the sessions that turned out to be theirs; nobody who was erased
+    Users(ExportArgs),
+    /// Interactions and impressions by time, each once, in the form that `POST /v1/events` takes
+    ///
+    /// Repetitions are left out by the same rule that the features follow, and so is what was erased.
+    Events(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Write to this file instead of standard output: whole or not at all; .gz and .zst are compressed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

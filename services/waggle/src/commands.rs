@@ -7,8 +7,11 @@ mod demo;
 mod doctor;
 mod evaluate;
 mod export;
+mod import;
 mod models;
 mod replay;
+#[cfg(test)]
+mod round_trip;
 mod serve;
 mod source;
 mod train;
@@ -35,6 +38,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Demo(args) => demo::run(config, &cli.global, &args).await,
         Command::Serve(args) => serve::run(config, &args).await,
         Command::Train(args) => train::run(config, &args).await,
+        Command::Import(command) => import::run(&config, command).await,
         Command::Export(command) => export::run(&config, command).await,
         Command::Evaluate(args) => evaluate::run(config, &cli.global, &args).await,
         Command::Models(command) => models::run(&config, command).await,

@@ -1,16 +1,22 @@
 //! A dataset through ingest into the log: the way that live events take.
+//!
+//! - [`files`]: files of items, people and events, for `waggle import`. [`records`] reads them, [`rejects`] keeps what was
+//!   refused, [`known`] tells what is in the log already.
 
-use std::{collections::HashSet, time::Duration};
+pub(crate) mod files;
+mod known;
+pub(crate) mod records;
+pub(crate) mod rejects;
+
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, stream};
 use serde_json::{Map, Value};
 use waggle_contracts::{Ingest, ingest::Origin};
-use waggle_model::{
-    CatalogChange, Event, EventBody, EventId, Item, Person, Timestamp, UserChange, UserId, decode_event,
-};
-use waggle_stores::Topic;
+use waggle_model::{CatalogChange, Event, EventBody, Item, Person, Timestamp, UserChange, UserId};
 
+use self::known::KnownIds;
 use crate::{progress::Steps, system::System};
 
 /// Events of one append; large groups make the log's commits cheap.
@@ -35,7 +41,10 @@ pub(crate) struct Import {
 /// # Errors
 /// If an event is refused (an import has nothing to refuse: its reader checked it) or a store fails.
 pub(crate) async fn import(system: &System, steps: &Steps, import: Import, is_resumed: bool) -> Result<()> {
-    let present = if is_resumed { event_ids(system, steps).await? } else { HashSet::new() };
+    let present = match is_resumed {
+        true => KnownIds::in_log(&*system.process.stores.log().await?, steps).await?,
+        false => KnownIds::default(),
+    };
     steps.begin("catalogue", import.items.len() as u64);
     let n_items = import.items.len();
     for chunk in import.items.chunks(CHUNK) {
@@ -78,25 +87,6 @@ pub(crate) async fn import(system: &System, steps: &Steps, import: Import, is_re
     system.gateway.retrieval.refresh_lists(Timestamp::now()).await?;
     steps.finish("Parquet");
     Ok(())
-}
-
-/// Ids of all events in the log: an import that was cut off is found by them.
-async fn event_ids(system: &System, steps: &Steps) -> Result<HashSet<EventId>> {
-    steps.begin("what is there already", 0);
-    let mut ids = HashSet::new();
-    let log = system.process.stores.log().await?;
-    for partition in 0..log.n_partitions(Topic::Events) {
-        let mut offset = log.start(Topic::Events, partition).await?;
-        loop {
-            let records = log.read(Topic::Events, partition, offset, CHUNK).await?;
-            let Some(last) = records.last() else { break };
-            offset = last.offset + 1;
-            let events = records.iter().filter_map(|record| decode_event(&record.value).ok());
-            ids.extend(events.filter_map(|event| event.event_id));
-        }
-    }
-    steps.finish(&format!("{} events of an import that was cut off", ids.len()));
-    Ok(ids)
 }
 
 async fn append(system: &System, events: Vec<Event>) -> Result<usize> {

@@ -3,7 +3,8 @@
 //! - [`cli`]: every command and flag. [`config`]: `waggle.toml`, variables, flags.
 //! - [`stores`]: the stores that the configuration names. [`roles`]: each role over the stores it needs. [`process`]: tasks,
 //!   listener, starting and stopping. [`system`]: all roles in one process. [`dir`]: the folder of the embedded default.
-//! - [`import`]: a dataset through ingest into the log. [`replay`]: the log folded once more. [`training`]: archive → snapshot. [`snapshots`]: publishing and
+//! - [`import`]: datasets and files through ingest into the log. [`replay`]: the log folded once more. [`training`]: archive →
+//!   snapshot. [`snapshots`]: publishing and
 //!   loading them. [`evaluation`]: the running system as one more recommender.
 //! - [`commands`]: one file per command; what each does, top-down.
 

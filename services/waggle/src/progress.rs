@@ -44,6 +44,25 @@ impl Steps {
         *lock(&self.current) = Some(Current { name: name.to_owned(), started: Instant::now(), bar });
     }
 
+    /// [`begin`](Self::begin) for a step that is measured in bytes of a file, where their number is known.
+    pub(crate) fn begin_bytes(&self, name: &str, size_bytes: Option<u64>) {
+        self.begin(name, size_bytes.unwrap_or(0));
+        if let Some(current) = lock(&self.current).as_ref() {
+            let template = match size_bytes {
+                Some(_) => "  {spinner} {msg:<24} {bar:32} {bytes}/{total_bytes} {eta}  {prefix}",
+                None => "  {spinner} {msg:<24} {bytes} {elapsed}  {prefix}",
+            };
+            current.bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
+        }
+    }
+
+    /// What came of the step so far, beside its bar.
+    pub(crate) fn note(&self, text: String) {
+        if let Some(current) = lock(&self.current).as_ref() {
+            current.bar.set_prefix(text);
+        }
+    }
+
     /// How far the step is.
     pub(crate) fn at(&self, done: u64, total: u64) {
         if let Some(current) = lock(&self.current).as_ref() {

@@ -171,6 +171,33 @@ async fn follow_merges(artifacts: &Artifacts, database: &Database) -> Result<(),
     Ok(database.register_erasures(&sessions).await?)
 }
 
+/// The files that hold rows of these people now, with the number of rows. Erasures themselves are not counted: they stay.
+///
+/// # Errors
+/// [`ArchiveError::Damaged`] and others name a file that cannot be read.
+pub async fn rows_of(
+    artifacts: &Artifacts,
+    database: &Database,
+    persons: &HashSet<PersonKey>,
+) -> Result<Vec<(ArchiveFile, u64)>, ArchiveError> {
+    let persons = Arc::new(persons.clone());
+    let mut found = Vec::new();
+    for topic in [Topic::Events, Topic::Answers] {
+        for file in database.all_archive_files(topic).await? {
+            let persons = Arc::clone(&persons);
+            let n_rows = for_each_head(artifacts, &file, move |head, n_rows: &mut u64| {
+                let is_theirs = head.person.key().is_some_and(|key| persons.contains(&key));
+                *n_rows += u64::from(is_theirs && head.kind != HeadKind::Erasure);
+            });
+            match n_rows.await? {
+                0 => {}
+                n_rows => found.push((file, n_rows)),
+            }
+        }
+    }
+    Ok(found)
+}
+
 async fn concerned_files(database: &Database, rules: &Rules) -> Result<Vec<ArchiveFile>, ArchiveError> {
     let mut files = Vec::new();
     for topic in [Topic::Events, Topic::Answers] {

@@ -1,7 +1,7 @@
 //! From files back to events, in the order of their time.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     ops::Range,
     sync::{
         Arc,
@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use waggle_model::{Event, Timestamp};
+use waggle_model::{Event, PersonKey, Timestamp};
 
 use super::{ArchiveError, merge::Merge};
 use crate::{
@@ -70,6 +70,50 @@ impl ArchiveReader {
         Ok(self.merge(files, takes))
     }
 
+    /// Events of these people up to `as_of`, sorted by (time, partition, offset).
+    pub async fn events_of(
+        &self,
+        persons: &HashSet<PersonKey>,
+        as_of: &AsOf,
+    ) -> Result<ArchivedEvents, ArchiveError> {
+        let mut files = self.database.all_archive_files(self.topic).await?;
+        files.retain(|file| as_of.holds(file.partition, file.first_offset));
+        let (persons, as_of) = (persons.clone(), as_of.clone());
+        let merge = Merge::new(self.artifacts.clone(), files, move |partition, row| {
+            let is_theirs = |event: &Event| event.person.key().is_some_and(|key| persons.contains(&key));
+            row.event.filter(|event| as_of.holds(partition, row.offset) && is_theirs(event))
+        });
+        Ok(ArchivedEvents { merge, n_skipped: Arc::default() })
+    }
+
+    /// Shows every event up to `as_of` in the order of the log, partition by partition. In memory is what `take` makes of
+    /// the events of one batch, which has [`CompactionRule::max_rows`](super::CompactionRule) rows at most unless a
+    /// larger one was archived at once.
+    pub async fn each_in_log_order<T: Send + 'static>(
+        &self,
+        as_of: &AsOf,
+        take: impl Fn(Event) -> T + Clone + Send + 'static,
+        mut look: impl FnMut(Position, T),
+    ) -> Result<(), ArchiveError> {
+        let mut files = self.database.all_archive_files(self.topic).await?;
+        files.retain(|file| as_of.holds(file.partition, file.first_offset));
+        for batch in batches(files) {
+            let (as_of, take) = (as_of.clone(), take.clone());
+            let mut merge = Merge::new(self.artifacts.clone(), batch, move |partition, row| {
+                row.event.filter(|_| as_of.holds(partition, row.offset)).map(&take)
+            });
+            let mut events = Vec::new();
+            while let Some(taken) = merge.next_batch().await? {
+                events.extend(taken);
+            }
+            events.sort_unstable_by_key(|taken| taken.offset);
+            for taken in events {
+                look(Position { partition: taken.partition, offset: taken.offset }, taken.row);
+            }
+        }
+        Ok(())
+    }
+
     fn merge(
         &self,
         files: Vec<ArchiveFile>,
@@ -88,6 +132,28 @@ impl ArchiveReader {
         });
         ArchivedEvents { merge, n_skipped }
     }
+}
+
+/// Files of one partition whose offsets overlap, together; `files` come by partition and offset.
+fn batches(files: Vec<ArchiveFile>) -> Vec<Vec<ArchiveFile>> {
+    let mut batches: Vec<Vec<ArchiveFile>> = Vec::new();
+    let mut last = None;
+    for file in files {
+        let (place, end) = (file.partition, file.last_offset);
+        match (last, batches.last_mut()) {
+            (Some((partition, last_offset)), Some(batch))
+                if partition == place && file.first_offset <= last_offset =>
+            {
+                last = Some((partition, end.max(last_offset)));
+                batch.push(file);
+            }
+            _ => {
+                last = Some((place, end));
+                batches.push(vec![file]);
+            }
+        }
+    }
+    batches
 }
 
 /// Events on their way out of the archive.

@@ -1,10 +1,12 @@
 //! Table `users`: what shops told about people, and who was erased.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 use waggle_model::{Timestamp, UserId};
 
 use super::{
-    Database, DatabaseError, ROWS_PER_STATEMENT, bulk_sql, corrupt,
+    Database, DatabaseError, ROWS_PER_STATEMENT, bulk_sql, corrupt, id_groups, push_placeholders,
     sql::{Row, query},
     to_u64,
 };
@@ -81,12 +83,39 @@ impl Database {
         Ok(())
     }
 
-    /// Up to `limit` users by ascending id, without erased ones.
-    pub async fn sample_users(&self, limit: usize) -> Result<Vec<UserRecord>, DatabaseError> {
-        let sql = format!("SELECT {COLUMNS} FROM users WHERE erased_at IS NULL ORDER BY user_id LIMIT $1");
+    /// Up to `limit` users by ascending id after `after`, without erased ones.
+    pub async fn list_users(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserRecord>, DatabaseError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM users WHERE erased_at IS NULL AND user_id > $1 ORDER BY user_id LIMIT $2"
+        );
+        // No id is empty, so the empty string stands for the beginning.
+        let after = after.map_or("", UserId::as_str);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = query(sqlx::AssertSqlSafe(sql)).bind(limit).fetch_all(self.read()).await?;
+        let rows = query(sqlx::AssertSqlSafe(sql)).bind(after).bind(limit).fetch_all(self.read()).await?;
         rows.iter().map(read_user).collect()
+    }
+
+    /// Those of `user_ids` who were erased and have not come back.
+    pub async fn erased_users(&self, user_ids: &[UserId]) -> Result<HashSet<UserId>, DatabaseError> {
+        let ids = user_ids.iter().map(UserId::as_str).collect::<Vec<_>>();
+        let mut erased = HashSet::new();
+        for group in id_groups(&ids) {
+            let mut sql =
+                String::from("SELECT user_id FROM users WHERE erased_at IS NOT NULL AND user_id IN (");
+            push_placeholders(&mut sql, 1, group.len());
+            sql.push(')');
+            let statement =
+                group.iter().fold(query(sqlx::AssertSqlSafe(sql)), |statement, id| statement.bind(*id));
+            for row in statement.fetch_all(self.read()).await? {
+                erased
+                    .insert(UserId::try_new(row.get::<&str>(0)?).map_err(|e| corrupt("users", "an id", e))?);
+            }
+        }
+        Ok(erased)
     }
 
     /// Users without erased ones.

@@ -154,6 +154,12 @@ impl EventLog for KafkaLog {
         Ok(bounds.1)
     }
 
+    /// As the topic is set up on the brokers, whoever made it.
+    async fn longest_kept(&self, topic: Topic) -> Result<Option<Duration>, LogError> {
+        self.open()?;
+        topics::longest_kept(&self.config, self.names.of(topic)).await
+    }
+
     async fn wait(
         &self,
         topic: Topic,

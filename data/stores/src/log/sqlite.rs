@@ -228,6 +228,11 @@ impl EventLog for SqliteLog {
         if self.ends.is_closed() { Err(LogError::Closed) } else { Ok(end) }
     }
 
+    /// Nothing is ever removed from it.
+    async fn longest_kept(&self, _topic: Topic) -> Result<Option<Duration>, LogError> {
+        Ok(None)
+    }
+
     async fn wait(
         &self,
         topic: Topic,

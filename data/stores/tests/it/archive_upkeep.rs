@@ -52,6 +52,7 @@ in_each_place! {
     a_batch_of_nothing_but_the_erased_leaves_an_empty_file_and_no_gap
     erasing_cut_off_anywhere_is_finished_later
     archiving_compacting_erasing_and_sweeping_at_once_agree
+    one_persons_rows_are_found_by_file_and_in_the_order_of_the_log
     reading_as_of_a_position_sees_nothing_from_after_it
 }
 
@@ -468,6 +469,33 @@ async fn archiving_compacting_erasing_and_sweeping_at_once_agree(archive: Archiv
     assert_eq!(count("u59"), 5, "who was not erased");
     assert_eq!(seen.iter().filter(|(who, _)| who.ends_with(" erased")).count(), 59);
     assert_eq!(seen.len(), 60 + 5 + 59, "{seen:?}");
+}
+
+async fn one_persons_rows_are_found_by_file_and_in_the_order_of_the_log(archive: Archive) {
+    let people = People::of(archive);
+    let archive = &people.archive;
+    // Later in the log, earlier in time.
+    let events: Vec<Event> = (0..6).map(|n| act(user(["ada", "bob"][n % 2]), 100 - n as i64)).collect();
+    people.events(0, &events).await;
+    people.events(0, &[event(user("ada"), 200, EventBody::Erasure), act(user("ada"), 201)]).await;
+    let persons = HashSet::from([user("ada").key().unwrap()]);
+    let found = archive::rows_of(&archive.artifacts, &archive.database, &persons).await.unwrap();
+    let total: u64 = found.iter().map(|(_, n_rows)| n_rows).sum();
+    let as_of = archive.reader.now().await.unwrap();
+    let of_ada = archive.reader.events_of(&persons, &as_of).await.unwrap().collect().await.unwrap();
+    let times: Vec<i64> = of_ada.iter().map(|(_, event)| event.timestamp.as_millis()).collect();
+    assert!(times.is_sorted());
+    let n_erasures = of_ada.iter().filter(|(_, event)| event.body == EventBody::Erasure).count() as u64;
+    assert_eq!(total, of_ada.len() as u64 - n_erasures, "an erasure stays, and is no row to be removed");
+    assert!(of_ada.iter().all(|(_, event)| event.person == user("ada")));
+
+    let mut offsets = Vec::new();
+    let take = |event: Event| event.timestamp.as_millis();
+    let look = |position: Position, _: i64| offsets.push((position.partition, position.offset));
+    archive.reader.each_in_log_order(&as_of, take, look).await.unwrap();
+    assert!(offsets == (0..8).map(|offset| (0, offset)).collect::<Vec<_>>(), "{offsets:?}");
+    let never = |position: Position, _: i64| panic!("{position:?} was archived after the beginning");
+    archive.reader.each_in_log_order(&AsOf::default(), take, never).await.unwrap();
 }
 
 async fn reading_as_of_a_position_sees_nothing_from_after_it(archive: Archive) {

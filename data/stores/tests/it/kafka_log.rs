@@ -93,6 +93,22 @@ async fn settings_that_cannot_work_are_refused_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_says_how_long_its_records_are_there_at_most() {
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    let place = Place::new();
+    place.create("events", 1, &[("retention.ms", "86400000"), ("segment.ms", "3600000")]).await;
+    let log = place.log(1).await.unwrap();
+    let removal = Duration::from_secs(600);
+    let events = log.longest_kept(Topic::Events).await.unwrap();
+    assert_eq!(events, Some(DAY + Duration::from_secs(3_600) + removal), "a segment's newest record counts");
+    // As they are made by default: 90 days of answers in segments of a week, and the catalogue for ever.
+    assert_eq!(log.longest_kept(Topic::Answers).await.unwrap(), Some(97 * DAY + removal));
+    assert_eq!(log.longest_kept(Topic::Catalog).await.unwrap(), None);
+    log.close().await;
+    place.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn topics_that_would_lose_records_are_refused() {
     let check = async |topic: &str, settings: &[(&str, &str)], expected: &str| {
         let place = Place::new();

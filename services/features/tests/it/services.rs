@@ -161,6 +161,10 @@ impl EventLog for Undivided {
         self.0.end(topic, partition).await
     }
 
+    async fn longest_kept(&self, topic: Topic) -> Result<Option<Duration>, LogError> {
+        self.0.longest_kept(topic).await
+    }
+
     async fn wait(
         &self,
         topic: Topic,

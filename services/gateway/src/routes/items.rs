@@ -23,8 +23,6 @@ use crate::{
 const MAX_PAGE: usize = 500;
 /// Most items of one batch.
 const MAX_BATCH: usize = 5_000;
-/// Longest title, in bytes.
-const MAX_TITLE_BYTES: usize = 1_024;
 /// How long a write waits for the database to catch up with the log.
 const PROJECTION: Duration = Duration::from_secs(5);
 
@@ -117,7 +115,7 @@ pub(super) async fn batch(app: Data<App>, body: Bytes) -> Result<HttpResponse, A
             .into());
     }
     for item in &items {
-        check(item)?;
+        item.check().map_err(invalid)?;
     }
     let n_items = items.len();
     let _locks = app.item_locks.lock(items.iter().map(|item| &item.item_id)).await;
@@ -190,7 +188,7 @@ fn replaced(item_id: ItemId, body: ItemBody) -> Result<Item, ApiError> {
         in_stock: in_stock.unwrap_or(true),
         properties: properties.unwrap_or_default(),
     };
-    check(&item)?;
+    item.check().map_err(invalid)?;
     Ok(item)
 }
 
@@ -224,16 +222,6 @@ fn merge(target: &mut Value, patch: Value) {
             merge(fields.entry(name).or_insert(Value::Null), value);
         }
     }
-}
-
-fn check(item: &Item) -> Result<(), ApiError> {
-    if item.title.trim().is_empty() || item.title.len() > MAX_TITLE_BYTES {
-        return Err(invalid(format!("title of \"{}\" must have 1 to {MAX_TITLE_BYTES} bytes", item.item_id)));
-    }
-    if item.price.is_some_and(|price| !price.is_finite() || price < 0.0) {
-        return Err(invalid(format!("price of \"{}\" must be 0 or more", item.item_id)));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

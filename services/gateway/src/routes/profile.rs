@@ -46,7 +46,7 @@ pub(super) async fn get(app: Data<App>, query: Query<ProfileQuery>) -> Result<Js
         first_seen: is_known.then_some(state.first_seen),
         last_seen: is_known.then_some(state.last_seen),
         typical_price: state.typical_price(),
-        recent: recent_events(&state, &items),
+        recent: recent_events(&state, &items, MAX_EVENTS),
         categories: category_shares(&state, &items),
         n_distinct_items: state.items.len(),
         rung: if is_known { Rung::Personal } else { Rung::Trending },
@@ -54,15 +54,23 @@ pub(super) async fn get(app: Data<App>, query: Query<ProfileQuery>) -> Result<Js
     }))
 }
 
-async fn known_items(app: &App, state: &PersonState) -> Result<HashMap<ItemKey, Arc<Item>>, ApiError> {
+pub(super) async fn known_items(
+    app: &App,
+    state: &PersonState,
+) -> Result<HashMap<ItemKey, Arc<Item>>, ApiError> {
     let history = state.items.iter().map(|entry| entry.item);
     let keys: Vec<ItemKey> = history.chain(state.recent.iter().map(|event| event.item)).collect();
     let items = app.ask("retrieval", app.retrieval.items_by_key(&keys)).await.map_err(of_role)?;
     Ok(keys.into_iter().zip(items).filter_map(|(key, item)| Some((key, item?))).collect())
 }
 
-fn recent_events(state: &PersonState, items: &HashMap<ItemKey, Arc<Item>>) -> Vec<ProfileEvent> {
-    let newest_first = state.recent.iter().rev().take(MAX_EVENTS);
+/// The newest first.
+pub(super) fn recent_events(
+    state: &PersonState,
+    items: &HashMap<ItemKey, Arc<Item>>,
+    max: usize,
+) -> Vec<ProfileEvent> {
+    let newest_first = state.recent.iter().rev().take(max);
     newest_first
         .map(|event| {
             let item = items.get(&event.item);

@@ -8,7 +8,7 @@ use actix_web::{
 };
 use serde::Deserialize;
 use waggle_contracts::{
-    api::{User, UserBody, UserList},
+    api::{ErasureReport, User, UserBody, UserList},
     ingest::Origin,
 };
 use waggle_http::{ApiError, Object};
@@ -18,7 +18,7 @@ use waggle_stores::database::UserRecord;
 use super::query::number;
 use crate::{
     App,
-    error::{invalid, not_found, of_database, of_role},
+    error::{invalid, not_found, of_database, of_held, of_role},
 };
 
 /// Most users of one list.
@@ -27,6 +27,8 @@ const MAX_LIST: usize = 200;
 const SAMPLE: usize = 400;
 /// How long an erasure waits for the merges before it to be folded.
 const ALIAS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long log and archive each are looked through for what still holds somebody.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +42,7 @@ pub(super) async fn list(app: Data<App>, query: Query<ListQuery>) -> Result<Json
     if !(1..=MAX_LIST).contains(&limit) {
         return Err(invalid(format!("limit is {limit}, it must be between 1 and {MAX_LIST}")));
     }
-    let sample = app.database.sample_users(SAMPLE).await.map_err(of_database)?;
+    let sample = app.database.list_users(None, SAMPLE).await.map_err(of_database)?;
     let mut by_activity = Vec::with_capacity(sample.len());
     for record in sample {
         let view = app
@@ -82,15 +84,32 @@ pub(super) async fn put(
 /// The sessions are known once every merge that was acknowledged before is folded; a fold that is further behind than
 /// [`ALIAS_PATIENCE`] makes this a 503, and nothing is erased. A merge that comes at the same time is as one after it, and
 /// after it merges are dropped.
-pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<HttpResponse, ApiError> {
+///
+/// The answer says what still holds the person. Looking for that takes twice [`LOOK_PATIENCE`] at most, and comes after
+/// the erasure: whoever hangs up meanwhile has erased, and can ask again.
+pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<Json<ErasureReport>, ApiError> {
     let user_id = user_id(&id)?;
     let aliases = app.features.aliases(&user_id, ALIAS_PATIENCE).await.map_err(of_role)?;
-    let sessions = aliases.into_iter().map(Person::session).map(|person| event(person, EventBody::Erasure));
+    let sessions = aliases.iter().cloned().map(Person::session);
+    let sessions = sessions.map(|person| event(person, EventBody::Erasure));
     // The sessions go first: should the user's own erasure fail, the next try still knows of them.
     app.ingest.accept(sessions.collect(), Origin::System).await.map_err(of_role)?;
     append(&app, Person::user(user_id.clone()), EventBody::Erasure).await?;
-    app.database.erase_user(&user_id, Timestamp::now()).await.map_err(of_database)?;
-    Ok(HttpResponse::NoContent().finish())
+    let erased_at = Timestamp::now();
+    app.database.erase_user(&user_id, erased_at).await.map_err(of_database)?;
+    let report = app.held.traces(user_id, aliases, erased_at, LOOK_PATIENCE).await;
+    report.map(Json).map_err(|error| of_held(&error))
+}
+
+/// What still holds a user who was erased.
+pub(super) async fn erasure(app: Data<App>, id: Path<String>) -> Result<Json<ErasureReport>, ApiError> {
+    let user_id = user_id(&id)?;
+    let record = app.database.user(&user_id).await.map_err(of_database)?;
+    let Some(erased_at) = record.and_then(|record| record.erased_at) else {
+        return Err(not_found(format!("user \"{user_id}\" was not erased, or came back since")));
+    };
+    let report = app.held.traces(user_id, [], erased_at, LOOK_PATIENCE).await;
+    report.map(Json).map_err(|error| of_held(&error))
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,7 +131,7 @@ pub(super) async fn merge(
     Ok(HttpResponse::NoContent().finish())
 }
 
-fn user_id(id: &str) -> Result<UserId, ApiError> {
+pub(super) fn user_id(id: &str) -> Result<UserId, ApiError> {
     UserId::try_new(id).map_err(invalid)
 }
 

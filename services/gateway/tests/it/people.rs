@@ -1,10 +1,13 @@
 //! People: what the shop tells of them, what is known of them, and their right to be forgotten.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use waggle_features_role::upkeep::round;
 use waggle_gateway_role::canary::measure_once;
+use waggle_model::{SnapshotVersion, Timestamp};
+use waggle_stores::NewSnapshot;
 
 use crate::{
     faults::Behind,
@@ -21,7 +24,7 @@ async fn what_the_shop_tells_is_kept_and_forgotten_on_demand() {
     assert_eq!(gateway.get("/v1/users/anna").await, put);
     assert_eq!(gateway.recommend(json!({ "user_id": "anna" })).await["rung"], "personal");
 
-    assert_eq!(gateway.send(Method::DELETE, "/v1/users/anna", None).await.status(), 204);
+    assert_eq!(gateway.send(Method::DELETE, "/v1/users/anna", None).await.status(), 200);
     world.settled().await;
     gateway.refused(Method::GET, "/v1/users/anna", None, 404, "anna").await;
     assert_eq!(gateway.recommend(json!({ "user_id": "anna" })).await["rung"], "trending");
@@ -44,7 +47,7 @@ async fn erasing_a_user_erases_the_sessions_that_turned_out_to_be_theirs() {
     let merge = Some(json!({ "session_id": "visit" }));
     assert_eq!(gateway.send(Method::POST, "/v1/users/anna/merge", merge).await.status(), 204);
     // At once: the erasure itself waits for the merge to be folded.
-    assert_eq!(gateway.send(Method::DELETE, "/v1/users/anna", None).await.status(), 204);
+    assert_eq!(gateway.send(Method::DELETE, "/v1/users/anna", None).await.status(), 200);
     gateway.act("session_id", "visit", "view", &["rug-2"]).await;
     world.settled().await;
     for who in ["user_id=anna", "session_id=visit"] {
@@ -65,6 +68,107 @@ async fn an_erasure_that_cannot_know_the_sessions_erases_nothing_and_says_when_t
     world.settled().await;
     assert_eq!(gateway.get("/v1/profile?user_id=anna").await["n_events"], 3);
     behind.stop().await;
+    gateway.stop().await;
+}
+
+/// Records of each topic that the report finds, added up.
+fn n_records(report: &Value, topic: &str) -> u64 {
+    let traces = report["log"].as_array().unwrap().iter().filter(|trace| trace["topic"] == topic);
+    traces.map(|trace| trace["n_records"].as_u64().unwrap()).sum()
+}
+
+fn n_rows(report: &Value) -> u64 {
+    let files = report["archive"]["files"].as_array().unwrap();
+    files.iter().map(|file| file["n_rows"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_says_what_still_holds_the_person_and_until_when() {
+    let (world, gateway) = World::furnished().await;
+    let snapshot = NewSnapshot {
+        version: SnapshotVersion::try_new("before").unwrap(),
+        created_at: Timestamp::now(),
+        is_refused: false,
+        manifest: json!({}),
+        metrics: json!({}),
+    };
+    world.database.register_snapshot(&snapshot).await.unwrap();
+    gateway.act("session_id", "visit", "view", &["rug-0", "rug-1"]).await;
+    // A session of the same name is somebody else.
+    gateway.act("session_id", "anna", "view", &["rug-2"]).await;
+    let merge = Some(json!({ "session_id": "visit" }));
+    gateway.send(Method::POST, "/v1/users/anna/merge", merge).await;
+    gateway.recommend(json!({ "user_id": "anna" })).await;
+    world.answers(1).await;
+    world.archived().await;
+    gateway.refused(Method::GET, "/v1/users/anna/erasure", None, 404, "was not erased").await;
+
+    let report = json_of(gateway.send(Method::DELETE, "/v1/users/anna", None).await, 200).await;
+    assert_eq!(report["sessions"], json!(["visit"]));
+    // Three purchases and the merge, and what the session saw.
+    assert_eq!((n_records(&report, "events"), n_records(&report, "answers")), (6, 1), "{report:#}");
+    assert_eq!(n_rows(&report), 7, "{report:#}");
+    for trace in report["log"].as_array().unwrap() {
+        assert_eq!((&trace["kept"], &trace["is_whole"]), (&json!("for_ever"), &json!(true)));
+        let span = trace["last_offset"].as_u64().unwrap() - trace["first_offset"].as_u64().unwrap();
+        assert!(span + 1 >= trace["n_records"].as_u64().unwrap(), "{trace}");
+    }
+    let time = |value: &Value| Timestamp::parse_rfc3339(value.as_str().unwrap()).unwrap();
+    let erased_at = time(&report["erased_at"]);
+    let by = |value: &Value| time(value).since(erased_at).as_secs();
+    let archive = &report["archive"];
+    assert_eq!((by(&archive["rewritten_by"]), by(&archive["deleted_by"])), (360, 360 + 3_600 + 300));
+    assert_eq!(by(&report["checkpoint_by"]), 60);
+    assert_eq!(report["snapshots"][0]["version"], "before");
+
+    world.archived().await;
+    round(&world.artifacts().await, &world.database, Duration::ZERO).await.unwrap();
+    let later = gateway.get("/v1/users/anna/erasure").await;
+    assert_eq!((n_rows(&later), &later["archive"]["is_whole"]), (0, &json!(true)), "{later:#}");
+    assert_eq!(later["log"], report["log"], "no record leaves the log alone");
+    assert_eq!(later["sessions"], json!(["visit"]), "the log still tells");
+    json_of(gateway.send(Method::PUT, "/v1/users/anna", Some(json!({}))).await, 200).await;
+    gateway.refused(Method::GET, "/v1/users/anna/erasure", None, 404, "came back since").await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_is_held_about_a_person_can_be_had() {
+    let (world, gateway) = World::furnished().await;
+    let told = json!({ "properties": { "country": "DE" } });
+    json_of(gateway.send(Method::PUT, "/v1/users/anna", Some(told)).await, 200).await;
+    gateway.act("session_id", "visit", "view", &["rug-0"]).await;
+    let merge = Some(json!({ "session_id": "visit" }));
+    gateway.send(Method::POST, "/v1/users/anna/merge", merge).await;
+    let answer = gateway.recommend(json!({ "user_id": "anna" })).await;
+    world.answers(1).await;
+    world.archived().await;
+    // Not archived yet, and somebody else's.
+    gateway.act("user_id", "anna", "click", &["sofa-3"]).await;
+    gateway.act("session_id", "anna", "view", &["rug-2"]).await;
+    world.settled().await;
+
+    let export = gateway.get("/v1/users/anna/export").await;
+    assert_eq!(export["user"]["properties"], json!({ "country": "DE" }));
+    assert_eq!((&export["sessions"], &export["profile"]["n_events"]), (&json!(["visit"]), &json!(5)));
+    let items = export["events"].as_array().unwrap().iter().filter_map(|event| event["item_id"].as_str());
+    let mut items: Vec<&str> = items.collect();
+    assert_eq!(items.last(), Some(&"sofa-3"), "what is not archived yet comes last");
+    items.sort_unstable();
+    assert_eq!(items, ["lamp-0", "lamp-1", "rug-0", "sofa-0", "sofa-3"]);
+    assert_eq!(export["events"].as_array().unwrap().len(), 7, "a change and a merge, too: {export:#}");
+    let answers = export["answers"].as_array().unwrap();
+    assert_eq!((answers.len(), &answers[0]["answer"]["answer_id"]), (1, &answer["answer_id"]));
+    assert_eq!(export["history"].as_array().unwrap().len(), 5);
+
+    // Of bert nothing was told, and yet something is held.
+    let export = gateway.get("/v1/users/bert/export").await;
+    assert_eq!((&export["user"], export["events"].as_array().unwrap().len()), (&Value::Null, 2));
+    gateway
+        .refused(Method::GET, "/v1/users/nobody/export", None, 404, "nothing is held about user \"nobody\"")
+        .await;
+    gateway.send(Method::DELETE, "/v1/users/anna", None).await;
+    gateway.refused(Method::GET, "/v1/users/anna/export", None, 404, "was erased at").await;
     gateway.stop().await;
 }
 

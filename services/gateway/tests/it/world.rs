@@ -13,8 +13,10 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use waggle_contracts::{Features, Ranking, Retrieval};
-use waggle_features_role::{ConsumerConfig, FeaturesConsumer, FeaturesService, Progress};
-use waggle_gateway_role::{AnswerLog, App, GatewayConfig, ItemLocks, Projector};
+use waggle_features_role::{
+    Archiver, ArchiverConfig, ConsumerConfig, FeaturesConsumer, FeaturesService, Progress,
+};
+use waggle_gateway_role::{AnswerLog, App, ForgetTimes, GatewayConfig, Held, ItemLocks, Projector};
 use waggle_http::ServerOptions;
 use waggle_ingest_role::{IngestConfig, IngestService};
 use waggle_model::{Answer, Event, EventBody, ItemId, ItemIdx, SnapshotVersion, Timestamp, decode_event};
@@ -25,7 +27,8 @@ use waggle_models::{
 use waggle_ranking_role::RankingService;
 use waggle_retrieval_role::{RetrievalConfig, RetrievalService};
 use waggle_stores::{
-    Cache, Database, EventLog, MemoryState, MokaCache, SqliteLog, SqliteLogOptions, StateStore, Topic,
+    Artifacts, Cache, Database, EventLog, MemoryState, MokaCache, SqliteLog, SqliteLogOptions, StateStore,
+    Topic,
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -120,6 +123,7 @@ impl World {
             features: self.features.clone(),
             retrieval: self.retrieval.clone(),
             ranking: self.ranking.clone(),
+            held: self.held().await,
             database: self.database.clone(),
             cache,
             answers: AnswerLog::start(self.ingest.clone(), 1_000, &self.tasks),
@@ -141,6 +145,33 @@ impl World {
         };
         let served = tokio::spawn(waggle_http::serve(listener, options, routes, shutdown.clone()));
         Gateway { app, url, client: Client::new(), shutdown, served }
+    }
+
+    pub(crate) async fn artifacts(&self) -> Artifacts {
+        Artifacts::open_local(self.dir.path().join("artifacts"), 1 << 30).await.unwrap()
+    }
+
+    async fn held(&self) -> Held {
+        let second = Duration::from_secs(1);
+        let times = ForgetTimes {
+            archived: 60 * second,
+            upkeep: 300 * second,
+            grace: 3_600 * second,
+            checkpoint: Some(60 * second),
+        };
+        Held::new(self.log.clone(), self.database.clone(), self.artifacts().await, times)
+    }
+
+    /// All that the log holds is in the archive.
+    pub(crate) async fn archived(&self) {
+        let archiver = Archiver::new(
+            self.log.clone(),
+            &self.artifacts().await,
+            self.database.clone(),
+            ArchiverConfig::default(),
+            "alone",
+        );
+        archiver.flush().await.unwrap();
     }
 
     /// Everything that was acknowledged is in the state, the database, the live table and the lists.

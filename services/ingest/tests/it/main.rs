@@ -445,6 +445,10 @@ impl EventLog for HeldLog {
         self.log.end(topic, partition).await
     }
 
+    async fn longest_kept(&self, topic: Topic) -> Result<Option<Duration>, LogError> {
+        self.log.longest_kept(topic).await
+    }
+
     async fn wait(
         &self,
         topic: Topic,

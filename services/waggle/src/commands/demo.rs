@@ -128,7 +128,7 @@ async fn load(steps: &Arc<Steps>, wanted: &Wanted<'_>) -> Result<Source> {
 
 /// The URL, and what to try next.
 async fn welcome(system: &System, steps: &Steps, url: &str) -> Result<()> {
-    let user = system.gateway.app.database.sample_users(1).await?.pop().map(|user| user.user_id);
+    let user = system.gateway.app.database.list_users(None, 1).await?.pop().map(|user| user.user_id);
     let user = user.map_or_else(|| "somebody".to_owned(), |id| id.to_string());
     let snapshot = system.gateway.snapshots.current();
     let version = snapshot.map_or_else(|| "none".to_owned(), |s| s.manifest.version.to_string());

@@ -1,4 +1,8 @@
+use std::collections::HashSet;
+
+use waggle_model::{EventId, decode_event};
 use waggle_simulator::{Market, SimulatorParams};
+use waggle_stores::Topic;
 
 use super::*;
 use crate::config::Config;

@@ -11,8 +11,10 @@ use actix_web::web::ServiceConfig;
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use waggle_features_role::{FeaturesService, Progress};
-use waggle_gateway_role::{AnswerLog, App, ItemLocks, Projector, canary::measure_freshness};
+use waggle_features_role::{FeaturesService, Progress, upkeep::GRACE};
+use waggle_gateway_role::{
+    AnswerLog, App, ForgetTimes, Held, ItemLocks, Projector, canary::measure_freshness,
+};
 use waggle_http::Readiness;
 use waggle_model::Item;
 use waggle_models::SnapshotSlot;
@@ -23,7 +25,7 @@ use waggle_web_role::{Shop, ShopConfig};
 
 use super::IngestRole;
 use crate::{
-    config::{Config, WebConfig},
+    config::{Config, StateKind, WebConfig},
     process::Process,
     snapshots,
 };
@@ -80,6 +82,7 @@ impl GatewayRole {
             features,
             retrieval: retrieval.clone(),
             ranking,
+            held: Held::new(log.clone(), database.clone(), artifacts.clone(), forget_times(config)),
             database: database.clone(),
             cache: stores.cache().await?,
             answers: AnswerLog::start(ingest.service.clone(), config.gateway.answer_queue, tasks),
@@ -116,6 +119,20 @@ impl GatewayRole {
                 waggle_web_role::configure(shop)(config);
             }
         })
+    }
+}
+
+/// Services of one installation read one configuration, so what the features role does is known here.
+fn forget_times(config: &Config) -> ForgetTimes {
+    let seconds = |s: u32| Duration::from_secs(s.max(1).into());
+    ForgetTimes {
+        archived: seconds(config.archive.max_age_s),
+        upkeep: seconds(config.archive.upkeep_every_s),
+        grace: GRACE,
+        checkpoint: match config.state.kind {
+            StateKind::Memory => Some(seconds(config.features.checkpoint_every_s)),
+            StateKind::Redis => None,
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration, time::Instant};
 
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication},
     types::RDKafkaErrorCode,
 };
 
@@ -15,6 +15,8 @@ use crate::log::{LogError, Topic};
 
 /// What the broker takes for one batch unless the topic says otherwise.
 const USUAL_MAX_MESSAGE_BYTES: usize = 1_048_588;
+/// How often brokers look for what they may remove, and how long the file stays after that: their defaults, rounded up.
+const REMOVAL: Duration = Duration::from_secs(10 * 60);
 
 /// Names of the topics, in the order of [`Topic::ALL`].
 #[derive(Debug, Clone)]
@@ -154,6 +156,35 @@ fn retention_ms(config: &KafkaConfig, topic: Topic) -> Option<i64> {
     (days > 0).then(|| i64::from(days) * 24 * 60 * 60 * 1_000)
 }
 
+/// How long the topic's records are there at most; `None` is for ever.
+///
+/// A broker removes whole segments, once their newest record is older than `retention.ms`. A segment takes records for
+/// `segment.ms` at most.
+///
+/// # Errors
+/// [`LogError::Storage`] if the settings cannot be read, which may be forbidden.
+pub(super) async fn longest_kept(config: &KafkaConfig, name: &str) -> Result<Option<Duration>, LogError> {
+    let failed =
+        |e: &dyn std::fmt::Display| LogError::Storage(format!("reading the settings of {name} failed: {e}"));
+    let admin = client_config(config)?
+        .create_with_context::<_, AdminClient<_>>(Reports::default())
+        .map_err(refused)?;
+    let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
+    let described = admin.describe_configs(&[ResourceSpecifier::Topic(name)], &options).await;
+    let described = described.map_err(|e| failed(&e))?.pop().ok_or_else(|| failed(&"no answer"))?;
+    let settings = settings_of(described.map_err(|e| failed(&e))?);
+    let setting = |key: &str| settings.get(key).and_then(|value| value.parse::<u64>().ok());
+    let removes = settings.get("cleanup.policy").is_none_or(|policy| policy.contains("delete"));
+    // No limit is -1, which is no `u64`.
+    let Some(retention_ms) = setting("retention.ms").filter(|_| removes) else { return Ok(None) };
+    let segment_ms = setting("segment.ms").unwrap_or(u64::MAX);
+    Ok(Some(Duration::from_millis(retention_ms.saturating_add(segment_ms)).saturating_add(REMOVAL)))
+}
+
+fn settings_of(resource: ConfigResource) -> BTreeMap<String, String> {
+    resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
+}
+
 async fn check_settings(
     admin: &AdminClient<Reports>,
     options: &AdminOptions,
@@ -169,11 +200,7 @@ async fn check_settings(
         let name = names.of(topic);
         match resource {
             Ok(resource) => {
-                let settings = resource
-                    .entries
-                    .into_iter()
-                    .filter_map(|entry| Some((entry.name, entry.value?)))
-                    .collect::<BTreeMap<_, _>>();
+                let settings = settings_of(resource);
                 let limit = settings.get("max.message.bytes").and_then(|bytes| bytes.parse().ok());
                 largest = largest.min(limit.unwrap_or(USUAL_MAX_MESSAGE_BYTES));
                 check_cleanup(config, topic, name, &settings)?;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use waggle_model::{CatalogChange, Item, ItemId, PersonKey, SnapshotVersion, Timestamp, UserId};
 use waggle_stores::{
     ArchiveBatch, ArchiveFile, Database, DatabaseError, Erasure, NewSnapshot, SnapshotState, Topic,
+    UserRecord,
 };
 
 /// Runs the whole suite on an empty database.
@@ -277,8 +278,13 @@ async fn users_are_kept_and_erased(database: &Database) {
         assert!(erased.properties.is_empty());
         assert_eq!(erased.erased_at, Some(at(6)));
     }
-    let sample = database.sample_users(3).await.unwrap();
-    assert_eq!(sample.iter().map(|u| u.user_id.as_str()).collect::<Vec<_>>(), ["u000", "u001", "u002"]);
+    let ids = |users: &[UserRecord]| users.iter().map(|u| u.user_id.as_str().to_owned()).collect::<Vec<_>>();
+    let first = database.list_users(None, 3).await.unwrap();
+    assert_eq!(ids(&first), ["u000", "u001", "u002"]);
+    let next = database.list_users(Some(&user("u002")), 2).await.unwrap();
+    assert_eq!(ids(&next), ["u003", "u004"]);
+    let erased = database.erased_users(&["anna", "u001", "never seen", "nobody"].map(user)).await.unwrap();
+    assert_eq!(erased, [user("anna"), user("never seen")].into());
     assert_eq!(database.count_users().await.unwrap(), 250);
     database.put_user(&user("anna"), &anna, at(7)).await.unwrap();
     assert_eq!(

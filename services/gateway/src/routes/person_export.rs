@@ -1,0 +1,181 @@
+//! `GET /v1/users/{id}/export`: everything the installation holds about a person, for the person.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpResponse,
+    web::{Bytes, Data, Path},
+};
+use futures::stream;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use waggle_contracts::RoleError;
+use waggle_features::PersonState;
+use waggle_http::ApiError;
+use waggle_model::{Event, Person, Timestamp, UserId, wire::WireEvent};
+use waggle_stores::{Topic, UserRecord};
+
+use super::profile;
+use crate::{
+    App,
+    error::{not_found, of_database, of_held, of_role},
+    held::{HeldError, People},
+};
+
+/// When to ask again while another export is under way.
+const RETRY_BUSY: Duration = Duration::from_secs(10);
+/// Bytes after which a piece of the body is sent, and pieces that wait for the client.
+const PIECE: usize = 64 << 10;
+const PIECES: usize = 4;
+/// What an export cannot tell.
+const LIMITS: &str = "What was refused is kept as dead letters, which are not told apart by person. Snapshots hold no ids of \
+     people. Backups, the logs of other programs, and topics that others fill are not looked through.";
+
+/// One JSON object, sent while it is read: properties, profile, history, then every archived event and every answer,
+/// those of merged sessions included. Each export reads the whole archive, so one at a time is served.
+///
+/// A body that ends before its last brace was cut off by a failure here.
+pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<HttpResponse, ApiError> {
+    let user_id = super::users::user_id(&id)?;
+    let record = app.database.user(&user_id).await.map_err(of_database)?;
+    if let Some(erased_at) = record.as_ref().and_then(|record| record.erased_at) {
+        return Err(not_found(format!(
+            "user \"{user_id}\" was erased at {erased_at}; GET /v1/users/{{id}}/erasure says what is left"
+        )));
+    }
+    let app = app.into_inner();
+    let person = Person::user(user_id.clone());
+    let view = app.ask("features", app.features.person(&person)).await.map_err(of_role)?;
+    let people = People { user: user_id.clone(), sessions: view.state.aliases.iter().cloned().collect() };
+    let head = head(&app, &user_id, record.as_ref(), &view.state).await?;
+
+    let busy = || of_role(RoleError::Overloaded { retry_after: RETRY_BUSY });
+    if app.held.exports.available_permits() == 0 {
+        return Err(busy());
+    }
+    let is_known = record.is_some() || view.state != PersonState::default();
+    let (sender, mut pieces) = mpsc::channel::<Result<Bytes, HeldError>>(PIECES);
+    let reader = app.clone();
+    actix_web::rt::spawn(async move {
+        let Ok(_permit) = reader.held.exports.acquire().await else { return };
+        let mut body = Body { sender, piece: Vec::new(), n_records: 0, is_known };
+        if let Err(error) = body.write(&reader, &people, &head).await {
+            tracing::error!(%error, "an export of a person's data failed");
+            drop(body.sender.send(Err(error)).await);
+        }
+    });
+    // Whoever is not known at all has no first piece, and that shows only once everything was looked through.
+    match pieces.recv().await {
+        None => Err(not_found(format!("nothing is held about user \"{user_id}\""))),
+        Some(Err(error)) => Err(of_held(&error)),
+        Some(Ok(first)) => {
+            let rest = stream::unfold(pieces, async |mut pieces| Some((pieces.recv().await?, pieces)));
+            let body = futures::StreamExt::chain(stream::iter([Ok(first)]), rest);
+            Ok(HttpResponse::Ok().content_type("application/json").streaming(body))
+        }
+    }
+}
+
+/// All but events and answers, without the last brace.
+async fn head(
+    app: &App,
+    user_id: &UserId,
+    record: Option<&UserRecord>,
+    state: &PersonState,
+) -> Result<String, ApiError> {
+    let items = profile::known_items(app, state).await?;
+    let history = state.items.iter().map(|entry| {
+        json!({
+            "item_id": items.get(&entry.item).map(|item| &item.item_id),
+            "first": entry.first, "last": entry.last, "attention": entry.n_attention, "carts": entry.n_carts,
+            "purchases": entry.n_purchases, "is_rejected": entry.is_rejected,
+        })
+    });
+    let head = json!({
+        "user_id": user_id,
+        "exported_at": Timestamp::now(),
+        "user": record.map(|record| json!({
+            "properties": record.properties, "created_at": record.created_at, "updated_at": record.updated_at,
+        })),
+        "sessions": state.aliases,
+        "profile": {
+            "n_events": state.n_events, "n_purchases": state.n_purchases, "n_orders": state.n_orders,
+            "first_seen": (state.n_events > 0).then_some(state.first_seen),
+            "last_seen": (state.n_events > 0).then_some(state.last_seen),
+            "typical_price": state.typical_price(),
+        },
+        "recent": profile::recent_events(state, &items, usize::MAX),
+        "history": history.collect::<Vec<_>>(),
+        "limits": LIMITS,
+    });
+    let mut text = head.to_string();
+    text.pop();
+    Ok(text)
+}
+
+struct Body {
+    sender: mpsc::Sender<Result<Bytes, HeldError>>,
+    piece: Vec<u8>,
+    n_records: u64,
+    /// Something is held about them whatever archive and log say.
+    is_known: bool,
+}
+
+impl Body {
+    async fn write(&mut self, app: &App, people: &People, head: &str) -> Result<(), HeldError> {
+        self.piece.extend_from_slice(head.as_bytes());
+        for (name, topic) in [("events", Topic::Events), ("answers", Topic::Answers)] {
+            self.piece.extend_from_slice(format!(",\"{name}\":[").as_bytes());
+            let mut is_first = true;
+            let show = async |event: Event| {
+                if !std::mem::take(&mut is_first) {
+                    self.piece.push(b',');
+                }
+                self.add(&event).await
+            };
+            app.held.each_record(people, topic, show).await?;
+            self.piece.push(b']');
+        }
+        self.piece.push(b'}');
+        if self.is_known || self.n_records > 0 {
+            self.send().await;
+        }
+        Ok(())
+    }
+
+    /// Whether the client is still there.
+    async fn add(&mut self, event: &Event) -> bool {
+        self.n_records += 1;
+        let written = match WireEvent::of(event) {
+            Some(wire) => serde_json::to_writer(&mut self.piece, &wire),
+            None => serde_json::to_writer(&mut self.piece, &Other::of(event)),
+        };
+        written.expect("an event serialises into memory");
+        if self.piece.len() < PIECE { true } else { self.send().await }
+    }
+
+    async fn send(&mut self) -> bool {
+        let piece = std::mem::take(&mut self.piece);
+        self.sender.send(Ok(piece.into())).await.is_ok()
+    }
+}
+
+/// What clients do not send: answers, changes, merges.
+#[derive(Serialize)]
+struct Other<'a> {
+    timestamp: Timestamp,
+    #[serde(flatten)]
+    person: &'a Person,
+    #[serde(flatten)]
+    body: Value,
+}
+
+impl<'a> Other<'a> {
+    fn of(event: &'a Event) -> Self {
+        let body = serde_json::to_value(&event.body).expect("an event serialises into memory");
+        // A body without content is its bare name.
+        let body = if body.is_string() { json!({ "body": body }) } else { body };
+        Self { timestamp: event.timestamp, person: &event.person, body }
+    }
+}
