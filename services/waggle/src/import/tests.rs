@@ -22,7 +22,7 @@ fn past(market: &Market, n_events: usize) -> Import {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_names_times_to_come_is_refused_with_the_time() {
-    let params = SimulatorParams { n_items: 5, n_users: 5, ..SimulatorParams::default() };
+    let params = SimulatorParams { n_items: 50, n_users: 20, ..SimulatorParams::default() };
     let market = Market::new(params).unwrap();
     let in_a_month = Timestamp::now().shifted_by_millis(30 * 86_400_000);
     let events: Vec<Event> = market.events(in_a_month).collect();

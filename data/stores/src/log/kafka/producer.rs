@@ -26,7 +26,7 @@ use crate::log::{LogError, NewRecord, Position, Topic};
 /// Header with the event time, in milliseconds since 1970 as decimal digits.
 pub(super) const EVENT_TIME: &str = "event_time";
 /// How long a record waits for others to go with: not at all. While requests are under way the next batch fills by
-/// itself. TODO-MEASURE
+/// itself.
 pub(super) const LINGER: Duration = Duration::ZERO;
 /// Most bytes on their way to the brokers.
 const QUEUED_BYTES: u32 = 64 << 20;
