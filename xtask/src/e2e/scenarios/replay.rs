@@ -30,7 +30,8 @@ pub(in crate::e2e) fn the_state_is_what_the_log_says(shop: &mut Shop) -> Result<
 
     // It warns of the dead letters that earlier scenarios leave, and succeeds as long as no part has failed.
     let findings = json_in(&waggle(shop, &dir, &["doctor", "--json"])?)?;
-    let fold = findings["findings"].as_array().into_iter().flatten().find(|finding| finding["part"] == "fold");
+    let fold =
+        findings["findings"].as_array().into_iter().flatten().find(|finding| finding["part"] == "fold");
     let verdict = fold.context("waggle doctor says nothing of the fold")?["verdict"].clone();
     expect::equal("what waggle doctor finds of the fold", verdict, json!("ok"))?;
 
