@@ -26,7 +26,9 @@ use crate::log::{LogError, NewRecord, Position, Topic};
 /// Header with the event time, in milliseconds since 1970 as decimal digits.
 pub(super) const EVENT_TIME: &str = "event_time";
 /// How long a record waits for others to go with: not at all. While requests are under way the next batch fills by
-/// itself.
+/// itself. Measured beside 1 and 5 ms in turn (2 cores, one broker): a lone record takes 0.2 ms against 1.4 and 5.6, and
+/// eight dense callers reach 0.8 to 0.96 of a bare producer against 0.8 to 1.2 and 0.7
+/// (`cargo run --release -p waggle-stores --example append_kafka 200000 1000 0 1 5`).
 pub(super) const LINGER: Duration = Duration::ZERO;
 /// Most bytes on their way to the brokers.
 const QUEUED_BYTES: u32 = 64 << 20;
