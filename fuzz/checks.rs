@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use waggle_ingest_role::{
     MAX_BODY_BYTES, MAX_EVENTS,
-    body::{Format, take_apart},
+    body::{self, Format},
     encoding::Encoding,
     mapping::{Mapping, SourceRecord},
 };
@@ -39,12 +39,12 @@ pub(super) fn body(bytes: &[u8]) {
     }
     let Ok(plain) = encoding.decompress(&rest, MAX_BODY_BYTES) else { return };
     assert!(encoding == Encoding::Identity || plain.len() <= MAX_BODY_BYTES);
-    let Ok(elements) = take_apart(&plain, format, MAX_EVENTS, NOW) else { return };
-    let n = elements.events.len();
-    assert!(n + elements.refused.len() <= MAX_EVENTS);
-    assert_eq!((elements.indices.len(), elements.originals.len()), (n, n));
-    for found in &elements.events {
-        event(&encode_event(found));
+    let Ok(elements) = body::elements(&plain, format, MAX_EVENTS) else { return };
+    assert!(elements.len() <= MAX_EVENTS);
+    for element in elements {
+        if let Ok(found) = body::event(element, NOW) {
+            event(&encode_event(&found));
+        }
     }
 }
 

@@ -8,7 +8,6 @@
 use std::{error::Error, sync::Arc, time::Duration, time::Instant};
 
 use bytes::Bytes;
-use waggle_model::Timestamp;
 use waggle_stores::{EventLog, NewRecord, SqliteLog, SqliteLogOptions, Topic, bench::sqlite_appends};
 
 const PARTITIONS: u32 = 8;
@@ -56,7 +55,6 @@ fn records(first: usize, n: usize) -> Vec<NewRecord> {
     let record = |i: usize| NewRecord {
         key: Bytes::from(format!("user-{:07}", i % 50_000)),
         value: value.clone(),
-        timestamp: Timestamp::from_millis(1_700_000_000_000 + i as i64),
     };
     (first..first + n).map(record).collect()
 }

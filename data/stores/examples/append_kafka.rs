@@ -93,7 +93,6 @@ fn records(first: usize, n: usize) -> Vec<NewRecord> {
     let record = |i: usize| NewRecord {
         key: Bytes::from(format!("user-{:07}", i % 50_000)),
         value: value.clone(),
-        timestamp: Timestamp::from_millis(1_700_000_000_000 + i as i64),
     };
     (first..first + n).map(record).collect()
 }

@@ -43,18 +43,16 @@ pub async fn sqlite_appends(path: &Path, groups: &[Vec<NewRecord>]) -> Result<Du
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
     let mut connection = SqliteConnection::connect_with(&options).await?;
-    sqlx::query("CREATE TABLE record (id INTEGER PRIMARY KEY, key BLOB, value BLOB, timestamp INTEGER)")
+    sqlx::query("CREATE TABLE record (id INTEGER PRIMARY KEY, key BLOB, value BLOB)")
         .execute(&mut connection)
         .await?;
     let started = Instant::now();
     for group in groups {
         let mut transaction = connection.begin().await?;
         for rows in group.chunks(ROWS_PER_INSERT) {
-            let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO record (key, value, timestamp) ");
+            let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO record (key, value) ");
             insert.push_values(rows, |mut row, record| {
-                row.push_bind(record.key.as_ref())
-                    .push_bind(record.value.as_ref())
-                    .push_bind(record.timestamp.as_millis());
+                row.push_bind(record.key.as_ref()).push_bind(record.value.as_ref());
             });
             insert.build().execute(&mut *transaction).await?;
         }

@@ -44,8 +44,6 @@ pub struct NewRecord {
     /// Chooses the partition ([`partition_of`](waggle_model::partition_of)); records with equal keys stay in order.
     pub key: Bytes,
     pub value: Bytes,
-    /// Event time, kept beside the record.
-    pub timestamp: Timestamp,
 }
 
 /// A record as read.
@@ -55,6 +53,7 @@ pub struct LogRecord {
     pub offset: u64,
     pub key: Bytes,
     pub value: Bytes,
+    /// When the log took it, by the log's own clock. What the record is about has its time in `value`.
     pub timestamp: Timestamp,
 }
 

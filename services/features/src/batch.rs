@@ -219,7 +219,7 @@ fn dead_letter(record: &LogRecord, reason: String, now: Timestamp) -> NewRecord 
     let letter = DeadLetter::new(reason, origin, now, &record.value);
     // Letters of one partition stay in their order, whatever key a stranger gave the record.
     let key = format!("events/{}", record.partition);
-    NewRecord { key: key.into(), value: letter.encode().into(), timestamp: now }
+    NewRecord { key: key.into(), value: letter.encode().into() }
 }
 
 /// The states that one batch touches, each decoded and encoded once however many events it sees.

@@ -77,9 +77,10 @@ impl Position {
         let is_duplicate = self.window.record(record.offset, event.and_then(|event| event.event_id.as_ref()));
         if let Some(event) = event {
             self.record.advance(event.timestamp);
+            // No event happened after the log took it, whatever a stranger wrote.
+            self.applied.time = self.applied.time.max(event.timestamp.min(record.timestamp));
         }
         self.applied.offset = record.offset + 1;
-        self.applied.time = self.applied.time.max(record.timestamp);
         is_duplicate
     }
 }

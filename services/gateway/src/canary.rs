@@ -98,10 +98,9 @@ pub async fn measure_once(
 }
 
 async fn append(log: &dyn EventLog, person: &Person) -> Result<Position, LogError> {
-    let timestamp = Timestamp::now();
     let event = Event {
         event_id: None,
-        timestamp,
+        timestamp: Timestamp::now(),
         person: person.clone(),
         body: EventBody::Merge,
         context: serde_json::Map::new(),
@@ -110,7 +109,6 @@ async fn append(log: &dyn EventLog, person: &Person) -> Result<Position, LogErro
     let record = NewRecord {
         key: Bytes::copy_from_slice(key.as_bytes()),
         value: encode_event(&event).into(),
-        timestamp,
     };
     let positions = log.append(Topic::Events, vec![record]).await?;
     Ok(positions.into_iter().next().expect("one record has one position"))

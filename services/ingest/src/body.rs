@@ -1,8 +1,6 @@
-//! Takes a request's body apart into events and refusals.
+//! Takes a request's body apart into events.
 
-use bytes::Bytes;
 use serde::de::IgnoredAny;
-use waggle_contracts::api::Rejection;
 use waggle_http::Object;
 use waggle_model::{Event, Timestamp, wire::WireEvent};
 
@@ -15,18 +13,6 @@ pub enum Format {
     Ndjson,
 }
 
-/// A body taken apart.
-#[derive(Debug, Default)]
-pub struct Elements {
-    pub events: Vec<Event>,
-    /// Place in the batch of each of `events`.
-    pub indices: Vec<usize>,
-    /// What is not an event, with the bytes as they came.
-    pub refused: Vec<(Rejection, Bytes)>,
-    /// Bytes of each of `events`.
-    pub originals: Vec<Bytes>,
-}
-
 /// Why nothing of a body is looked at.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BodyError {
@@ -36,33 +22,15 @@ pub enum BodyError {
     TooMany(usize),
 }
 
-/// Parses each event on its own, so that a bad one spoils only itself. Events without a time get `now`.
+/// The elements of a body, in order; of NDJSON they may be anything, else each is valid JSON.
 ///
 /// # Errors
-/// [`BodyError`] if the body as a whole cannot be taken apart, or holds more than `max_events`.
-pub fn take_apart(
-    body: &Bytes,
-    format: Format,
-    max_events: usize,
-    now: Timestamp,
-) -> Result<Elements, BodyError> {
-    let slices = match format {
-        Format::Json => json_elements(body, max_events)?,
-        Format::Ndjson => lines(body, max_events)?,
-    };
-    let mut elements = Elements::default();
-    for (index, slice) in slices.into_iter().enumerate() {
-        let original = body.slice_ref(slice);
-        match event(slice, now) {
-            Ok(event) => {
-                elements.events.push(event);
-                elements.indices.push(index);
-                elements.originals.push(original);
-            }
-            Err(detail) => elements.refused.push((Rejection { index, detail }, original)),
-        }
+/// [`BodyError`] if the body as a whole cannot be taken apart, or holds more than `max`.
+pub fn elements(body: &[u8], format: Format, max: usize) -> Result<Vec<&[u8]>, BodyError> {
+    match format {
+        Format::Json => json_elements(body, max),
+        Format::Ndjson => lines(body, max),
     }
-    Ok(elements)
 }
 
 /// The event that one element of a body stands for; timed `now` if it names no time.
@@ -75,7 +43,7 @@ pub fn event(json: &[u8], now: Timestamp) -> Result<Event, String> {
     event.into_event(now)
 }
 
-/// The elements of `{"events":[…]}`, each valid JSON.
+/// The elements of `{"events":[…]}`.
 fn json_elements(body: &[u8], max: usize) -> Result<Vec<&[u8]>, BodyError> {
     let mut scan = Scan { body, at: 0 };
     scan.expect(b'{', "{")?;

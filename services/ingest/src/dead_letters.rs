@@ -162,7 +162,7 @@ impl Retry {
         if !done.is_empty() {
             let note = Retried { at: now, letters: done }.encode();
             let record =
-                NewRecord { key: Bytes::from_static(DEAD_LETTER_KEY), value: note.into(), timestamp: now };
+                NewRecord { key: Bytes::from_static(DEAD_LETTER_KEY), value: note.into() };
             self.log.append(Topic::DeadLetters, vec![record]).await.map_err(|error| RoleError::Failed {
                 role: "ingest",
                 detail: format!("the events were taken in, but that could not be noted: {error}"),

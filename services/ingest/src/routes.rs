@@ -7,14 +7,15 @@ use actix_web::{
     http::header,
     web::{self, Bytes, Data, Payload, ServiceConfig},
 };
-use waggle_contracts::{Ingest, RoleError, api::Rejection, ingest::Origin};
+use waggle_contracts::RoleError;
 use waggle_http::{ApiError, Kind, Problem};
 use waggle_model::Timestamp;
 
 use crate::{
     IngestService,
-    body::{BodyError, Elements, Format, take_apart},
+    body::{BodyError, Format},
     encoding::{Encoding, EncodingError},
+    service::CheckedBody,
 };
 
 /// Most events of one request.
@@ -22,8 +23,8 @@ pub const MAX_EVENTS: usize = 5_000;
 /// Largest body of one request, in bytes, as sent and decompressed.
 pub const MAX_BODY_BYTES: usize = 4 << 20;
 
-/// Larger bodies, and all compressed ones, are parsed off the worker, which has other requests to answer.
-const PARSED_IN_PLACE_BYTES: usize = 64 << 10;
+/// Larger bodies, and all compressed ones, are checked off the worker, which has other requests to answer.
+const CHECKED_IN_PLACE_BYTES: usize = 64 << 10;
 
 /// Mounts `POST /v1/events`: `{"events":[…]}` or `application/x-ndjson`, plain or compressed ([`Encoding`]), at most [`MAX_EVENTS`] events and
 /// [`MAX_BODY_BYTES`] bytes, → 202 with one verdict per event that was not accepted. What is refused also goes to the
@@ -44,23 +45,14 @@ async fn post_events(
     let now = Timestamp::now();
     let (format, encoding) = (format_of(&request)?, encoding_of(&request)?);
     let body = read(payload, ingest.config().body_timeout()).await?;
-    let elements = if body.len() <= PARSED_IN_PLACE_BYTES && encoding == Encoding::Identity {
-        parse(&body, encoding, format, now)?
+    let checked = if body.len() <= CHECKED_IN_PLACE_BYTES && encoding == Encoding::Identity {
+        check(&ingest, &body, encoding, format, now)?
     } else {
-        let parsed = web::block(move || parse(&body, encoding, format, now)).await;
-        parsed.map_err(|e| ApiError::from(Problem::new(Kind::Internal).cause(e)))??
+        let ingest = ingest.clone();
+        let checked = web::block(move || check(&ingest, &body, encoding, format, now)).await;
+        checked.map_err(|e| ApiError::from(Problem::new(Kind::Internal).cause(e)))??
     };
-    let mut refused = elements.refused;
-    let mut report = ingest.accept(elements.events, Origin::Client).await.map_err(|e| problem(&e))?;
-    for rejection in report.rejected.drain(..) {
-        // The service counts among what was an event at all; the client counts what it sent.
-        let index = elements.indices[rejection.index];
-        let original = elements.originals[rejection.index].clone();
-        refused.push((Rejection { index, detail: rejection.detail }, original));
-    }
-    refused.sort_by_key(|(rejection, _)| rejection.index);
-    ingest.set_aside(&refused, now).await;
-    report.rejected = refused.into_iter().map(|(rejection, _)| rejection).collect();
+    let report = ingest.take_in_body(checked).await.map_err(|e| problem(&e))?;
     Ok(HttpResponse::Accepted().json(report))
 }
 
@@ -82,9 +74,15 @@ async fn read(payload: Payload, timeout: Duration) -> Result<Bytes, ApiError> {
     }
 }
 
-fn parse(body: &Bytes, encoding: Encoding, format: Format, now: Timestamp) -> Result<Elements, ApiError> {
+fn check(
+    ingest: &IngestService,
+    body: &Bytes,
+    encoding: Encoding,
+    format: Format,
+    now: Timestamp,
+) -> Result<CheckedBody, ApiError> {
     let body = encoding.decompress(body, MAX_BODY_BYTES).map_err(|e| encoding_problem(&e))?;
-    take_apart(&body, format, MAX_EVENTS, now).map_err(body_problem)
+    ingest.check_body(&body, format, now).map_err(body_problem)
 }
 
 fn encoding_of(request: &HttpRequest) -> Result<Encoding, ApiError> {

@@ -1,7 +1,6 @@
 //! The rules, and the way to the log.
 
 use std::{
-    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -21,8 +20,9 @@ use waggle_model::{
 use waggle_stores::{EventLog, LogError, NewRecord, Topic};
 
 use crate::{
-    IngestConfig,
-    recent::{RecentIds, fingerprint},
+    IngestConfig, MAX_EVENTS,
+    body::{BodyError, Format, elements, event},
+    recent::{FingerprintSet, Fingerprints, RecentIds},
 };
 
 const ROLE: &str = "ingest";
@@ -45,6 +45,7 @@ pub struct IngestService {
     config: IngestConfig,
     in_flight_events: Semaphore,
     in_flight_bytes: Semaphore,
+    fingerprints: Fingerprints,
     recent: Mutex<RecentIds>,
     log: Arc<dyn EventLog>,
 }
@@ -54,6 +55,7 @@ impl IngestService {
         Self {
             in_flight_events: Semaphore::new(config.max_in_flight_events as usize),
             in_flight_bytes: Semaphore::new(config.max_in_flight_bytes as usize),
+            fingerprints: Fingerprints::default(),
             recent: Mutex::new(RecentIds::new(config.n_recent_ids)),
             config,
             log,
@@ -66,7 +68,7 @@ impl IngestService {
 
     /// Sets aside elements of a request that were refused, with the reason. What a client sends is worth a bounded
     /// effort only: if the log does not take them, that is logged and the client has its answer anyway.
-    pub async fn set_aside(&self, refused: &[(Rejection, Bytes)], now: Timestamp) {
+    async fn set_aside(&self, refused: &[(Rejection, Bytes)], now: Timestamp) {
         if refused.is_empty() {
             return;
         }
@@ -87,31 +89,71 @@ impl IngestService {
     /// machines may hold some of the events, and whoever sends them again under the same ids has each counted once.
     pub(crate) async fn take_in(
         &self,
-        arrivals: impl ExactSizeIterator<Item = Arrival>,
+        arrivals: impl Iterator<Item = Arrival>,
     ) -> Result<IngestReport, RoleError> {
-        let _events = self.room(&self.in_flight_events, arrivals.len(), self.config.max_in_flight_events)?;
-        let prepared = self.prepare(arrivals);
-        let _bytes =
-            self.room(&self.in_flight_bytes, prepared.size_bytes, self.config.max_in_flight_bytes)?;
-        let mut accepted = 0;
-        for batch in prepared.batches {
-            let n = batch.records.len();
+        let (prepared, rejected) = self.prepare(arrivals);
+        let (accepted, duplicates) = self.append(prepared).await?;
+        count("rejected", rejected.len());
+        Ok(IngestReport { accepted, duplicates, rejected })
+    }
+
+    /// What [`take_in`](Self::take_in) would refuse; touches nothing.
+    pub(crate) fn refusals(&self, arrivals: impl Iterator<Item = Arrival>) -> Vec<Rejection> {
+        self.prepare(arrivals).1
+    }
+
+    /// Takes the events of a request's body to the log, sets the rest aside, and gives a verdict on each.
+    ///
+    /// # Errors
+    /// As [`take_in`](Self::take_in); then nothing is set aside.
+    pub(crate) async fn take_in_body(&self, body: CheckedBody) -> Result<IngestReport, RoleError> {
+        let CheckedBody { prepared, refused, now } = body;
+        let (accepted, duplicates) = self.append(prepared).await?;
+        count("rejected", refused.len());
+        self.set_aside(&refused, now).await;
+        let rejected = refused.into_iter().map(|(rejection, _)| rejection).collect();
+        Ok(IngestReport { accepted, duplicates, rejected })
+    }
+
+    /// Checks the elements of a body that came at `now`, each on its own, so that a bad one spoils only itself. An event
+    /// is encoded and let go before the next is read: a body in the log's form takes less than its events in memory.
+    ///
+    /// # Errors
+    /// [`BodyError`] if the body as a whole cannot be taken apart, or holds more than [`MAX_EVENTS`].
+    pub(crate) fn check_body(
+        &self,
+        body: &Bytes,
+        format: Format,
+        now: Timestamp,
+    ) -> Result<CheckedBody, BodyError> {
+        let mut checked = CheckedBody { prepared: Prepared::default(), refused: Vec::new(), now };
+        for (index, element) in elements(body, format, MAX_EVENTS)?.into_iter().enumerate() {
+            let outcome = event(element, now).and_then(|event| {
+                self.prepare_one(&mut checked.prepared, Arrival { event, origin: Origin::Client, at: now })
+            });
+            if let Err(detail) = outcome {
+                checked.refused.push((Rejection { index, detail }, body.slice_ref(element)));
+            }
+        }
+        Ok(checked)
+    }
+
+    /// Returns how many events the log took, and how many it had.
+    async fn append(&self, prepared: Prepared) -> Result<(usize, usize), RoleError> {
+        let Prepared { batches, size_bytes, n_duplicates, .. } = prepared;
+        let n_events = batches.iter().map(|batch| batch.records.len()).sum();
+        let _events = self.room(&self.in_flight_events, n_events, self.config.max_in_flight_events)?;
+        let _bytes = self.room(&self.in_flight_bytes, size_bytes, self.config.max_in_flight_bytes)?;
+        for batch in batches {
             let started = Instant::now();
             self.log.append(batch.topic, batch.records).await.map_err(|error| refusal(&error))?;
             metrics::histogram!("waggle_ingest_append_duration_seconds")
                 .record(started.elapsed().as_secs_f64());
             self.recent().extend(batch.ids);
-            accepted += n;
         }
-        count("accepted", accepted);
-        count("duplicate", prepared.n_duplicates);
-        count("rejected", prepared.rejected.len());
-        Ok(IngestReport { accepted, duplicates: prepared.n_duplicates, rejected: prepared.rejected })
-    }
-
-    /// What [`take_in`](Self::take_in) would refuse; touches nothing.
-    pub(crate) fn refusals(&self, arrivals: impl Iterator<Item = Arrival>) -> Vec<Rejection> {
-        self.prepare(arrivals).rejected
+        count("accepted", n_events);
+        count("duplicate", n_duplicates);
+        Ok((n_events, n_duplicates))
     }
 
     /// Whether the configuration gives a type of the installation's own a meaning.
@@ -119,35 +161,36 @@ impl IngestService {
         self.config.types.contains_key(name)
     }
 
-    /// Checks and encodes the events; touches nothing.
-    fn prepare(&self, arrivals: impl Iterator<Item = Arrival>) -> Prepared {
-        let mut prepared = Prepared::default();
-        let mut in_this_batch = HashSet::new();
-        for (index, Arrival { mut event, origin, at }) in arrivals.enumerate() {
-            if let Err(detail) = self.admit(&mut event, at, origin) {
-                prepared.rejected.push(Rejection { index, detail });
-                continue;
+    /// Checks and encodes the events, and gives what is refused; touches nothing.
+    fn prepare(&self, arrivals: impl Iterator<Item = Arrival>) -> (Prepared, Vec<Rejection>) {
+        let (mut prepared, mut rejected) = (Prepared::default(), Vec::new());
+        for (index, arrival) in arrivals.enumerate() {
+            if let Err(detail) = self.prepare_one(&mut prepared, arrival) {
+                rejected.push(Rejection { index, detail });
             }
-            let id = event.event_id.as_ref().map(fingerprint);
-            if id.is_some_and(|id| self.recent().contains(id) || !in_this_batch.insert(id)) {
-                prepared.n_duplicates += 1;
-                continue;
-            }
-            let value = encode_event(&event);
-            if value.len() > MAX_RECORD_BYTES {
-                let detail =
-                    format!("event has {} bytes, at most {MAX_RECORD_BYTES} are allowed", value.len());
-                prepared.rejected.push(Rejection { index, detail });
-                continue;
-            }
-            let topic = topic_of(&event.body);
-            let key = Bytes::copy_from_slice(key_of(&event).as_bytes());
-            prepared.size_bytes += key.len() + value.len();
-            let batch = prepared.batch_mut(topic);
-            batch.ids.extend(id);
-            batch.records.push(NewRecord { key, value: value.into(), timestamp: event.timestamp });
         }
-        prepared
+        (prepared, rejected)
+    }
+
+    /// Checks and encodes one event more, or says why it is refused.
+    fn prepare_one(&self, prepared: &mut Prepared, arrival: Arrival) -> Result<(), String> {
+        let Arrival { mut event, origin, at } = arrival;
+        self.admit(&mut event, at, origin)?;
+        let id = event.event_id.as_ref().map(|id| self.fingerprints.of(id));
+        if id.is_some_and(|id| self.recent().contains(id) || !prepared.ids.insert(id)) {
+            prepared.n_duplicates += 1;
+            return Ok(());
+        }
+        let value = encode_event(&event);
+        if value.len() > MAX_RECORD_BYTES {
+            return Err(format!("event has {} bytes, at most {MAX_RECORD_BYTES} are allowed", value.len()));
+        }
+        let key = Bytes::copy_from_slice(key_of(&event).as_bytes());
+        prepared.size_bytes += key.len() + value.len();
+        let batch = prepared.batch_mut(topic_of(&event.body));
+        batch.ids.extend(id);
+        batch.records.push(NewRecord { key, value: value.into() });
+        Ok(())
     }
 
     /// Applies the rules, and writes down what an act of the installation's own kind means today.
@@ -216,13 +259,22 @@ pub(crate) struct Arrival {
     pub(crate) at: Timestamp,
 }
 
-/// A batch on its way to the log.
+/// A body whose elements were checked.
+pub(crate) struct CheckedBody {
+    prepared: Prepared,
+    /// What is not taken in, with the bytes as they came.
+    refused: Vec<(Rejection, Bytes)>,
+    now: Timestamp,
+}
+
+/// Events on their way to the log.
 #[derive(Default)]
 struct Prepared {
     batches: Vec<Batch>,
     size_bytes: usize,
     n_duplicates: usize,
-    rejected: Vec<Rejection>,
+    /// Of all events that carry one.
+    ids: FingerprintSet,
 }
 
 struct Batch {
@@ -247,7 +299,6 @@ pub(crate) fn letter_record(letter: &DeadLetter) -> NewRecord {
     NewRecord {
         key: Bytes::from_static(DEAD_LETTER_KEY),
         value: letter.encode().into(),
-        timestamp: letter.at,
     }
 }
 

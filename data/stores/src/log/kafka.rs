@@ -6,8 +6,8 @@
 //! - `member`: divides partitions among processes
 //! - `source`: topics that others fill
 //!
-//! Event time travels in the header `event_time` (milliseconds since 1970, decimal digits). Records that others wrote
-//! without it have the broker's time; a missing key or value reads as empty.
+//! Records have the broker's time. Of records that others wrote, a missing key or value reads as empty, and headers are
+//! passed over.
 
 mod client;
 mod config;

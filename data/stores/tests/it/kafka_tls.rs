@@ -54,7 +54,7 @@ async fn who_logs_in_over_tls_appends_reads_and_follows_in_a_group() {
     let place = Place::new();
     let log = KafkaLog::connect(&secure(), &place.prefix, 2).await.unwrap();
     let member = log.join("folds", Topic::Events, "only").await.unwrap();
-    let batch = (0..500).map(|i| record(&format!("k{}", i % 7), format!("v{i}"), i)).collect::<Vec<_>>();
+    let batch = (0..500).map(|i| record(&format!("k{}", i % 7), format!("v{i}"))).collect::<Vec<_>>();
     let positions = log.append(Topic::Events, batch.clone()).await.unwrap();
     assert_eq!(positions.len(), batch.len());
     let owned = within(member.owned().wait_for(|owned| owned.len() == 2)).await.unwrap().clone();

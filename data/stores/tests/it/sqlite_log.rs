@@ -39,7 +39,7 @@ async fn everything_is_there_after_reopening() {
     let path = folder.path().join("deep/er/events.log");
     let log = open(&path, 3).await.unwrap();
     for i in 0..50 {
-        log.append(Topic::Events, vec![record(&format!("{i}"), format!("v{i}"), i)]).await.unwrap();
+        log.append(Topic::Events, vec![record(&format!("{i}"), format!("v{i}"))]).await.unwrap();
     }
     let before = [0, 1, 2].map(|p| (p, ())).map(|(p, ())| p);
     let mut records = Vec::new();
@@ -47,7 +47,7 @@ async fn everything_is_there_after_reopening() {
         records.push(read_all(&log, Topic::Events, partition).await);
     }
     log.close().await;
-    assert!(matches!(log.append(Topic::Events, vec![record("k", "v", 1)]).await, Err(LogError::Closed)));
+    assert!(matches!(log.append(Topic::Events, vec![record("k", "v")]).await, Err(LogError::Closed)));
     assert!(matches!(log.read(Topic::Events, 0, 0, 1).await, Err(LogError::Closed)));
     assert!(matches!(log.wait(Topic::Events, 0, 999, Duration::from_secs(60)).await, Err(LogError::Closed)));
 
@@ -55,7 +55,7 @@ async fn everything_is_there_after_reopening() {
     for partition in before {
         assert_eq!(read_all(&log, Topic::Events, partition).await, records[partition as usize]);
     }
-    let next = log.append(Topic::Events, vec![record("5", "again", 5)]).await.unwrap()[0];
+    let next = log.append(Topic::Events, vec![record("5", "again")]).await.unwrap()[0];
     assert_eq!(next.offset, records[next.partition as usize].len() as u64);
 }
 
@@ -85,7 +85,7 @@ async fn dropping_the_log_wakes_nobody_wrongly_and_leaves_the_file_usable() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.log");
     let log = open(&path, 2).await.unwrap();
-    log.append(Topic::Events, vec![record("k", "v", 1)]).await.unwrap();
+    log.append(Topic::Events, vec![record("k", "v")]).await.unwrap();
     drop(log);
     // The writer task notices by itself; until then the lock is held.
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -107,7 +107,7 @@ async fn a_full_log_takes_nothing_in_part_and_recovers_with_room() {
     let mut kept = 0_u64;
     let refused = loop {
         // Two partitions and many blocks, so that a refusal could leave a part behind.
-        let batch = (0..400).map(|i| record(&format!("{i}"), vec![7; 250], 1)).collect::<Vec<_>>();
+        let batch = (0..400).map(|i| record(&format!("{i}"), vec![7; 250])).collect::<Vec<_>>();
         match log.append(Topic::Events, batch).await {
             Ok(positions) => kept += positions.len() as u64,
             Err(error) => break error,
@@ -115,7 +115,7 @@ async fn a_full_log_takes_nothing_in_part_and_recovers_with_room() {
         assert!(kept < 100_000, "the limit is not kept");
     };
     assert!(matches!(refused, LogError::Full(_)), "{refused:?}");
-    let huge = (0..40_000).map(|i| record(&format!("{i}"), vec![7; 250], 1)).collect::<Vec<_>>();
+    let huge = (0..40_000).map(|i| record(&format!("{i}"), vec![7; 250])).collect::<Vec<_>>();
     assert!(matches!(log.append(Topic::Events, huge.clone()).await, Err(LogError::Full(_))));
     let ends = [log.end(Topic::Events, 0).await.unwrap(), log.end(Topic::Events, 1).await.unwrap()];
     assert_eq!(ends[0] + ends[1], kept);
@@ -143,7 +143,7 @@ async fn a_full_disk_takes_nothing_in_part_and_is_forgotten_with_room() {
     let log = open(&path, 2).await.unwrap();
     let balloon = folder.path().join("balloon");
     std::fs::write(&balloon, vec![0; 6 << 20]).unwrap();
-    let batch = || (0..400).map(|i| record(&format!("{i}"), vec![7; 250], 1)).collect::<Vec<_>>();
+    let batch = || (0..400).map(|i| record(&format!("{i}"), vec![7; 250])).collect::<Vec<_>>();
     let mut kept = 0_u64;
     let refused = loop {
         match log.append(Topic::Events, batch()).await {
@@ -167,8 +167,8 @@ async fn damaged_files_are_named_and_refused() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole.log");
     let log = open(&whole, 1).await.unwrap();
-    for i in 0..200 {
-        log.append(Topic::Events, vec![record("k", vec![b'x'; 2_000], i)]).await.unwrap();
+    for _ in 0..200 {
+        log.append(Topic::Events, vec![record("k", vec![b'x'; 2_000])]).await.unwrap();
     }
     log.close().await;
     let bytes = std::fs::read(&whole).unwrap();
@@ -207,8 +207,8 @@ async fn a_missing_block_is_found() {
     for (name, missing) in [("first.log", 0), ("middle.log", 7)] {
         let path = folder.path().join(name);
         let log = open(&path, 1).await.unwrap();
-        for i in 0..20 {
-            log.append(Topic::Events, vec![record("k", "v", i)]).await.unwrap();
+        for _ in 0..20 {
+            log.append(Topic::Events, vec![record("k", "v")]).await.unwrap();
         }
         // Behind the log's back, while it is open, as a faulty disk or a meddling person would.
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
@@ -228,7 +228,7 @@ async fn random_damage_never_panics_and_never_yields_wrong_records() {
     let whole = folder.path().join("whole.log");
     let log = open(&whole, 1).await.unwrap();
     for i in 0..300 {
-        log.append(Topic::Events, vec![record("k", format!("value {i}"), i)]).await.unwrap();
+        log.append(Topic::Events, vec![record("k", format!("value {i}"))]).await.unwrap();
     }
     let truth = read_all(&log, Topic::Events, 0).await;
     log.close().await;
@@ -269,7 +269,7 @@ async fn child_that_appends_until_it_is_killed() {
         tokio::spawn(async move {
             for i in 0_u64.. {
                 let batch = (0..1 + (i * 7 + task) % 40)
-                    .map(|j| record(&format!("{task}-{j}"), format!("{task}:{i}:{j} {}", "-".repeat(200)), 1))
+                    .map(|j| record(&format!("{task}-{j}"), format!("{task}:{i}:{j} {}", "-".repeat(200))))
                     .collect::<Vec<_>>();
                 let values = batch.iter().map(|r| r.value.clone()).collect::<Vec<_>>();
                 let positions = log.append(Topic::Events, batch).await.unwrap();

@@ -76,7 +76,6 @@ async fn poison_goes_to_the_dead_letters_and_blocks_nothing() {
     let poison = |value: &'static [u8]| NewRecord {
         key: bytes::Bytes::from_static(b"anna"),
         value: bytes::Bytes::from_static(value),
-        timestamp: waggle_model::Timestamp::from_millis(0),
     };
     world.append(&[purchase(user("anna"), 0, "lamp")]).await;
     world

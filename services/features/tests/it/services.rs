@@ -196,7 +196,6 @@ pub(crate) async fn append(log: &dyn EventLog, events: &[Event]) {
     let records = events.iter().map(|event| NewRecord {
         key: Bytes::copy_from_slice(event.person.partition_key().unwrap().as_bytes()),
         value: encode_event(event).into(),
-        timestamp: event.timestamp,
     });
     log.append(Topic::Events, records.collect()).await.unwrap();
 }

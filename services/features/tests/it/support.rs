@@ -38,7 +38,6 @@ impl World {
         let records = events.iter().map(|event| NewRecord {
             key: Bytes::copy_from_slice(event.person.partition_key().unwrap().as_bytes()),
             value: encode_event(event).into(),
-            timestamp: event.timestamp,
         });
         self.log.append(Topic::Events, records.collect()).await.unwrap();
     }

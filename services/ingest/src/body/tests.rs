@@ -2,15 +2,17 @@ use super::*;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-fn apart(body: &'static str, format: Format) -> Result<Elements, BodyError> {
-    take_apart(&Bytes::from_static(body.as_bytes()), format, 3, NOW)
+/// What each element of the body is.
+fn apart(body: &str, format: Format) -> Result<Vec<Result<Event, String>>, BodyError> {
+    let elements = elements(body.as_bytes(), format, 3)?;
+    Ok(elements.into_iter().map(|element| event(element, NOW)).collect())
 }
 
 #[track_caller]
-fn check(body: &'static str, format: Format, n_events: usize, refused: &[(usize, &str)]) {
+fn check(body: &str, format: Format, n_events: usize, refused: &[(usize, &str)]) {
     let elements = apart(body, format).unwrap();
-    assert_eq!(elements.events.len(), n_events);
-    let got: Vec<_> = elements.refused.iter().map(|(r, _)| (r.index, r.detail.as_str())).collect();
+    assert_eq!(elements.iter().filter(|element| element.is_ok()).count(), n_events);
+    let got: Vec<_> = (0..).zip(&elements).filter_map(|(i, e)| Some((i, e.as_ref().err()?))).collect();
     assert_eq!(got.len(), refused.len(), "{got:?}");
     for ((index, detail), (wanted_index, wanted)) in got.iter().zip(refused) {
         assert_eq!(index, wanted_index);
@@ -19,7 +21,7 @@ fn check(body: &'static str, format: Format, n_events: usize, refused: &[(usize,
 }
 
 #[track_caller]
-fn check_malformed(body: &'static str, what: &str) {
+fn check_malformed(body: &str, what: &str) {
     match apart(body, Format::Json) {
         Err(BodyError::Malformed(detail)) => assert!(detail.contains(what), "{detail}"),
         other => panic!("{other:?}"),
@@ -39,9 +41,9 @@ fn a_bad_event_spoils_only_itself() {
 #[test]
 fn brackets_inside_strings_do_not_end_an_element() {
     let body = r#"{"events":[{"type":"view","user_id":"]}\"","item_id":"a,b"}]}"#;
-    let elements = apart(body, Format::Json).unwrap();
-    assert_eq!(elements.events[0].person.user_id.as_ref().unwrap().as_str(), r#"]}""#);
-    assert_eq!(&elements.originals[0][..], &body.as_bytes()[11..body.len() - 2]);
+    let elements = elements(body.as_bytes(), Format::Json, 3).unwrap();
+    assert_eq!(elements, [&body.as_bytes()[11..body.len() - 2]]);
+    assert_eq!(event(elements[0], NOW).unwrap().person.user_id.unwrap().as_str(), r#"]}""#);
 }
 
 #[test]
@@ -84,5 +86,5 @@ fn a_body_with_too_many_events_is_refused_whole() {
 fn an_event_without_a_time_happened_now() {
     let elements =
         apart(r#"{"events":[{"type":"view","user_id":"u","item_id":"a"}]}"#, Format::Json).unwrap();
-    assert_eq!(elements.events[0].timestamp, NOW);
+    assert_eq!(elements[0].as_ref().unwrap().timestamp, NOW);
 }

@@ -38,7 +38,6 @@ async fn set_aside(log: &Arc<SqliteLog>, letters: &[DeadLetter]) {
     let records = letters.iter().map(|letter| NewRecord {
         key: "k".into(),
         value: letter.encode().into(),
-        timestamp: THEN,
     });
     log.append(Topic::DeadLetters, records.collect()).await.unwrap();
 }
@@ -170,7 +169,7 @@ async fn letters_of_every_origin_find_their_way_back() {
     .await;
     log.append(
         Topic::DeadLetters,
-        vec![NewRecord { key: "k".into(), value: "not a letter".into(), timestamp: THEN }],
+        vec![NewRecord { key: "k".into(), value: "not a letter".into() }],
     )
     .await
     .unwrap();

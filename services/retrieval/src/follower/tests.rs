@@ -54,7 +54,6 @@ async fn what_the_topic_holds_is_there_after_catching_up() {
     let unreadable = NewRecord {
         key: Bytes::from_static(b"item-5"),
         value: Bytes::from_static(b"no event"),
-        timestamp: Timestamp::now(),
     };
     world.log.append(Topic::Catalog, vec![unreadable]).await.unwrap();
     let follower = world.follower();

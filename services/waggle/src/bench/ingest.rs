@@ -225,5 +225,5 @@ fn groups(run: &str, n_events: usize, batch: usize) -> Result<Vec<Vec<NewRecord>
 
 fn record(event: &waggle_model::Event) -> NewRecord {
     let key = event.person.partition_key().unwrap_or_default().as_bytes().to_vec();
-    NewRecord { key: key.into(), value: encode_event(event).into(), timestamp: event.timestamp }
+    NewRecord { key: key.into(), value: encode_event(event).into() }
 }

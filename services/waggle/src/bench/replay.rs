@@ -115,7 +115,7 @@ async fn append(log: &dyn EventLog, records: Vec<NewRecord>) -> Result<u64, LogE
 
 fn record(event: &Event) -> NewRecord {
     let key = event.person.partition_key().unwrap_or_default().as_bytes().to_vec();
-    NewRecord { key: key.into(), value: encode_event(event).into(), timestamp: event.timestamp }
+    NewRecord { key: key.into(), value: encode_event(event).into() }
 }
 
 /// The peer: every record once, partition by partition.

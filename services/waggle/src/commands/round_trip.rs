@@ -143,7 +143,6 @@ async fn fill(system: &System) -> Vec<String> {
     let record = waggle_stores::NewRecord {
         key: users[1].to_string().into(),
         value: waggle_model::encode_event(repeated).into(),
-        timestamp: repeated.timestamp,
     };
     log.append(Topic::Events, vec![record]).await.unwrap();
     // What the erased did stays in everybody's counters, and no export can tell of it; a merge is counted nowhere.

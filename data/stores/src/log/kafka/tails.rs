@@ -63,7 +63,8 @@ impl Tail {
         self.end.send_if_modified(|known| {
             let higher = end > *known;
             *known = end.max(*known);
-            higher
+            // Waking is dear next to a record. Whoever subscribes after this look reads the new end before waiting.
+            higher && self.end.receiver_count() > 0
         });
     }
 

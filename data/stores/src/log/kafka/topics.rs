@@ -125,8 +125,7 @@ async fn create(
     };
     let retention_ms = retention_ms(config, topic).map_or("-1".to_owned(), |ms| ms.to_string());
     let mut new = NewTopic::new(name, n_partitions.cast_signed(), TopicReplication::Fixed(copies))
-        // Kafka refuses a creation time in the future, and removal by age would take imported history at once; so the
-        // broker's clock rules the topic and the event time travels in a header.
+        // Removal by age counts from when a record came, by one clock, whatever a client believes the time to be.
         .set("message.timestamp.type", "LogAppendTime");
     new = match topic {
         Topic::Catalog => new.set("cleanup.policy", "compact"),

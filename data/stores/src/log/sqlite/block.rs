@@ -1,7 +1,7 @@
 //! A block: consecutive records of one partition in one row.
 //!
-//! The body is, per record, key length (u32), value length (u32), timestamp (i64, ms), key, value; numbers are little
-//! endian. The checksum is XXH3-64 of the body, seeded with the first offset, so a block in the wrong place fails too.
+//! The body is, per record, key length (u32), value length (u32), time of writing (i64, ms), key, value; numbers are
+//! little endian. The checksum is XXH3-64 of the body, seeded with the first offset, so a block in the wrong place fails too.
 
 use bytes::{Buf, Bytes};
 use sqlx::{Row, sqlite::SqliteRow};
@@ -29,11 +29,11 @@ impl Block {
         Self { first_offset, n_records: 0, body: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, record: &NewRecord) {
+    pub(super) fn push(&mut self, record: &NewRecord, now: Timestamp) {
         self.body.reserve(encoded_len(record));
         self.body.extend_from_slice(&length(&record.key).to_le_bytes());
         self.body.extend_from_slice(&length(&record.value).to_le_bytes());
-        self.body.extend_from_slice(&record.timestamp.as_millis().to_le_bytes());
+        self.body.extend_from_slice(&now.as_millis().to_le_bytes());
         self.body.extend_from_slice(&record.key);
         self.body.extend_from_slice(&record.value);
         self.n_records += 1;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs::File, path::PathBuf, sync::Arc};
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use waggle_model::Timestamp;
 
 use super::{
     Ends,
@@ -140,6 +141,7 @@ impl Writer {
         ends: &mut BTreeMap<(Topic, u32), u64>,
         blocks: &mut BTreeMap<(Topic, u32), Vec<Block>>,
     ) -> Vec<Position> {
+        let now = Timestamp::now();
         let mut positions = Vec::with_capacity(append.records.len());
         for (record, &partition) in append.records.iter().zip(&append.partitions) {
             let slot = (append.topic, partition);
@@ -151,7 +153,7 @@ impl Writer {
                 blocks.push(Block::new(*end));
             }
             if let Some(block) = blocks.last_mut() {
-                block.push(record);
+                block.push(record, now);
             }
             positions.push(Position { partition, offset: *end });
             *end += 1;

@@ -29,7 +29,7 @@ pub(crate) async fn event_log_contract(log: Arc<dyn EventLog>) {
 
 /// The last thing to do with a log: whoever waits is woken, and nothing is taken any more.
 pub(crate) async fn closing_ends_everything(log: Arc<dyn EventLog>) {
-    let at = log.append(Topic::Answers, vec![record("k", "v", 1)]).await.unwrap()[0];
+    let at = log.append(Topic::Answers, vec![record("k", "v")]).await.unwrap()[0];
     let waiter = {
         let log = Arc::clone(&log);
         tokio::spawn(async move { log.wait(Topic::Answers, at.partition, at.offset + 1, PATIENCE * 2).await })
@@ -39,7 +39,7 @@ pub(crate) async fn closing_ends_everything(log: Arc<dyn EventLog>) {
     within(log.close()).await;
     assert!(matches!(within(waiter).await.unwrap(), Err(LogError::Closed)));
     let errors = [
-        log.append(Topic::Answers, vec![record("k", "v", 1)]).await.err(),
+        log.append(Topic::Answers, vec![record("k", "v")]).await.err(),
         log.read(Topic::Answers, at.partition, at.offset, 1).await.err(),
         log.wait(Topic::Answers, at.partition, at.offset + 1, PATIENCE * 2).await.err(),
         log.start(Topic::Answers, at.partition).await.err(),
@@ -51,9 +51,9 @@ pub(crate) async fn closing_ends_everything(log: Arc<dyn EventLog>) {
     within(log.close()).await;
 }
 
-pub(crate) fn record(key: &str, value: impl Into<Bytes>, millis: i64) -> NewRecord {
+pub(crate) fn record(key: &str, value: impl Into<Bytes>) -> NewRecord {
     let key = Bytes::copy_from_slice(key.as_bytes());
-    NewRecord { key, value: value.into(), timestamp: Timestamp::from_millis(millis) }
+    NewRecord { key, value: value.into() }
 }
 
 /// All of a partition, read in small steps.
@@ -88,34 +88,42 @@ async fn an_empty_log_reads_as_empty(log: &dyn EventLog) {
 }
 
 async fn records_come_back_whole_and_in_order(log: &dyn EventLog) {
+    let began = Timestamp::now();
     let sent = (0..2_000)
-        .map(|i| record(&format!("user-{}", i % 97), format!("value {i}"), 1_700_000_000_000 - i))
+        .map(|i| record(&format!("user-{}", i % 97), format!("value {i}")))
         .collect::<Vec<_>>();
     let positions = log.append(Topic::Events, sent.clone()).await.unwrap();
-    let mut expected = BTreeMap::<u32, Vec<LogRecord>>::new();
+    let mut expected = BTreeMap::<u32, Vec<(u64, NewRecord)>>::new();
     for (record, at) in sent.into_iter().zip(&positions) {
-        let NewRecord { key, value, timestamp } = record;
-        let of_partition = expected.entry(at.partition).or_default();
-        of_partition.push(LogRecord { partition: at.partition, offset: at.offset, key, value, timestamp });
+        expected.entry(at.partition).or_default().push((at.offset, record));
     }
     for (&partition, expected) in &expected {
         assert_eq!(log.end(Topic::Events, partition).await.unwrap(), expected.len() as u64);
-        assert_eq!(&read_all(log, Topic::Events, partition).await, expected);
+        let all = read_all(log, Topic::Events, partition).await;
+        assert_eq!(&as_sent(&all), expected);
+        let is_now = |record: &LogRecord| (began..=Timestamp::now()).contains(&record.timestamp);
+        assert!(all.iter().all(is_now), "the log's clock and ours are the same machine's");
         // From any offset, any number.
         for (from, max) in
             [(0, 1), (1, 3), (expected.len() / 2, 5), (expected.len() - 1, 9), (expected.len(), 9)]
         {
             let part = log.read(Topic::Events, partition, from as u64, max).await.unwrap();
-            assert_eq!(part, expected[from..(from + max).min(expected.len())]);
+            assert_eq!(as_sent(&part), expected[from..(from + max).min(expected.len())]);
         }
         assert_eq!(log.read(Topic::Events, partition, 0, 0).await.unwrap(), []);
     }
 }
 
+/// What was read, as it was appended at each offset.
+fn as_sent(read: &[LogRecord]) -> Vec<(u64, NewRecord)> {
+    let record = |r: &LogRecord| NewRecord { key: r.key.clone(), value: r.value.clone() };
+    read.iter().map(|r| (r.offset, record(r))).collect()
+}
+
 async fn equal_keys_share_a_partition(log: &dyn EventLog) {
     let mut seen = BTreeMap::<&str, Position>::new();
     for key in ["anna", "ben", "chloe", "anna", "ben", "anna"] {
-        let at = log.append(Topic::Answers, vec![record(key, "x", 1)]).await.unwrap()[0];
+        let at = log.append(Topic::Answers, vec![record(key, "x")]).await.unwrap()[0];
         if let Some(before) = seen.insert(key, at) {
             assert_eq!(before.partition, at.partition);
             assert!(before.offset < at.offset, "a key's records stay in order");
@@ -124,7 +132,7 @@ async fn equal_keys_share_a_partition(log: &dyn EventLog) {
 }
 
 async fn topics_do_not_meet(log: &dyn EventLog) {
-    let at = log.append(Topic::Catalog, vec![record("item", "a change", 5)]).await.unwrap()[0];
+    let at = log.append(Topic::Catalog, vec![record("item", "a change")]).await.unwrap()[0];
     assert_eq!(at.offset, 0, "offsets count per topic");
     let records = log.read(Topic::Catalog, at.partition, 0, 10).await.unwrap();
     assert_eq!(records.len(), 1);
@@ -134,12 +142,11 @@ async fn topics_do_not_meet(log: &dyn EventLog) {
 async fn any_bytes_are_kept(log: &dyn EventLog) {
     let huge = (0..900_000_u32).map(|i| (i % 251) as u8).collect::<Vec<_>>();
     let values = [Vec::new(), vec![0; 3], vec![0xff; 1_000], b"\xc3\x28 not utf-8".to_vec(), huge];
-    let records = values.iter().map(|v| record("k", v.clone(), i64::MIN)).collect::<Vec<_>>();
+    let records = values.iter().map(|v| record("k", v.clone())).collect::<Vec<_>>();
     let positions = log.append(Topic::DeadLetters, records).await.unwrap();
     let read = log.read(Topic::DeadLetters, positions[0].partition, positions[0].offset, 10).await.unwrap();
     assert_eq!(read.iter().map(|r| r.value.to_vec()).collect::<Vec<_>>(), values);
-    assert!(read.iter().all(|r| r.timestamp == Timestamp::from_millis(i64::MIN)));
-    let keyless = NewRecord { key: Bytes::new(), value: Bytes::new(), timestamp: Timestamp::from_millis(0) };
+    let keyless = NewRecord { key: Bytes::new(), value: Bytes::new() };
     let at = log.append(Topic::DeadLetters, vec![keyless]).await.unwrap()[0];
     let read = log.read(Topic::DeadLetters, at.partition, at.offset, 1).await.unwrap();
     assert_eq!((read.len(), read[0].key.len(), read[0].value.len()), (1, 0, 0));
@@ -162,7 +169,7 @@ async fn a_partition_that_is_not_there_is_an_error(log: &dyn EventLog) {
 }
 
 async fn waiting_ends_with_the_record_or_the_time(log: Arc<dyn EventLog>) {
-    let at = log.append(Topic::Answers, vec![record("waiter", "first", 1)]).await.unwrap()[0];
+    let at = log.append(Topic::Answers, vec![record("waiter", "first")]).await.unwrap()[0];
     // What is there already is not waited for.
     within(log.wait(Topic::Answers, at.partition, at.offset, PATIENCE * 2)).await.unwrap();
     // What never comes is given up.
@@ -179,7 +186,7 @@ async fn waiting_ends_with_the_record_or_the_time(log: Arc<dyn EventLog>) {
             })
         })
         .collect::<Vec<_>>();
-    log.append(Topic::Answers, vec![record("waiter", "second", 2)]).await.unwrap();
+    log.append(Topic::Answers, vec![record("waiter", "second")]).await.unwrap();
     for waiter in waiters {
         let read = within(waiter).await.unwrap();
         assert_eq!(read.len(), 1, "a woken reader finds the record");
@@ -196,7 +203,7 @@ async fn concurrent_appends_leave_no_gap(log: Arc<dyn EventLog>) {
                 let mut acknowledged = Vec::new();
                 for i in 0..25 {
                     let batch = (0..=task % 5)
-                        .map(|j| record(&format!("{task}"), format!("{task}/{i}/{j}"), i))
+                        .map(|j| record(&format!("{task}"), format!("{task}/{i}/{j}")))
                         .collect::<Vec<_>>();
                     let values = batch.iter().map(|r| r.value.clone()).collect::<Vec<_>>();
                     let positions = log.append(topic, batch).await.unwrap();
@@ -243,7 +250,7 @@ async fn keys_keep_their_order_under_concurrency(log: Arc<dyn EventLog>) {
                 for i in 0..20 {
                     // Three keys of this task's own, in turn within each batch.
                     let batch = (0..30)
-                        .map(|j| record(&format!("order-{task}-{}", j % 3), format!("{}", i * 30 + j), 1));
+                        .map(|j| record(&format!("order-{task}-{}", j % 3), format!("{}", i * 30 + j)));
                     log.append(topic, batch.collect()).await.unwrap();
                 }
             })
@@ -276,7 +283,7 @@ async fn keys_keep_their_order_under_concurrency(log: Arc<dyn EventLog>) {
 
 async fn a_large_batch_is_appended_whole(log: &dyn EventLog) {
     let topic = Topic::Answers;
-    let sent = (0..20_000).map(|i| record(&format!("{}", i % 1_000), vec![b'l'; 600], i)).collect::<Vec<_>>();
+    let sent = (0..20_000).map(|i| record(&format!("{}", i % 1_000), format!("{i} {}", "-".repeat(600)))).collect::<Vec<_>>();
     let positions = within(log.append(topic, sent.clone())).await.unwrap();
     assert_eq!(positions.len(), sent.len());
     let distinct =
@@ -284,14 +291,14 @@ async fn a_large_batch_is_appended_whole(log: &dyn EventLog) {
     assert_eq!(distinct.len(), sent.len());
     for (record, at) in sent.iter().zip(&positions).step_by(1_999) {
         let read = log.read(topic, at.partition, at.offset, 1).await.unwrap();
-        assert_eq!((&read[0].key, read[0].timestamp), (&record.key, record.timestamp));
+        assert_eq!((&read[0].key, &read[0].value), (&record.key, &record.value));
     }
 }
 
 /// Three followers of one partition, each at its own pace, and one who jumps about.
 async fn followers_do_not_disturb_each_other(log: Arc<dyn EventLog>) {
     let topic = Topic::DeadLetters;
-    let first = log.append(topic, vec![record("followed", "0", 0)]).await.unwrap()[0];
+    let first = log.append(topic, vec![record("followed", "0")]).await.unwrap()[0];
     let (partition, start) = (first.partition, first.offset);
     let n_records = 600;
     let followers = [1, 7, 1_000].map(|max| {
@@ -322,7 +329,7 @@ async fn followers_do_not_disturb_each_other(log: Arc<dyn EventLog>) {
         })
     };
     for i in 1..n_records {
-        log.append(topic, vec![record("followed", i.to_string(), 0)]).await.unwrap();
+        log.append(topic, vec![record("followed", i.to_string())]).await.unwrap();
     }
     let expected = (0..n_records).map(|i| Bytes::from(i.to_string())).collect::<Vec<_>>();
     for follower in followers {
@@ -353,11 +360,11 @@ async fn members_share_every_partition(log: &dyn EventLog) {
 
 async fn a_given_up_append_harms_nobody(log: &dyn EventLog) {
     for i in 0..20 {
-        let batch = (0..500).map(|j| record(&format!("{j}"), "given up", i)).collect();
+        let batch = (0..500).map(|j| record(&format!("{j}"), "given up")).collect();
         let append = log.append(Topic::Answers, batch);
-        tokio::time::timeout(Duration::from_micros(i.cast_unsigned() * 50), append).await.ok();
+        tokio::time::timeout(Duration::from_micros(i * 50), append).await.ok();
     }
-    let at = within(log.append(Topic::Answers, vec![record("k", "after", 1)])).await.unwrap()[0];
+    let at = within(log.append(Topic::Answers, vec![record("k", "after")])).await.unwrap()[0];
     let read = within(log.read(Topic::Answers, at.partition, at.offset, 1)).await.unwrap();
     assert_eq!(read[0].value, "after");
 }

@@ -7,17 +7,14 @@ use rdkafka::{
     Message,
     consumer::base_consumer::PartitionQueue,
     error::KafkaError,
-    message::{BorrowedMessage, Headers},
+    message::BorrowedMessage,
 };
 use tokio::sync::Notify;
 use waggle_model::Timestamp;
 
 use crate::log::{
     LogRecord,
-    kafka::{
-        client::{Reports, is_passing},
-        producer::EVENT_TIME,
-    },
+    kafka::client::{Reports, is_passing},
 };
 
 /// Most bytes of keys and values that one read returns, one record more or less.
@@ -112,18 +109,6 @@ fn record_of(partition: u32, message: &BorrowedMessage<'_>) -> LogRecord {
         offset: message.offset().cast_unsigned(),
         key: bytes(message.key()),
         value: bytes(message.payload()),
-        timestamp: event_time(message)
-            .or_else(|| message.timestamp().to_millis())
-            .map_or(Timestamp::from_millis(0), Timestamp::from_millis),
+        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or(0)),
     }
-}
-
-/// The event time in the header; `None` for records that others wrote without.
-fn event_time(message: &BorrowedMessage<'_>) -> Option<i64> {
-    let headers = message.headers()?;
-    // The library panics on a header whose name is not UTF-8, which a foreign producer may write.
-    let value = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        headers.iter().find(|header| header.key == EVENT_TIME).and_then(|header| header.value)
-    }));
-    std::str::from_utf8(value.ok()??).ok()?.parse().ok()
 }
