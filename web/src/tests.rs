@@ -265,7 +265,7 @@ fn the_shops_events_are_what_the_api_accepts() {
     }
     assert_eq!(bought.order_id.as_deref(), Some(order.order_id.as_str()));
     assert_eq!(back.order_id, bought.order_id);
-    assert_eq!((bought.position, bought.answer_id.map(String::from).as_deref()), (Some(3), Some("a-1")));
+    assert_eq!((bought.position, bought.answer_id.as_ref().map(|id| id.as_str())), (Some(3), Some("a-1")));
     let kinds = [cart.kind, bought.kind, back.kind].map(|kind| kind.as_str().to_owned());
     assert_eq!(kinds, ["cart", "purchase", "purchase_cancelled"]);
 }

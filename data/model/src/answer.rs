@@ -1,8 +1,8 @@
 //! What the gateway served, kept so that every answer can be accounted for.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{AnswerId, ItemId, SnapshotVersion, Timestamp, candidate::SourceScore};
+use crate::{AnswerId, ItemId, SnapshotVersion, Timestamp, candidate::SourceScore, lent::Lent};
 
 /// The record of one served slate. A cache hit gets a record of its own that points to the computed one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,8 +79,7 @@ impl AnswerId {
 }
 
 /// Where on the page a slate is shown. The named ones have their own defaults; others are configured.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
-#[serde(from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Placement {
     #[default]
     Home,
@@ -110,21 +109,27 @@ impl Placement {
     }
 }
 
-impl From<String> for Placement {
-    fn from(name: String) -> Self {
-        match name.as_str() {
+impl<S: AsRef<str> + Into<String>> From<S> for Placement {
+    fn from(name: S) -> Self {
+        match name.as_ref() {
             "home" => Self::Home,
             "item_page" => Self::ItemPage,
             "cart" => Self::Cart,
             "search" => Self::Search,
-            _ => Self::Custom(name),
+            _ => Self::Custom(name.into()),
         }
     }
 }
 
-impl From<Placement> for String {
-    fn from(placement: Placement) -> Self {
-        placement.as_str().to_owned()
+impl Serialize for Placement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Placement {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Lent::deserialize(deserializer).map(|Lent(name)| Self::from(name))
     }
 }
 

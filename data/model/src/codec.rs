@@ -30,9 +30,14 @@ pub enum CodecError {
 
 pub fn encode_event(event: &Event) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
-    bytes.push(SCHEMA_VERSION);
-    rmp_serde::encode::write_named(&mut bytes, event).expect("an event serialises into memory");
+    append_event(&mut bytes, event);
     bytes
+}
+
+/// Writes the record behind what is there.
+pub fn append_event(bytes: &mut Vec<u8>, event: &Event) {
+    bytes.push(SCHEMA_VERSION);
+    rmp_serde::encode::write_named(bytes, event).expect("an event serialises into memory");
 }
 
 /// # Errors

@@ -1,10 +1,10 @@
 //! What is in the log.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     AnswerId, EventId, ItemId, PersonKey, Placement, SessionId, Signal, Timestamp, UserId, answer::Answer,
-    catalog::CatalogChange,
+    catalog::CatalogChange, lent::Lent,
 };
 
 /// One record of the log: who, when, what.
@@ -130,8 +130,7 @@ impl Interaction {
 }
 
 /// What was done. On the wire it is the event's `type`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "String", from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum InteractionKind {
     /// The item's page was opened without a recommendation leading there.
     View,
@@ -185,15 +184,32 @@ impl InteractionKind {
     }
 }
 
-impl From<String> for InteractionKind {
-    fn from(name: String) -> Self {
-        Self::NAMED.into_iter().find(|kind| kind.as_str() == name).unwrap_or(Self::Custom(name))
+impl<S: AsRef<str> + Into<String>> From<S> for InteractionKind {
+    fn from(name: S) -> Self {
+        match name.as_ref() {
+            "view" => Self::View,
+            "click" => Self::Click,
+            "cart" => Self::Cart,
+            "purchase" => Self::Purchase,
+            "rating" => Self::Rating,
+            "like" => Self::Like,
+            "dislike" => Self::Dislike,
+            "dismiss" => Self::Dismiss,
+            "purchase_cancelled" => Self::PurchaseCancelled,
+            _ => Self::Custom(name.into()),
+        }
     }
 }
 
-impl From<InteractionKind> for String {
-    fn from(kind: InteractionKind) -> Self {
-        kind.as_str().to_owned()
+impl Serialize for InteractionKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for InteractionKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Lent::deserialize(deserializer).map(|Lent(name)| Self::from(name))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod codec;
 pub mod dead_letter;
 pub mod event;
 pub mod ids;
+mod lent;
 pub mod partition;
 pub mod signal;
 pub mod time;

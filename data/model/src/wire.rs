@@ -1,5 +1,7 @@
 //! The public JSON form of an event, and the checks between it and an [`Event`].
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -239,11 +241,27 @@ fn check_context(context: &Map<String, Value>) -> Result<(), String> {
     if context.is_empty() {
         return Ok(());
     }
-    let size = serde_json::to_string(context).map_or(usize::MAX, |json| json.len());
+    let mut size = Size(0);
+    serde_json::to_writer(&mut size, context).map_err(|e| format!("context {e}"))?;
+    let Size(size) = size;
     if size > MAX_CONTEXT_BYTES {
         return Err(format!("context has {size} bytes, at most {MAX_CONTEXT_BYTES} are allowed"));
     }
     Ok(())
+}
+
+/// Counts what is written.
+struct Size(usize);
+
+impl io::Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -90,10 +90,8 @@ fn per_second(n: usize, took: Duration) -> f64 {
 
 fn records(first: usize, n: usize) -> Vec<NewRecord> {
     let value = Bytes::from(vec![b'v'; 238]);
-    let record = |i: usize| NewRecord {
-        key: Bytes::from(format!("user-{:07}", i % 50_000)),
-        value: value.clone(),
-    };
+    let record =
+        |i: usize| NewRecord { key: Bytes::from(format!("user-{:07}", i % 50_000)), value: value.clone() };
     (first..first + n).map(record).collect()
 }
 

@@ -106,10 +106,8 @@ async fn append(log: &dyn EventLog, person: &Person) -> Result<Position, LogErro
         context: serde_json::Map::new(),
     };
     let key = person.partition_key().expect("a canary has a name");
-    let record = NewRecord {
-        key: Bytes::copy_from_slice(key.as_bytes()),
-        value: encode_event(&event).into(),
-    };
+    let record =
+        NewRecord { key: Bytes::copy_from_slice(key.as_bytes()), value: encode_event(&event).into() };
     let positions = log.append(Topic::Events, vec![record]).await?;
     Ok(positions.into_iter().next().expect("one record has one position"))
 }

@@ -15,7 +15,7 @@ use waggle_contracts::{
 };
 use waggle_model::{
     CatalogChange, DeadLetter, DeadLetterOrigin, Event, EventBody, Person, Timestamp,
-    codec::MAX_RECORD_BYTES, encode_event,
+    codec::{MAX_RECORD_BYTES, append_event},
 };
 use waggle_stores::{EventLog, LogError, NewRecord, Topic};
 
@@ -140,13 +140,14 @@ impl IngestService {
 
     /// Returns how many events the log took, and how many it had.
     async fn append(&self, prepared: Prepared) -> Result<(usize, usize), RoleError> {
-        let Prepared { batches, size_bytes, n_duplicates, .. } = prepared;
-        let n_events = batches.iter().map(|batch| batch.records.len()).sum();
+        let Prepared { batches, n_duplicates, .. } = prepared;
+        let n_events = batches.iter().map(|batch| batch.ends.len()).sum();
+        let size_bytes = batches.iter().map(|batch| batch.bytes.len()).sum();
         let _events = self.room(&self.in_flight_events, n_events, self.config.max_in_flight_events)?;
         let _bytes = self.room(&self.in_flight_bytes, size_bytes, self.config.max_in_flight_bytes)?;
-        for batch in batches {
+        for mut batch in batches {
             let started = Instant::now();
-            self.log.append(batch.topic, batch.records).await.map_err(|error| refusal(&error))?;
+            self.log.append(batch.topic, batch.records()).await.map_err(|error| refusal(&error))?;
             metrics::histogram!("waggle_ingest_append_duration_seconds")
                 .record(started.elapsed().as_secs_f64());
             self.recent().extend(batch.ids);
@@ -181,15 +182,9 @@ impl IngestService {
             prepared.n_duplicates += 1;
             return Ok(());
         }
-        let value = encode_event(&event);
-        if value.len() > MAX_RECORD_BYTES {
-            return Err(format!("event has {} bytes, at most {MAX_RECORD_BYTES} are allowed", value.len()));
-        }
-        let key = Bytes::copy_from_slice(key_of(&event).as_bytes());
-        prepared.size_bytes += key.len() + value.len();
         let batch = prepared.batch_mut(topic_of(&event.body));
+        batch.push(&event)?;
         batch.ids.extend(id);
-        batch.records.push(NewRecord { key, value: value.into() });
         Ok(())
     }
 
@@ -271,7 +266,6 @@ pub(crate) struct CheckedBody {
 #[derive(Default)]
 struct Prepared {
     batches: Vec<Batch>,
-    size_bytes: usize,
     n_duplicates: usize,
     /// Of all events that carry one.
     ids: FingerprintSet,
@@ -279,15 +273,51 @@ struct Prepared {
 
 struct Batch {
     topic: Topic,
-    records: Vec<NewRecord>,
+    /// Key and value of each record, one behind the other: thousands of them in one piece of memory.
+    bytes: Vec<u8>,
+    /// Where in `bytes` the key of each record ends, and its value.
+    ends: Vec<[usize; 2]>,
     /// Of the records that carry an event id.
     ids: Vec<u128>,
+}
+
+impl Batch {
+    fn new(topic: Topic) -> Self {
+        Self { topic, bytes: Vec::new(), ends: Vec::new(), ids: Vec::new() }
+    }
+
+    /// Appends the event's record, if it is not too large.
+    fn push(&mut self, event: &Event) -> Result<(), String> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key_of(event).as_bytes());
+        let key_end = self.bytes.len();
+        append_event(&mut self.bytes, event);
+        let size = self.bytes.len() - key_end;
+        if size > MAX_RECORD_BYTES {
+            self.bytes.truncate(start);
+            return Err(format!("event has {size} bytes, at most {MAX_RECORD_BYTES} are allowed"));
+        }
+        self.ends.push([key_end, self.bytes.len()]);
+        Ok(())
+    }
+
+    /// Takes the records out.
+    fn records(&mut self) -> Vec<NewRecord> {
+        let mut rest = Bytes::from(std::mem::take(&mut self.bytes));
+        let mut start = 0;
+        let record = |[key_end, end]: [usize; 2]| {
+            let (key, value) = (rest.split_to(key_end - start), rest.split_to(end - key_end));
+            start = end;
+            NewRecord { key, value }
+        };
+        std::mem::take(&mut self.ends).into_iter().map(record).collect()
+    }
 }
 
 impl Prepared {
     fn batch_mut(&mut self, topic: Topic) -> &mut Batch {
         let place = self.batches.iter().position(|batch| batch.topic == topic).unwrap_or_else(|| {
-            self.batches.push(Batch { topic, records: Vec::new(), ids: Vec::new() });
+            self.batches.push(Batch::new(topic));
             self.batches.len() - 1
         });
         &mut self.batches[place]
@@ -296,10 +326,7 @@ impl Prepared {
 
 /// A dead letter as a record of its topic.
 pub(crate) fn letter_record(letter: &DeadLetter) -> NewRecord {
-    NewRecord {
-        key: Bytes::from_static(DEAD_LETTER_KEY),
-        value: letter.encode().into(),
-    }
+    NewRecord { key: Bytes::from_static(DEAD_LETTER_KEY), value: letter.encode().into() }
 }
 
 fn topic_of(body: &EventBody) -> Topic {

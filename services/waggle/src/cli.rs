@@ -480,7 +480,7 @@ pub(crate) struct BenchIngestArgs {
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=5_000).map(usize::from))]
     pub(crate) batch: usize,
     /// Connections that send at once
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 8)]
     pub(crate) connections: usize,
     /// Over Kafka: its own tool to print beside, as Kafka's distribution has it (there with .sh) and `cargo xtask services
     /// up` makes it. Left out, with the reason, where it cannot be run

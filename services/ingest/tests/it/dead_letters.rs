@@ -35,10 +35,7 @@ async fn events_of(log: &Arc<SqliteLog>) -> Vec<Event> {
 }
 
 async fn set_aside(log: &Arc<SqliteLog>, letters: &[DeadLetter]) {
-    let records = letters.iter().map(|letter| NewRecord {
-        key: "k".into(),
-        value: letter.encode().into(),
-    });
+    let records = letters.iter().map(|letter| NewRecord { key: "k".into(), value: letter.encode().into() });
     log.append(Topic::DeadLetters, records.collect()).await.unwrap();
 }
 
@@ -167,12 +164,9 @@ async fn letters_of_every_origin_find_their_way_back() {
         ],
     )
     .await;
-    log.append(
-        Topic::DeadLetters,
-        vec![NewRecord { key: "k".into(), value: "not a letter".into() }],
-    )
-    .await
-    .unwrap();
+    log.append(Topic::DeadLetters, vec![NewRecord { key: "k".into(), value: "not a letter".into() }])
+        .await
+        .unwrap();
 
     let letters = open_letters(&log).await;
     let verdicts =

@@ -51,10 +51,7 @@ async fn what_the_topic_holds_is_there_after_catching_up() {
     }
     world.put("item-3", "sofa").await;
     world.delete("item-4").await;
-    let unreadable = NewRecord {
-        key: Bytes::from_static(b"item-5"),
-        value: Bytes::from_static(b"no event"),
-    };
+    let unreadable = NewRecord { key: Bytes::from_static(b"item-5"), value: Bytes::from_static(b"no event") };
     world.log.append(Topic::Catalog, vec![unreadable]).await.unwrap();
     let follower = world.follower();
     let offsets = follower.catch_up().await.unwrap();

@@ -89,9 +89,8 @@ async fn an_empty_log_reads_as_empty(log: &dyn EventLog) {
 
 async fn records_come_back_whole_and_in_order(log: &dyn EventLog) {
     let began = Timestamp::now();
-    let sent = (0..2_000)
-        .map(|i| record(&format!("user-{}", i % 97), format!("value {i}")))
-        .collect::<Vec<_>>();
+    let sent =
+        (0..2_000).map(|i| record(&format!("user-{}", i % 97), format!("value {i}"))).collect::<Vec<_>>();
     let positions = log.append(Topic::Events, sent.clone()).await.unwrap();
     let mut expected = BTreeMap::<u32, Vec<(u64, NewRecord)>>::new();
     for (record, at) in sent.into_iter().zip(&positions) {
@@ -283,7 +282,9 @@ async fn keys_keep_their_order_under_concurrency(log: Arc<dyn EventLog>) {
 
 async fn a_large_batch_is_appended_whole(log: &dyn EventLog) {
     let topic = Topic::Answers;
-    let sent = (0..20_000).map(|i| record(&format!("{}", i % 1_000), format!("{i} {}", "-".repeat(600)))).collect::<Vec<_>>();
+    let sent = (0..20_000)
+        .map(|i| record(&format!("{}", i % 1_000), format!("{i} {}", "-".repeat(600))))
+        .collect::<Vec<_>>();
     let positions = within(log.append(topic, sent.clone())).await.unwrap();
     assert_eq!(positions.len(), sent.len());
     let distinct =

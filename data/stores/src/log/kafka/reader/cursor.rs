@@ -4,10 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rdkafka::{
-    Message,
-    consumer::base_consumer::PartitionQueue,
-    error::KafkaError,
-    message::BorrowedMessage,
+    Message, consumer::base_consumer::PartitionQueue, error::KafkaError, message::BorrowedMessage,
 };
 use tokio::sync::Notify;
 use waggle_model::Timestamp;
