@@ -27,7 +27,7 @@ use self::columns::{File, OpenError, VERSION};
 pub use self::{
     compaction::{CompactionReport, CompactionRule, compact},
     erasure::{ErasureReport, RewrittenFile, erase, rows_of},
-    reader::{ArchiveReader, ArchivedEvents, AsOf},
+    reader::{ArchiveReader, ArchivedEvents, ArchivedRecords, AsOf},
     sweep::sweep,
     writer::{ArchiveWriter, MIN_FILE_ROWS},
 };

@@ -22,7 +22,9 @@ pub mod redis;
 pub mod secret;
 pub mod state;
 
-pub use archive::{ArchiveError, ArchiveReader, ArchiveWriter, ArchivedEvents, AsOf, CompactionRule};
+pub use archive::{
+    ArchiveError, ArchiveReader, ArchiveWriter, ArchivedEvents, ArchivedRecords, AsOf, CompactionRule,
+};
 pub use artifacts::{ArtifactError, ArtifactInfo, Artifacts, S3Config};
 pub use cache::{Cache, CacheError, CacheStats, MokaCache, RedisCache};
 pub use database::{
@@ -30,7 +32,7 @@ pub use database::{
     SnapshotRecord, SnapshotState, UserRecord,
 };
 pub use log::{
-    EventLog, LogError, LogRecord, Membership, NewRecord, Position, SoleMember, Topic,
+    EventLog, LogError, LogRecord, LogSection, Membership, NewRecord, Position, SoleMember, Topic,
     kafka::{KafkaConfig, KafkaLog, KafkaSource, SourceRecord},
     sqlite::{SqliteLog, SqliteLogOptions},
 };

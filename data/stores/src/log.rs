@@ -1,6 +1,7 @@
 //! The log: ordered records per topic and partition, durable before they are acknowledged.
 
 pub mod kafka;
+mod section;
 pub mod sqlite;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -10,6 +11,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use waggle_model::Timestamp;
+
+pub use section::LogSection;
 
 /// What a record is about. On Kafka each is a topic under the installation's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

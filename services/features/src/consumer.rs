@@ -71,6 +71,12 @@ pub enum FoldError {
     /// The log was lost and made anew, or state and log belong to two installations.
     #[error("state of partition {partition} is at offset {applied}, beyond the log's end at {end}")]
     BeyondLog { partition: u32, applied: u64, end: u64 },
+    /// Going on at `start` would leave acknowledged events out.
+    #[error(
+        "state of partition {partition} is at offset {applied}, and the log begins at {start} only, because retention has \
+         removed what is in between; `waggle replay` makes the state anew from the archive and the log"
+    )]
+    Trimmed { partition: u32, applied: u64, start: u64 },
     #[error("chunk {place} of partition {partition}'s window of event ids is damaged")]
     Window { partition: u32, place: usize },
     #[error("folding partition {partition} ended abnormally: {detail}")]
@@ -313,7 +319,11 @@ impl PartitionFold {
             None => self.load().await?,
         };
         let applied = position.applied.offset;
-        let records = self.log.read(Topic::Events, self.partition, applied, self.batch_records).await?;
+        let read = self.log.read(Topic::Events, self.partition, applied, self.batch_records).await;
+        let records = read.map_err(|error| match error {
+            LogError::Trimmed { partition, start, .. } => FoldError::Trimmed { partition, applied, start },
+            error => error.into(),
+        })?;
         if records.is_empty() {
             self.position = Some(position);
             return Ok(Step { n_records: 0, applied });

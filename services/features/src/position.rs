@@ -77,8 +77,7 @@ impl Position {
         let is_duplicate = self.window.record(record.offset, event.and_then(|event| event.event_id.as_ref()));
         if let Some(event) = event {
             self.record.advance(event.timestamp);
-            // No event happened after the log took it, whatever a stranger wrote.
-            self.applied.time = self.applied.time.max(event.timestamp.min(record.timestamp));
+            self.applied.time = self.applied.time.max(event.timestamp);
         }
         self.applied.offset = record.offset + 1;
         is_duplicate

@@ -13,8 +13,8 @@ use waggle_model::{
     Event, EventBody, Person, PersonKey, SessionId, Timestamp, UserId, decode_event, partition_of,
 };
 use waggle_stores::{
-    ArchiveError, ArchiveReader, Artifacts, Database, DatabaseError, EventLog, LogError, LogRecord, Topic,
-    archive::rows_of,
+    ArchiveError, ArchiveReader, Artifacts, Database, DatabaseError, EventLog, LogError, LogRecord,
+    LogSection, Topic, archive::rows_of,
 };
 
 /// Records read at once.
@@ -163,26 +163,15 @@ impl Held {
     ) -> Result<Seen, LogError> {
         let by_partition = people.by_partition(self.log.n_partitions(topic));
         let (keys, persons) = (by_partition.get(&partition), people.keys());
-        let end = self.log.end(topic, partition).await?;
-        let mut offset = self.log.start(topic, partition).await?;
+        let mut section = LogSection::whole(&*self.log, topic, partition).await?;
         let mut seen = Seen::default();
-        while offset < end {
-            if Instant::now() >= deadline {
-                seen.unseen = Some((offset, end));
-                break;
-            }
-            let records = match self.log.read(topic, partition, offset, BATCH).await {
-                Err(LogError::Trimmed { start, .. }) => {
-                    offset = start;
-                    continue;
-                }
-                read => read?,
-            };
-            let Some(last) = records.last() else { break };
-            offset = last.offset + 1;
+        while Instant::now() < deadline {
+            let Some(records) = section.next(BATCH).await? else { return Ok(seen) };
             let named = records.iter().filter(|record| keys.is_some_and(|keys| keys.contains(&*record.key)));
             named.for_each(|record| seen.add(record, &persons));
         }
+        let (next, end) = section.rest();
+        seen.unseen = (next < end).then_some((next, end));
         Ok(seen)
     }
 
@@ -242,11 +231,9 @@ impl Held {
         }
         for (partition, keys) in people.by_partition(self.log.n_partitions(topic)) {
             let end = self.log.end(topic, partition).await?;
-            let mut offset = as_of.0.get(&partition).copied().unwrap_or(0);
-            while offset < end {
-                let records = self.log.read(topic, partition, offset, BATCH).await?;
-                let Some(last) = records.last() else { break };
-                offset = last.offset + 1;
+            let archived = as_of.0.get(&partition).copied().unwrap_or(0);
+            let mut rest = LogSection::new(&*self.log, topic, partition, archived, end);
+            while let Some(records) = rest.next(BATCH).await? {
                 let named = records.iter().filter(|record| keys.contains(&*record.key));
                 for event in named.filter_map(|record| decode_event(&record.value).ok()) {
                     if is_of(&event.person, &persons) && !show(event).await {

@@ -13,7 +13,7 @@ use waggle_contracts::{RoleError, api::Rejection, ingest::Origin};
 use waggle_model::{
     DeadLetter, DeadLetterOrigin, DeadLetterRecord, Event, EventId, Retried, Timestamp, decode_event,
 };
-use waggle_stores::{EventLog, LogError, LogRecord, NewRecord, Position, Topic};
+use waggle_stores::{EventLog, LogError, LogRecord, LogSection, NewRecord, Position, Topic};
 
 use crate::{
     IngestService, body,
@@ -87,19 +87,9 @@ impl DeadLetters {
 
     async fn visit(&self, mut look: impl FnMut(&LogRecord)) -> Result<(), LogError> {
         for (partition, &end) in (0..).zip(&self.ends) {
-            let mut offset = self.log.start(Topic::DeadLetters, partition).await?;
-            while offset < end {
-                let records = match self.log.read(Topic::DeadLetters, partition, offset, BATCH).await {
-                    // What retention takes away meanwhile was not to be had any more.
-                    Err(LogError::Trimmed { start, .. }) => {
-                        offset = start;
-                        continue;
-                    }
-                    read => read?,
-                };
-                let Some(last) = records.last() else { break };
-                offset = last.offset + 1;
-                records.iter().filter(|record| record.offset < end).for_each(&mut look);
+            let mut letters = LogSection::new(&*self.log, Topic::DeadLetters, partition, 0, end);
+            while let Some(records) = letters.next(BATCH).await? {
+                records.iter().for_each(&mut look);
             }
         }
         Ok(())
@@ -161,8 +151,7 @@ impl Retry {
         let done: Vec<_> = done.map(|((place, _), _)| (place.partition, place.offset)).collect();
         if !done.is_empty() {
             let note = Retried { at: now, letters: done }.encode();
-            let record =
-                NewRecord { key: Bytes::from_static(DEAD_LETTER_KEY), value: note.into() };
+            let record = NewRecord { key: Bytes::from_static(DEAD_LETTER_KEY), value: note.into() };
             self.log.append(Topic::DeadLetters, vec![record]).await.map_err(|error| RoleError::Failed {
                 role: "ingest",
                 detail: format!("the events were taken in, but that could not be noted: {error}"),

@@ -76,6 +76,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Data(DataCommand),
     /// Fold the log once more: verify the online state bit for bit, or rebuild it
+    ///
+    /// What retention has taken from the log is read from the archive.
     Replay(ReplayArgs),
     /// Look at every store and count what it holds
     ///

@@ -8,9 +8,12 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
-use waggle_features_role::{position::Position, replay::replay};
+use waggle_features_role::{
+    position::Position,
+    replay::{Past, replay},
+};
 use waggle_stores::{
-    EventLog, MemoryState, RedisState, StateStore, Topic, bench::forget_redis, state::digest,
+    ArchiveReader, EventLog, MemoryState, RedisState, StateStore, Topic, bench::forget_redis, state::digest,
 };
 
 use crate::{
@@ -56,16 +59,17 @@ pub(crate) struct Verified {
     pub(crate) is_equal: bool,
 }
 
-/// Folds every partition from its beginning into fresh memory, up to where the live state stands, and compares.
+/// Folds every partition from its beginning into fresh memory, up to where the live state stands, and compares. What
+/// retention has taken from the log is read from the archive.
 pub(crate) async fn verify(stores: &Stores, steps: &Steps) -> Result<(Vec<Verified>, Pace)> {
-    let (log, live) = (stores.log().await?, stores.state().await?);
-    let (log, live) = (&*log, &*live);
+    let (log, live, archive) = (stores.log().await?, stores.state().await?, archive(stores).await?);
+    let (past, live) = (Past { log: &*log, archive: &archive }, &*live);
     let n_partitions = log.n_partitions(Topic::Events);
-    steps.begin("replay and compare", records_until_live(log, live).await?);
+    steps.begin("replay and compare", records_until_live(&*log, live).await?);
     let (started, n_done) = (Instant::now(), AtomicU64::new(0));
     let on_progress = |n| steps.at(n_done.fetch_add(n, Ordering::Relaxed) + n, 0);
     let verified = stream::iter(0..n_partitions)
-        .map(|partition| verify_partition(log, live, partition, n_partitions, on_progress))
+        .map(|partition| verify_partition(past, live, partition, n_partitions, on_progress))
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
@@ -76,36 +80,37 @@ pub(crate) async fn verify(stores: &Stores, steps: &Steps) -> Result<(Vec<Verifi
 
 /// Replaces the state by what the log says.
 pub(crate) async fn rebuild(config: &Config, stores: &Stores, steps: &Steps) -> Result<Pace> {
-    let log = stores.log().await?;
+    let (log, archive) = (stores.log().await?, archive(stores).await?);
+    let past = Past { log: &*log, archive: &archive };
     let n_partitions = log.n_partitions(Topic::Events);
     for partition in 0..n_partitions {
-        check_whole(&*log, partition).await?;
+        check_whole(past, partition).await?;
     }
     match config.state.kind {
-        StateKind::Memory => rebuild_folder(config, &*log, steps).await,
+        StateKind::Memory => rebuild_folder(config, past, steps).await,
         StateKind::Redis => {
             let (redis, prefix) = (&config.state.redis, &config.prefix);
             // A features role that still runs is fenced off by the offset, and folds from the beginning, too.
             forget_redis(redis, prefix).await?;
             let state = RedisState::connect(redis, prefix, n_partitions).await?;
-            fold_all(config, &*log, &state, steps).await
+            fold_all(config, past, &state, steps).await
         }
     }
 }
 
 async fn verify_partition(
-    log: &dyn EventLog,
+    past: Past<'_>,
     live: &dyn StateStore,
     partition: u32,
     n_partitions: u32,
     on_progress: impl FnMut(u64),
 ) -> Result<Verified> {
-    check_whole(log, partition).await?;
+    check_whole(past, partition).await?;
     let (original, at_rest) = at_rest(live, partition, n_partitions).await?;
     let fresh = MemoryState::in_memory(n_partitions);
     let mut position = Position::load(&fresh, partition, n_partitions).await?;
     position.follow_policies_of(&original);
-    replay(log, &fresh, position, at_rest.applied.offset, on_progress).await?;
+    replay(past, &fresh, position, at_rest.applied.offset, on_progress).await?;
     let replayed = digest(&fresh, partition).await?;
     Ok(Verified {
         partition,
@@ -134,14 +139,14 @@ async fn at_rest(
 }
 
 /// Beside the present checkpoints, which are replaced at the end: what is cut off in the middle changes nothing.
-async fn rebuild_folder(config: &Config, log: &dyn EventLog, steps: &Steps) -> Result<Pace> {
+async fn rebuild_folder(config: &Config, past: Past<'_>, steps: &Steps) -> Result<Pace> {
     let live = Paths::new(&config.dir).state();
     let (fresh, old) = (live.with_extension("rebuilt"), live.with_extension("replaced"));
     for leftover in [&fresh, &old] {
         remove(leftover)?;
     }
-    let state = MemoryState::open(&fresh, log.n_partitions(Topic::Events)).await?;
-    let pace = fold_all(config, log, &state, steps).await?;
+    let state = MemoryState::open(&fresh, past.log.n_partitions(Topic::Events)).await?;
+    let pace = fold_all(config, past, &state, steps).await?;
     state.checkpoint().await?;
     if live.exists() {
         std::fs::rename(&live, &old).with_context(|| format!("cannot move {}", live.display()))?;
@@ -160,12 +165,8 @@ fn remove(dir: &std::path::Path) -> Result<()> {
     }
 }
 
-async fn fold_all(
-    config: &Config,
-    log: &dyn EventLog,
-    state: &dyn StateStore,
-    steps: &Steps,
-) -> Result<Pace> {
+async fn fold_all(config: &Config, past: Past<'_>, state: &dyn StateStore, steps: &Steps) -> Result<Pace> {
+    let log = past.log;
     let n_partitions = log.n_partitions(Topic::Events);
     let mut ends = Vec::new();
     for partition in 0..n_partitions {
@@ -178,7 +179,7 @@ async fn fold_all(
         .map(|(partition, end)| async move {
             let mut position = Position::load(state, partition, n_partitions).await?;
             position.adopt(config.features.policy);
-            replay(log, state, position, end, on_progress).await
+            replay(past, state, position, end, on_progress).await
         })
         .buffered(AT_ONCE)
         .try_for_each(async |_| Ok(()))
@@ -189,14 +190,23 @@ async fn fold_all(
 }
 
 /// A replay needs every record from the first on.
-async fn check_whole(log: &dyn EventLog, partition: u32) -> Result<()> {
+async fn check_whole(Past { log, archive }: Past<'_>, partition: u32) -> Result<()> {
     let start = log.start(Topic::Events, partition).await?;
-    ensure!(
-        start == 0,
-        "partition {partition} of the log begins at offset {start}: retention has removed the events before, so the \
-         state cannot be folded again from the first"
-    );
+    if start > 0 {
+        let archived = archive.covers(partition).await?;
+        ensure!(
+            archived.start == 0 && archived.end >= start,
+            "partition {partition} of the log begins at offset {start}, because retention has removed what was before, \
+             and the archive holds offsets {} to {} of it: the state cannot be folded again from the first event",
+            archived.start,
+            archived.end
+        );
+    }
     Ok(())
+}
+
+async fn archive(stores: &Stores) -> Result<ArchiveReader> {
+    Ok(ArchiveReader::new(stores.artifacts().await?.clone(), stores.database().await?, Topic::Events))
 }
 
 async fn records_until_live(log: &dyn EventLog, live: &dyn StateStore) -> Result<u64> {

@@ -23,7 +23,7 @@ use parquet::{
 };
 use serde_json::{Map, Value};
 use waggle_model::{
-    Event, EventBody, Interaction, InteractionKind, Person, Placement, Timestamp, decode_event,
+    Event, EventBody, Interaction, InteractionKind, Person, Placement, Timestamp, decode_event, encode_event,
 };
 
 use crate::log::LogRecord;
@@ -90,6 +90,16 @@ impl Row {
         let is_columnar = fits && reads_back;
         let body = (!is_columnar).then(|| value.clone().into());
         Self { offset, time: event.timestamp, event: Some(event), context, body }
+    }
+
+    /// The record that the row was made of, without its key and with its event's time.
+    pub(super) fn into_record(self, partition: u32) -> LogRecord {
+        let value = match (self.body, &self.event) {
+            (Some(body), _) => Bytes::copy_from_slice(body.data()),
+            (None, Some(event)) => encode_event(event).into(),
+            (None, None) => Bytes::new(),
+        };
+        LogRecord { partition, offset: self.offset, key: Bytes::new(), value, timestamp: self.time }
     }
 
     fn interaction(&self) -> Option<&Interaction> {

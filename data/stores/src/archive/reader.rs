@@ -1,7 +1,7 @@
 //! From files back to events, in the order of their time.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, VecDeque},
     ops::Range,
     sync::{
         Arc,
@@ -11,11 +11,15 @@ use std::{
 
 use waggle_model::{Event, PersonKey, Timestamp};
 
-use super::{ArchiveError, merge::Merge};
+use super::{
+    ArchiveError,
+    columns::Row,
+    merge::{Merge, Taken},
+};
 use crate::{
     artifacts::Artifacts,
     database::{ArchiveFile, Database},
-    log::{Position, Topic},
+    log::{LogRecord, Position, Topic},
 };
 
 /// Reads one topic's events from the archive.
@@ -99,19 +103,59 @@ impl ArchiveReader {
         files.retain(|file| as_of.holds(file.partition, file.first_offset));
         for batch in batches(files) {
             let (as_of, take) = (as_of.clone(), take.clone());
-            let mut merge = Merge::new(self.artifacts.clone(), batch, move |partition, row| {
+            let takes = move |partition, row: Row| {
                 row.event.filter(|_| as_of.holds(partition, row.offset)).map(&take)
-            });
-            let mut events = Vec::new();
-            while let Some(taken) = merge.next_batch().await? {
-                events.extend(taken);
-            }
-            events.sort_unstable_by_key(|taken| taken.offset);
-            for taken in events {
+            };
+            for taken in self.in_log_order(batch, takes).await? {
                 look(Position { partition: taken.partition, offset: taken.offset }, taken.row);
             }
         }
         Ok(())
+    }
+
+    /// Offsets of the partition that the archive covers; those of gaps and of what was erased are among them.
+    ///
+    /// # Errors
+    /// Those of the manifest.
+    pub async fn covers(&self, partition: u32) -> Result<Range<u64>, ArchiveError> {
+        let end = self.database.archive_offset(self.topic, partition).await?;
+        let files = self.database.all_archive_files(self.topic).await?;
+        let firsts = files.iter().filter(|file| file.partition == partition).map(|file| file.first_offset);
+        Ok(firsts.min().unwrap_or(end)..end)
+    }
+
+    /// What the log held in the partition between the two offsets, batch by batch, whether the log still has it or not.
+    /// Of the erased there is only the erasure; keys are not kept, and the time of each record is its event's.
+    ///
+    /// # Errors
+    /// Those of the manifest.
+    pub async fn records(
+        &self,
+        partition: u32,
+        offsets: Range<u64>,
+    ) -> Result<ArchivedRecords, ArchiveError> {
+        let mut files = self.database.all_archive_files(self.topic).await?;
+        files.retain(|file| {
+            file.partition == partition
+                && file.first_offset < offsets.end
+                && file.last_offset >= offsets.start
+        });
+        Ok(ArchivedRecords { reader: self.clone(), batches: batches(files).into(), offsets })
+    }
+
+    /// The rows of one batch by offset.
+    async fn in_log_order<T: Send + 'static>(
+        &self,
+        batch: Vec<ArchiveFile>,
+        takes: impl FnMut(u32, Row) -> Option<T> + Send + 'static,
+    ) -> Result<Vec<Taken<T>>, ArchiveError> {
+        let mut merge = Merge::new(self.artifacts.clone(), batch, takes);
+        let mut rows = Vec::new();
+        while let Some(taken) = merge.next_batch().await? {
+            rows.extend(taken);
+        }
+        rows.sort_unstable_by_key(|taken| taken.offset);
+        Ok(rows)
     }
 
     fn merge(
@@ -131,6 +175,32 @@ impl ArchiveReader {
             row.event
         });
         ArchivedEvents { merge, n_skipped }
+    }
+}
+
+/// Records of one partition on their way out of the archive.
+pub struct ArchivedRecords {
+    reader: ArchiveReader,
+    batches: VecDeque<Vec<ArchiveFile>>,
+    offsets: Range<u64>,
+}
+
+impl ArchivedRecords {
+    /// The records of the next batch that has any; `None` at the end.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`] and [`ArchiveError::Version`] name the file.
+    pub async fn next_batch(&mut self) -> Result<Option<Vec<LogRecord>>, ArchiveError> {
+        while let Some(batch) = self.batches.pop_front() {
+            let offsets = self.offsets.clone();
+            let takes =
+                move |partition, row: Row| offsets.contains(&row.offset).then(|| row.into_record(partition));
+            let records = self.reader.in_log_order(batch, takes).await?;
+            if !records.is_empty() {
+                return Ok(Some(records.into_iter().map(|taken| taken.row).collect()));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -9,6 +9,8 @@ mod groups;
 #[cfg(test)]
 mod poison;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod support;

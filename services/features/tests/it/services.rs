@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use deadpool_redis::redis::{Client, Commands};
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
 };
@@ -68,12 +68,24 @@ impl Place {
             .unwrap()
     }
 
+    /// Takes the events before these offsets from the log, by partition, as retention does.
+    pub(crate) async fn trim(&self, starts: &[u64]) {
+        let name = format!("{}.{}", self.prefix, Topic::Events.as_str());
+        let mut list = TopicPartitionList::new();
+        for (partition, start) in (0..).zip(starts) {
+            list.add_partition_offset(&name, partition, Offset::Offset(start.cast_signed())).unwrap();
+        }
+        self.admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
+    }
+
     pub(crate) async fn remove(self) {
         let topics = Topic::ALL.map(|topic| format!("{}.{}", self.prefix, topic.as_str()));
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let admin: AdminClient<DefaultClientContext> =
-            ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap();
-        admin.delete_topics(&topics, &AdminOptions::new()).await.unwrap();
+        self.admin().delete_topics(&topics, &AdminOptions::new()).await.unwrap();
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap()
     }
 }
 

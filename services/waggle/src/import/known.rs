@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 use waggle_model::{EventId, decode_event};
-use waggle_stores::{EventLog, LogError, Topic};
+use waggle_stores::{EventLog, LogSection, Topic};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::progress::Steps;
@@ -24,35 +24,21 @@ impl KnownIds {
     /// Reads the log of events from its beginning to its present end; about 35 bytes of memory per id.
     ///
     /// # Errors
-    /// [`LogError`] if the log cannot be read.
+    /// If the log cannot be read.
     pub(crate) async fn in_log(log: &dyn EventLog, steps: &Steps) -> Result<Self> {
-        let mut ends = Vec::new();
+        let mut sections = Vec::new();
         for partition in 0..log.n_partitions(Topic::Events) {
-            ends.push((
-                partition,
-                log.start(Topic::Events, partition).await?,
-                log.end(Topic::Events, partition).await?,
-            ));
+            sections.push(LogSection::whole(log, Topic::Events, partition).await?);
         }
-        let n_records = ends.iter().map(|(_, start, end)| end.saturating_sub(*start)).sum();
+        let n_records = sections.iter().map(LogSection::rest).map(|(next, end)| end - next).sum();
         let mut known = Self::default();
         if n_records == 0 {
             return Ok(known);
         }
         steps.begin("what is there already", n_records);
         let mut n_read = 0;
-        for (partition, mut offset, end) in ends {
-            while offset < end {
-                let records = match log.read(Topic::Events, partition, offset, BATCH).await {
-                    // What retention takes away meanwhile is not there any more.
-                    Err(LogError::Trimmed { start, .. }) => {
-                        offset = start;
-                        continue;
-                    }
-                    read => read?,
-                };
-                let Some(last) = records.last() else { break };
-                offset = last.offset + 1;
+        for mut section in sections {
+            while let Some(records) = section.next(BATCH).await? {
                 n_read += records.len() as u64;
                 steps.at(n_read, n_records);
                 // What is no event has no id.
