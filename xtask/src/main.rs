@@ -96,10 +96,10 @@ fn run(command: Command, in_ci: bool) -> anyhow::Result<bool> {
             check::run(&workspace, &mut steps);
             let needs_services = ["services", "tests", "tls"].iter().any(|step| steps.wants(step));
             let services = needs_services.then(|| services::Lease::take(&workspace, &mut steps)).flatten();
-            let variables = services.as_ref().map(|lease| lease.variables.as_slice()).unwrap_or_default();
-            steps.run("tests", "cargo test --release --workspace", || suite::run(&workspace, variables));
+            let variables = services.as_ref().map(|lease| lease.variables.clone()).unwrap_or_default();
+            steps.run("tests", "cargo test --release --workspace", || suite::run(&workspace, &variables));
             steps.run("tls", "TLS and SASL to Kafka, in a build with that feature", || {
-                suite::run_tls(&workspace, variables)
+                suite::run_tls(&workspace, &variables)
             });
             if !no_e2e {
                 e2e::run(&workspace, &mut steps, &args, None, in_ci);

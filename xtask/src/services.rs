@@ -17,6 +17,7 @@ mod s3;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod variables;
 
 use std::{
     fs::{self, File},
@@ -35,6 +36,7 @@ use crate::{
 use compose::Compose;
 use native::Native;
 use ports::Ports;
+pub(crate) use variables::Variables;
 
 /// File of the remembered ports.
 const PORTS: &str = "ports";
@@ -175,7 +177,7 @@ impl Services {
             Engine::Compose(compose) => compose.up(names, &ports)?,
         };
         let file = self.folder.join("env");
-        folder::write(&file, env_file(&self.variables()?).as_bytes())?;
+        folder::write(&file, self.variables()?.env_file().as_bytes())?;
         self.say(&format!("ready after {}; the variables: . {}", seconds(start.elapsed()), file.display()));
         Ok(done.into_iter().filter(|(_, s)| *s == Started::Now).map(|(name, _)| name).collect())
     }
@@ -253,15 +255,14 @@ impl Services {
         Ports::of(&self.folder.join(PORTS), |_| true)
     }
 
-    /// What a test needs to know, by name.
-    pub(crate) fn variables(&self) -> Result<Vec<(String, String)>> {
+    pub(crate) fn variables(&self) -> Result<Variables> {
         let ports = self.ports()?;
         let tls = tls::Tls::in_folder(&self.folder);
         let password = tls.password().unwrap_or_default();
         // Made at the first `up` of each.
         let (access_key, secret_key) = s3::Keys::in_folder(&self.folder)
             .map_or_else(|_| Default::default(), |keys| (keys.access_key, keys.secret_key));
-        let variables = [
+        Ok(Variables::new([
             ("KAFKA", format!("127.0.0.1:{}", ports.kafka)),
             ("KAFKA_TLS", format!("127.0.0.1:{}", ports.kafka_tls)),
             ("KAFKA_CA", tls.authority().display().to_string()),
@@ -273,8 +274,7 @@ impl Services {
             ("S3_BUCKET", s3::BUCKET.to_owned()),
             ("S3_ACCESS_KEY", access_key),
             ("S3_SECRET_KEY", secret_key),
-        ];
-        Ok(variables.map(|(name, value)| (format!("WAGGLE_TEST_{name}"), value)).into())
+        ]))
     }
 
     /// Only one at a time starts or stops a service. Always taken in one order, so that nobody waits in a circle.
@@ -349,7 +349,7 @@ pub(crate) struct Lease {
     /// Whether the data goes as well.
     is_own: bool,
     /// For the environment of the tests.
-    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) variables: Variables,
 }
 
 impl Lease {
@@ -383,7 +383,8 @@ impl Lease {
         let services = Services::open(root, folder, Voice::Silent)?;
         // Whoever was killed here left them behind.
         services.down(&Name::ALL, true)?;
-        let mut lease = Self { services, started: Name::ALL.into(), is_own: true, variables: Vec::new() };
+        let mut lease =
+            Self { services, started: Name::ALL.into(), is_own: true, variables: Variables::default() };
         lease.services.up(&[])?;
         lease.variables = lease.services.variables()?;
         Ok(lease)
@@ -410,16 +411,6 @@ impl Drop for Lease {
             println!("   they could not be stopped: {error:#}");
         }
     }
-}
-
-/// Lines that a shell can read.
-fn env_file(variables: &[(String, String)]) -> String {
-    variables.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect()
-}
-
-/// One word for a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn seconds(took: Duration) -> String {

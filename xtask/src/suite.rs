@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    services::Variables,
     steps::Outcome,
     tools,
     workspace::{Workspace, shown},
@@ -23,7 +24,7 @@ pub(crate) struct Totals {
 
 /// Every test of the workspace.
 /// - `variables`: where the tests find the services
-pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Result<Outcome> {
+pub(crate) fn run(workspace: &Workspace, variables: &Variables) -> Result<Outcome> {
     test(workspace, &["--workspace", "--no-fail-fast"], variables)
 }
 
@@ -32,16 +33,16 @@ pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Resu
 /// Cargo keeps both variants of what the feature changes beside each other: Kafka's client and `waggle-stores`. All else
 /// is what the workspace's tests are built from, because `waggle` depends on every crate and so asks for the same features
 /// of the dependencies; it is chosen for that, and nothing of it is built.
-pub(crate) fn run_tls(workspace: &Workspace, variables: &[(String, String)]) -> Result<Outcome> {
+pub(crate) fn run_tls(workspace: &Workspace, variables: &Variables) -> Result<Outcome> {
     tools::openssl()?;
     let build = ["-p", "waggle", "-p", "waggle-stores", "--features", "waggle/tls", "--test", "it"];
     test(workspace, &[&build[..], &["--", "kafka_tls"]].concat(), variables)
 }
 
-fn test(workspace: &Workspace, args: &[&str], variables: &[(String, String)]) -> Result<Outcome> {
+fn test(workspace: &Workspace, args: &[&str], variables: &Variables) -> Result<Outcome> {
     let mut command = workspace.cargo();
     command.args(["test", "--release"]);
-    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    command.envs(variables.iter());
     command.args(["--color", if std::io::stdout().is_terminal() { "always" } else { "auto" }]).args(args);
     println!("   $ {}", shown(&command));
     let mut child = command.stdout(Stdio::piped()).spawn().context("cargo cannot be started")?;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     e2e::{http::Client, server::free_port},
-    services::{Name, Services, process::Process},
+    services::{Name, Services, Variables, process::Process},
 };
 
 /// For a client's request: an ingest whose broker is away keeps a request for some time before it says so.
@@ -265,43 +265,9 @@ impl Role {
 }
 
 /// Small batches of the archive, so that kills meet them.
-fn configuration(folder: &Path, variables: &[(String, String)], plan: &Plan) -> Result<String> {
-    let of = |name: &str| {
-        let name = format!("WAGGLE_TEST_{name}");
-        let found = variables.iter().find(|(n, _)| *n == name);
-        found.map(|(_, value)| value).with_context(|| format!("the services have no {name}"))
-    };
-    let (kafka, redis, postgres) = (of("KAFKA")?, of("REDIS")?, of("POSTGRES")?);
-    let (run, data) = (&plan.run, folder.join("data"));
-    let data = data.display();
-    Ok(format!(
-        r#"dir = "{data}"
-prefix = "{run}"
-
-[log]
-kind = "kafka"
-n_partitions = {N_PARTITIONS}
-
-[log.kafka]
-brokers = "{kafka}"
-
-[state]
-kind = "redis"
-
-[state.redis]
-url = "{redis}"
-
-[database]
-url = "{postgres}"
-
-[archive]
-batch_records = 500
-max_age_s = 2
-
-[web]
-enabled = false
-"#
-    ))
+fn configuration(folder: &Path, variables: &Variables, plan: &Plan) -> Result<String> {
+    let of_services = variables.configuration(&folder.join("data"), &plan.run, N_PARTITIONS)?;
+    Ok(format!("{of_services}\n[archive]\nbatch_records = 500\nmax_age_s = 2\n"))
 }
 
 fn pid_file(folder: &Path, name: &str) -> PathBuf {

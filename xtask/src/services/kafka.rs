@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rand::{Rng, seq::SliceRandom};
 
-use super::{folder, java::Jars, native::Place, ports::Ports, quoted, tls};
+use super::{folder, java::Jars, native::Place, ports::Ports, tls, variables::quoted};
 
 pub(super) const VERSION: &str = "4.4.0";
 /// The newest that speaks the logging interface Kafka's own jars pull in (slf4j 1.7).

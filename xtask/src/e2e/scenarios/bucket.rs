@@ -104,44 +104,24 @@ impl Installation {
     fn prepare(shop: &Shop, services: &Lease) -> Result<Self> {
         let folder = shop.scratch_path().join("bucket");
         fs::create_dir_all(&folder)?;
-        let of = |name: &str| {
-            let name = format!("WAGGLE_TEST_{name}");
-            let found = services.variables.iter().find(|(n, _)| *n == name);
-            found.map(|(_, value)| value.clone()).with_context(|| format!("the services have no {name}"))
-        };
+        let of = |name| services.variables.get(name);
         let dir = folder.join("data");
         let url = format!("s3://{}/of/this=run", of("S3_BUCKET")?);
-        let secret_key = of("S3_SECRET_KEY")?;
+        let secret_key = of("S3_SECRET_KEY")?.to_owned();
+        let of_services = services.variables.configuration(&dir, "bucket", 2)?;
+        let (s3, access_key) = (of("S3")?, of("S3_ACCESS_KEY")?);
         let text = format!(
-            r#"dir = "{dir}"
-[log]
-kind = "kafka"
-n_partitions = 2
-[log.kafka]
-brokers = "{kafka}"
-[state]
-kind = "redis"
-[state.redis]
-url = "{redis}"
-[database]
-url = "{postgres}"
+            r#"{of_services}
 [artifacts]
 url = "{url}"
 endpoint = "{s3}"
 access_key = "{access_key}"
 secret_key = "{secret_key}"
 retry_for_ms = 1000
+
 [archive]
 max_age_s = 1
-[web]
-enabled = false
-"#,
-            dir = dir.display(),
-            kafka = of("KAFKA")?,
-            redis = of("REDIS")?,
-            postgres = of("POSTGRES")?,
-            s3 = of("S3")?,
-            access_key = of("S3_ACCESS_KEY")?,
+"#
         );
         let config = folder.join("waggle.toml");
         fs::write(&config, text)?;

@@ -21,7 +21,7 @@ use crate::{
         server::{Server, free_port},
         shop::Shop,
     },
-    services::{Name, Services, Voice},
+    services::{Lease, Variables},
     steps::Outcome,
 };
 
@@ -37,12 +37,8 @@ const POLL: Duration = Duration::from_millis(50);
 pub(in crate::e2e) fn what_others_write_into_their_topic_changes_answers(shop: &mut Shop) -> Result<Outcome> {
     shop.stop()?;
     // Of its own, so that nothing of it stays behind.
-    let services = Services::open(&shop.root, &shop.target.join("e2e/services"), Voice::Silent)?;
-    services.down(&Name::ALL, true)?;
-    services.up(&[])?;
-    let outcome = Installation::new(shop, &services).and_then(|installation| installation.run(shop));
-    services.down(&Name::ALL, true)?;
-    outcome
+    let services = Lease::of_own(&shop.root, &shop.target.join("e2e/services"))?;
+    Installation::new(shop, &services.variables)?.run(shop)
 }
 
 /// Roles over the services, and what configures them.
@@ -53,12 +49,11 @@ struct Installation {
 }
 
 impl Installation {
-    fn new(shop: &mut Shop, services: &Services) -> Result<Self> {
+    fn new(shop: &mut Shop, variables: &Variables) -> Result<Self> {
         let folder = shop.scratch_path().join("topics");
         fs::create_dir_all(&folder)?;
-        let variables = services.variables()?;
-        let brokers = variable(&variables, "KAFKA")?.to_owned();
-        fs::write(folder.join("waggle.toml"), configuration(&folder, &variables)?)?;
+        let brokers = variables.get("KAFKA")?.to_owned();
+        fs::write(folder.join("waggle.toml"), configuration(&folder, variables)?)?;
         let mut installation = Self { folder, brokers, roles: Vec::new() };
         // The topic is there first, with a record from before anybody reads it.
         installation.kcat(&[viewed("early", "rug")])?;
@@ -248,42 +243,13 @@ fn top(gateway: &Client) -> Result<Option<String>> {
     Ok(answer["items"][0]["item_id"].as_str().map(str::to_owned))
 }
 
-fn variable<'v>(variables: &'v [(String, String)], name: &str) -> Result<&'v str> {
-    let name = format!("WAGGLE_TEST_{name}");
-    let found = variables.iter().find(|(n, _)| *n == name);
-    found.map(|(_, value)| value.as_str()).with_context(|| format!("the services have no {name}"))
-}
-
-fn configuration(folder: &Path, variables: &[(String, String)]) -> Result<String> {
-    let of = |name| variable(variables, name);
-    let (kafka, redis, postgres) = (of("KAFKA")?, of("REDIS")?, of("POSTGRES")?);
-    let data = folder.join("data");
-    let data = data.display();
+/// Of roles that read the others' topic.
+fn configuration(folder: &Path, variables: &Variables) -> Result<String> {
+    let of_services = variables.configuration(&folder.join("data"), "e2e", 4)?;
     Ok(format!(
-        r#"dir = "{data}"
-prefix = "e2e"
-
-[log]
-kind = "kafka"
-n_partitions = 4
-
-[log.kafka]
-brokers = "{kafka}"
-
-[state]
-kind = "redis"
-
-[state.redis]
-url = "{redis}"
-
-[database]
-url = "{postgres}"
-
+        r#"{of_services}
 [gateway]
 cache_ttl_s = 1
-
-[web]
-enabled = false
 
 [[ingest.topics]]
 topic = "{TOPIC}"
