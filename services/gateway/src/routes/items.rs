@@ -66,7 +66,7 @@ pub(super) async fn put(
     id: Path<String>,
     body: Json<Object<ItemBody>>,
 ) -> Result<Json<Item>, ApiError> {
-    let item = replaced(item_id(&id)?, body.into_inner().0)?;
+    let item = replaced(item_id(&id)?, body.into_inner().0).map_err(invalid)?;
     let _lock = app.item_locks.lock([&item.item_id]).await;
     write(&app, vec![CatalogChange::Put(item.clone())]).await?;
     Ok(Json(item))
@@ -93,30 +93,19 @@ pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<HttpRespo
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// `POST /v1/items`: `{"items":[…]}` or NDJSON, one whole item each; all of them or none.
+/// `POST /v1/items`: `{"items":[…]}` or NDJSON, one whole item each as `PUT` takes it, with its `item_id`; all of them or
+/// none.
 pub(super) async fn batch(app: Data<App>, body: Bytes) -> Result<HttpResponse, ApiError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Batch {
-        items: Vec<Item>,
-    }
-    let items = match serde_json::from_slice::<Batch>(&body) {
-        Ok(batch) => batch.items,
-        Err(as_batch) => serde_json::Deserializer::from_slice(&body)
-            .into_iter::<Item>()
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|as_lines| {
-                invalid(format!("neither {{\"items\":[…]}} ({as_batch}) nor one item per line ({as_lines})"))
-            })?,
-    };
+    let items = in_batch(&body)?;
     if items.is_empty() || items.len() > MAX_BATCH {
         return Err(Problem::new(if items.is_empty() { Kind::Invalid } else { Kind::PayloadTooLarge })
             .detail(format!("the batch has {} items, 1 to {MAX_BATCH} are allowed", items.len()))
             .into());
     }
-    for item in &items {
-        item.check().map_err(invalid)?;
-    }
+    let items: Vec<Item> = (0..)
+        .zip(items)
+        .map(|(place, fields)| whole(fields).map_err(|error| invalid(format!("item {place}: {error}"))))
+        .collect::<Result<_, _>>()?;
     let n_items = items.len();
     let _locks = app.item_locks.lock(items.iter().map(|item| &item.item_id)).await;
     write(&app, items.into_iter().map(CatalogChange::Put).collect()).await?;
@@ -159,7 +148,37 @@ async fn write(app: &App, changes: Vec<CatalogChange>) -> Result<(), ApiError> {
     }
 }
 
-fn replaced(item_id: ItemId, body: ItemBody) -> Result<Item, ApiError> {
+/// The items of a batch, as they are written.
+fn in_batch(body: &[u8]) -> Result<Vec<Map<String, Value>>, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Batch {
+        items: Vec<Map<String, Value>>,
+    }
+    let values = serde_json::Deserializer::from_slice(body).into_iter();
+    let mut lines: Vec<Map<String, Value>> = values
+        .collect::<Result<_, _>>()
+        .map_err(|error| invalid(format!("neither {{\"items\":[…]}} nor one item per line: {error}")))?;
+    match &mut lines[..] {
+        [batch] if batch.contains_key("items") => {
+            let batch = Value::Object(std::mem::take(batch));
+            serde_json::from_value(batch).map(|Batch { items }| items).map_err(invalid)
+        }
+        _ => Ok(lines),
+    }
+}
+
+/// An item of a batch.
+fn whole(mut fields: Map<String, Value>) -> Result<Item, String> {
+    let Some(Value::String(id)) = fields.remove("item_id") else {
+        return Err("item_id is missing, or not a string".to_owned());
+    };
+    let item_id = ItemId::try_new(id).map_err(|error| error.to_string())?;
+    let body: ItemBody = serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
+    replaced(item_id, body)
+}
+
+fn replaced(item_id: ItemId, body: ItemBody) -> Result<Item, String> {
     let ItemBody {
         title,
         category,
@@ -173,7 +192,7 @@ fn replaced(item_id: ItemId, body: ItemBody) -> Result<Item, ApiError> {
         in_stock,
         properties,
     } = body;
-    let title = title.ok_or_else(|| invalid("title is missing"))?;
+    let title = title.ok_or("title is missing")?;
     let item = Item {
         item_id,
         title,
@@ -188,7 +207,7 @@ fn replaced(item_id: ItemId, body: ItemBody) -> Result<Item, ApiError> {
         in_stock: in_stock.unwrap_or(true),
         properties: properties.unwrap_or_default(),
     };
-    item.check().map_err(invalid)?;
+    item.check().map_err(|error| error.to_string())?;
     Ok(item)
 }
 
@@ -202,7 +221,7 @@ fn patched(item: &Item, patch: Map<String, Value>) -> Result<Item, ApiError> {
         return Err(invalid("item_id cannot be changed"));
     }
     let body: ItemBody = serde_json::from_value(merged).map_err(|e| invalid(format!("the patch: {e}")))?;
-    replaced(item.item_id.clone(), body)
+    replaced(item.item_id.clone(), body).map_err(invalid)
 }
 
 /// `MergePatch` of RFC 7396.

@@ -140,8 +140,8 @@ fn public(record: UserRecord) -> User {
 }
 
 async fn append(app: &App, person: Person, body: EventBody) -> Result<(), ApiError> {
-    app.ingest.accept(vec![event(person, body)], Origin::System).await.map_err(of_role)?;
-    Ok(())
+    let report = app.ingest.accept(vec![event(person, body)], Origin::System).await.map_err(of_role)?;
+    report.rejected.into_iter().next().map_or(Ok(()), |rejection| Err(invalid(rejection.detail)))
 }
 
 fn event(person: Person, body: EventBody) -> Event {

@@ -127,6 +127,8 @@ async fn a_batch_is_taken_whole_or_not_at_all() {
         (json!({ "items": [] }), 400, "0 items"),
         (json!({ "items": [good, { "item_id": "bad", "title": "" }] }), 400, "title of \"bad\""),
         (json!({ "items": [good, { "item_id": "" , "title": "x" }] }), 400, "item_id is empty"),
+        (json!({ "items": [good, { "title": "x" }] }), 400, "item 1: item_id is missing"),
+        (json!({ "items": [{ "item_id": "a", "title": "x", "colour": "red" }] }), 400, "`colour`"),
         (json!({ "items": [good], "more": 1 }), 400, "more"),
         (json!({ "items": vec![&good; 5_001] }), 413, "5001 items"),
     ] {
