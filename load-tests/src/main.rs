@@ -95,8 +95,8 @@ struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     connections: u16,
     /// Open loop: requests due within so many milliseconds leave together at their end, and latency counts from there.
-    /// Waking for each request costs the generator most of its processor time; 0 sends each at its own moment.
-    #[arg(long, value_name = "MS", default_value = "0", value_parser = grain)]
+    /// Waking for each request would cost the generator most of its processor time; 0 sends each at its own moment.
+    #[arg(long, value_name = "MS", default_value = "2", value_parser = grain)]
     grain: Duration,
     /// How long an answer may take; also how long queued requests are still sent after the end.
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
@@ -127,6 +127,9 @@ struct AskArgs {
     /// recommendations: user ids, one per line, instead of those the server lists.
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
+    /// events: item ids, one per line, instead of those the server lists; an ingest role alone lists none.
+    #[arg(long, value_name = "FILE")]
+    items: Option<PathBuf>,
     /// recommendations, events: how much more popular the first user or item is than the rest, exponent of a Zipf
     /// distribution; 0 is uniform.
     #[arg(long, value_name = "S", default_value = "1", value_parser = skew)]
@@ -167,14 +170,20 @@ fn main() -> ExitCode {
 fn run_scenario(args: RunArgs) -> Result<bool> {
     let target = Target::find(&args.target, args.allow_remote, args.timeout)?;
     let n_connections = usize::from(args.concurrency.unwrap_or(args.connections));
-    let AskArgs { no_store, users, skew, batch, ndjson, gzip, sessions, data_dir, path } = args.asks;
+    let AskArgs { no_store, users, items, skew, batch, ndjson, gzip, sessions, data_dir, path } = args.asks;
     let run = format!("load-{:x}-{:x}", Timestamp::now().as_millis(), std::process::id());
     let form = Form { ndjson, gzip };
     let options =
-        Options { path, users, no_store, skew, batch, form, sessions, data_dir, seed: args.seed, run };
+        Options { path, users, items, no_store, skew, batch, form, sessions, data_dir, seed: args.seed, run };
     let requests = Requests::prepare(args.scenario, &target, &options)?;
     let (schedule, load) = match args.rate {
-        Some(rate) => (requests.open(rate, args.seconds, args.grain), format!("open loop at {rate}")),
+        Some(rate) => {
+            let moments = match args.grain {
+                Duration::ZERO => "each at its own moment".to_owned(),
+                grain => format!("those of {grain:?} together"),
+            };
+            (requests.open(rate, args.seconds, args.grain), format!("open loop at {rate}, {moments}"))
+        }
         None => (requests.closed(args.seconds), format!("closed loop of {n_connections} connections")),
     };
     let plan = Plan {

@@ -60,6 +60,7 @@ impl Scenario {
 pub(crate) struct Options {
     pub(crate) path: String,
     pub(crate) users: Option<PathBuf>,
+    pub(crate) items: Option<PathBuf>,
     pub(crate) no_store: bool,
     /// Exponent of the Zipf distribution over users or items, 0 being uniform.
     pub(crate) skew: f64,
@@ -129,7 +130,10 @@ impl Requests {
                 Asks::Recommendations { by_user, popularity: popularity(users.len())? }
             }
             Scenario::Events => {
-                let items = page(target, &headers, ITEMS_PATH, "items", "item_id")?.ids;
+                let items = match &options.items {
+                    Some(path) => lines(path)?,
+                    None => page(target, &headers, ITEMS_PATH, "items", "item_id")?.ids,
+                };
                 let popularity = popularity(items.len())?;
                 Asks::Events { items: as_json(items), popularity, batch: options.batch, requests: requests() }
             }
@@ -246,7 +250,7 @@ fn percent_encoded(text: &str) -> String {
 fn lines(path: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let ids: Vec<_> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(ToOwned::to_owned).collect();
-    ensure!(!ids.is_empty(), "{} has no user id: one per line is expected", path.display());
+    ensure!(!ids.is_empty(), "{} has no id: one per line is expected", path.display());
     Ok(ids)
 }
 

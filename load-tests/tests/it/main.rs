@@ -179,7 +179,7 @@ fn what_cannot_start_says_why() {
         (free.to_string(), "--rate 10 --seconds 0", "0.1 to 86400 are possible"),
         (free.to_string(), "--rate 10 --path a", "a path begins with /"),
         (free.to_string(), "--rate 10 --batch 0", "0 is not in 1..=5000"),
-        (empty.address.to_string(), &users, "has no user id"),
+        (empty.address.to_string(), &users, "has no id"),
     ] {
         let (output, report) = load("recommendations", address, args);
         let message = text(&output.stderr);
