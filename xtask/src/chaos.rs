@@ -262,6 +262,7 @@ impl Run {
     fn check(&mut self) -> Result<bool> {
         let start = Instant::now();
         if let Some(load) = self.load.take() {
+            self.report.paused(self.shared.elapsed());
             // They end when what they have sent is acknowledged, for which everything has to stand.
             let finishing = thread::spawn(move || load.finish());
             while !finishing.is_finished() {

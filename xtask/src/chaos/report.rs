@@ -22,6 +22,8 @@ pub(crate) struct Report {
     kills: BTreeMap<String, u64>,
     inside_a_batch: u64,
     strikes: Vec<(Victim, Duration)>,
+    /// When the clients paused for a check.
+    pauses: Vec<Duration>,
     n_events: u64,
     loaded: Duration,
     n_checks: u64,
@@ -55,6 +57,7 @@ impl Report {
             kills,
             inside_a_batch,
             strikes: Vec::new(),
+            pauses: Vec::new(),
             n_events: 0,
             loaded: Duration::ZERO,
             n_checks: 0,
@@ -76,6 +79,10 @@ impl Report {
         self.strikes.push((victim, at));
     }
 
+    pub(super) fn paused(&mut self, at: Duration) {
+        self.pauses.push(at);
+    }
+
     pub(super) fn loaded(&mut self, loaded: Loaded) {
         self.n_events += loaded.n_events;
         self.loaded += loaded.took;
@@ -89,9 +96,10 @@ impl Report {
         let sights = shared.sights.lock().expect("no canary panics");
         let is_service = |victim| !matches!(victim, Victim::Ingest(_) | Victim::Features(_));
         self.visible_ms = sorted_ms(sights.iter().map(|sight| sight.seen - sight.acknowledged));
-        self.moved_on_ms = sorted_ms(moved_on(&self.strikes, &sights));
+        self.moved_on_ms = sorted_ms(moved_on(&self.strikes, &self.pauses, &sights));
         let services = self.strikes.iter().filter(|(victim, _)| is_service(*victim));
-        self.stood_again_ms = sorted_ms(services.filter_map(|(_, at)| Some(all_seen(*at, &sights)? - *at)));
+        let stood_again = |at: Duration| Some(all_seen(at, &self.pauses, &sights)? - at);
+        self.stood_again_ms = sorted_ms(services.filter_map(|(_, at)| stood_again(*at)));
     }
 
     fn n_kills(&self) -> u64 {
@@ -198,7 +206,7 @@ fn quantiles(sorted: &[f64]) -> Value {
 
 /// For each kill of a features process, the time until every partition has shown an event again. Kills with Kafka or Redis
 /// struck around them are left out: what is waited for then is another thing.
-fn moved_on(strikes: &[(Victim, Duration)], sights: &[Sight]) -> Vec<Duration> {
+fn moved_on(strikes: &[(Victim, Duration)], pauses: &[Duration], sights: &[Sight]) -> Vec<Duration> {
     /// What a service needs to stand again.
     const REPAIR: Duration = Duration::from_secs(10);
     let is_role = |victim: Victim| matches!(victim, Victim::Ingest(_) | Victim::Features(_));
@@ -207,18 +215,20 @@ fn moved_on(strikes: &[(Victim, Duration)], sights: &[Sight]) -> Vec<Duration> {
     let kills = strikes.iter().filter(|(victim, _)| matches!(victim, Victim::Features(_)));
     kills
         .filter_map(|(_, at)| {
-            let end = all_seen(*at, sights)?;
+            let end = all_seen(*at, pauses, sights)?;
             let is_disturbed = services.iter().any(|t| (at.saturating_sub(REPAIR)..end).contains(t));
             (!is_disturbed).then(|| end - *at)
         })
         .collect()
 }
 
-/// When every partition had shown an event after this moment; nothing if one never did. Sights lie in the order of time.
-fn all_seen(after: Duration, sights: &[Sight]) -> Option<Duration> {
+/// When every partition had shown an event after this moment; nothing if one never did, or only after a pause, in which
+/// no events are sent that could show. Sights lie in the order of time.
+fn all_seen(after: Duration, pauses: &[Duration], sights: &[Sight]) -> Option<Duration> {
     let later = &sights[sights.partition_point(|sight| sight.seen <= after)..];
     let first = |partition| later.iter().find(|sight| sight.partition == partition).map(|sight| sight.seen);
-    (0..N_PARTITIONS).map(first).collect::<Option<Vec<_>>>()?.into_iter().max()
+    let end = (0..N_PARTITIONS).map(first).collect::<Option<Vec<_>>>()?.into_iter().max()?;
+    (!pauses.iter().any(|pause| (after..end).contains(pause))).then_some(end)
 }
 
 fn sorted_ms(times: impl IntoIterator<Item = Duration>) -> Vec<f64> {
@@ -243,9 +253,10 @@ mod tests {
             .collect();
         sights.sort_by_key(|sight| sight.seen);
         let kill = (Victim::Features(0), s(10));
-        assert_eq!(moved_on(&[kill, (Victim::Ingest(1), s(11))], &sights), [s(4)]);
-        assert_eq!(moved_on(&[kill, (Victim::RedisKill, s(12))], &sights), Vec::<Duration>::new());
+        assert_eq!(moved_on(&[kill, (Victim::Ingest(1), s(11))], &[s(9)], &sights), [s(4)]);
+        assert_eq!(moved_on(&[kill, (Victim::RedisKill, s(12))], &[], &sights), Vec::<Duration>::new());
+        assert_eq!(moved_on(&[kill], &[s(12)], &sights), Vec::<Duration>::new());
         // Nothing was seen after the last one.
-        assert_eq!(moved_on(&[(Victim::Features(1), s(60))], &sights), Vec::<Duration>::new());
+        assert_eq!(moved_on(&[(Victim::Features(1), s(60))], &[], &sights), Vec::<Duration>::new());
     }
 }
