@@ -18,7 +18,7 @@ impl<'a> LogSection<'a> {
     /// # Errors
     /// What the log says.
     pub async fn whole(log: &'a dyn EventLog, topic: Topic, partition: u32) -> Result<Self, LogError> {
-        // First the end: a start asked for later is no further on than an end asked for then, but may be behind this.
+        // Retention may move the start behind this end before it is asked for; then there is nothing.
         let end = log.end(topic, partition).await?;
         let start = log.start(topic, partition).await?;
         Ok(Self::new(log, topic, partition, start, end))

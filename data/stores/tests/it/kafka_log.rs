@@ -16,7 +16,9 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord, Producer},
 };
 use waggle_model::{Timestamp, partition_of};
-use waggle_stores::{EventLog, KafkaConfig, KafkaLog, KafkaSource, LogError, SourceRecord, Topic};
+use waggle_stores::{
+    EventLog, KafkaConfig, KafkaLog, KafkaSource, LogError, LogSection, SourceRecord, Topic,
+};
 
 use crate::{
     contract::log::{closing_ends_everything, event_log_contract, read_all, record},
@@ -237,6 +239,11 @@ async fn removed_records_are_reported_and_never_jumped_over() {
     };
     assert!(matches!(gap, LogError::Trimmed { start: 4_990, offset: o, .. } if o == offset), "{gap:?}");
     assert_eq!(within(log.read(Topic::Events, 0, 4_990, 100)).await.unwrap().len(), 10);
+    // Who wants what there is gets it, and nothing that comes later.
+    let mut rest = LogSection::new(&log, Topic::Events, 0, 100, 4_995);
+    let offsets = rest.next(100).await.unwrap().unwrap().iter().map(|r| r.offset).collect::<Vec<_>>();
+    assert_eq!(offsets, (4_990..4_995).collect::<Vec<_>>());
+    assert_eq!((rest.next(100).await.unwrap(), rest.rest()), (None, (4_995, 4_995)));
     place.remove().await;
 }
 
