@@ -5,6 +5,7 @@
 
 mod co_visits;
 mod encoding;
+mod facts;
 mod placements;
 mod window;
 
@@ -14,6 +15,7 @@ use waggle_model::{CountsAs, Interaction, InteractionKind, ItemKey, Placement, T
 use crate::Decayed;
 pub use co_visits::{CoVisits, MAX_CO_VISITS};
 pub use encoding::ItemSeen;
+pub use facts::ItemFacts;
 pub use placements::{MAX_PLACEMENTS, PlacementCounter, Placements};
 pub use window::{WINDOW_DAYS, Window};
 
@@ -142,17 +144,24 @@ impl ItemState {
         if other.is_empty() {
             return self.clone();
         }
-        let counters = std::array::from_fn(|n| self.counters[n].merged(&other.counters[n], HALF_LIVES_DAYS));
         Self {
-            counters,
+            window: self.window.merged(&other.window),
+            placements: self.placements.merged(&other.placements),
+            co_visits: self.co_visits.merged(&other.co_visits),
+            ..self.merged_totals(other)
+        }
+    }
+
+    /// The sums of two partials to which something happened, without window, placements and co-visits.
+    fn merged_totals(&self, other: &Self) -> Self {
+        Self {
+            counters: std::array::from_fn(|n| self.counters[n].merged(&other.counters[n], HALF_LIVES_DAYS)),
             n_events: self.n_events + other.n_events,
             first_seen: self.first_seen.min(other.first_seen),
             last_seen: self.last_seen.max(other.last_seen),
             n_orders: self.n_orders + other.n_orders,
             n_buyers: self.n_buyers + other.n_buyers,
-            window: self.window.merged(&other.window),
-            placements: self.placements.merged(&other.placements),
-            co_visits: self.co_visits.merged(&other.co_visits),
+            ..Self::default()
         }
     }
 

@@ -12,6 +12,7 @@
 //! - [`fold`]: which states an event touches, and how.
 //! - [`expiry`]: how long states are kept, decided by log position.
 //! - [`live`]: what is trending and what is new, from the items' counters.
+//! - [`opinions`]: what the candidate sources say of one item.
 //! - [`session`]: what the person is busy with right now.
 //! - [`ranking`]: the feature vector of one candidate for one person.
 //! - [`states`]: all states in memory.
@@ -24,6 +25,7 @@ pub mod expiry;
 pub mod fold;
 pub mod item;
 pub mod live;
+pub mod opinions;
 pub mod person;
 pub mod ranking;
 pub mod session;
@@ -39,10 +41,11 @@ pub use decay::Decayed;
 pub use dedup::DedupWindow;
 pub use expiry::{FoldPolicy, FoldRecord};
 pub use fold::{fold, touched_items, touched_person};
-pub use item::ItemState;
+pub use item::{ItemFacts, ItemState};
 pub use live::LiveLists;
+pub use opinions::{Opinion, Opinions};
 pub use person::{ItemHistory, PersonState, RecentEvent, RecentKind};
-pub use ranking::{CandidateInput, FEATURES, ItemAttributes, Opinion, PersonContext};
+pub use ranking::{CandidateInput, FEATURES, ItemAttributes, PersonContext};
 pub use session::{SessionItem, session_items};
 pub use states::MemoryStates;
 

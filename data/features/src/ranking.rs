@@ -4,9 +4,9 @@
 //! facts. Everything is a pure function of states, attributes, the sources' opinions and the moment; every value is
 //! finite and within ±[`MAX_ABS`].
 
-use waggle_model::{CandidateSource, Item, ItemKey, SourceScore, Timestamp};
+use waggle_model::{CandidateSource, Item, ItemKey, Timestamp};
 
-use crate::{ItemHistory, ItemState, PersonState, SessionItem, item::Counter, session_items};
+use crate::{ItemFacts, ItemHistory, Opinions, PersonState, SessionItem, session_items};
 
 /// Bound of every value: whatever a hostile or broken input produces, the ranker meets a number it can live with.
 pub const MAX_ABS: f32 = 50.0;
@@ -33,26 +33,14 @@ pub struct ItemAttributes {
     pub available_from: Option<Timestamp>,
 }
 
-/// One source's opinion of the candidate.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Opinion {
-    pub source: CandidateSource,
-    /// In the source's own unit; higher is better.
-    pub score: f32,
-    /// 1-based place in the source's list.
-    pub rank: u32,
-    /// The item of the history or the page that led here, if there is one ("because you bought …").
-    pub because: Option<ItemKey>,
-}
-
 /// All that is known of one candidate.
 #[derive(Debug, Clone, Copy)]
 pub struct CandidateInput<'a> {
     pub item: ItemKey,
-    /// The item's counters, partials summed.
-    pub state: &'a ItemState,
+    /// What everybody does with it.
+    pub facts: &'a ItemFacts,
     pub attributes: ItemAttributes,
-    pub opinions: &'a [Opinion],
+    pub opinions: &'a Opinions,
 }
 
 /// What is computed once per request from the person.
@@ -72,6 +60,18 @@ pub struct PersonContext<'a> {
     mean_log_price: Option<f32>,
     order_gap_days: f64,
     n_orders: f64,
+    own: PersonValues,
+}
+
+/// Values that are the same for all candidates.
+#[derive(Debug, Clone, Copy)]
+struct PersonValues {
+    /// 1 if the person never ordered.
+    newcomer: f32,
+    ln_orders: f32,
+    ln_order_size: f32,
+    ln_order_days: f32,
+    ln_gap: f32,
 }
 
 impl<'a> PersonContext<'a> {
@@ -93,6 +93,18 @@ impl<'a> PersonContext<'a> {
         let session_categories = shares(session.iter().map(|s| (s.item, s.weight)), &attributes);
         let span_days = person.last_order_at.days_since(person.first_seen);
         let n_gaps = f64::from(person.n_orders.saturating_sub(1));
+        // One default gap as prior keeps two orders on one day from looking like a daily customer.
+        let order_gap_days = (span_days.max(0.0) + DEFAULT_GAP_DAYS) / (n_gaps + 1.0);
+        let n_orders = f64::from(person.n_orders);
+        let has_ordered = person.n_orders > 0;
+        let order_days = if has_ordered { now.days_since(person.last_order_at).max(0.0) as f32 } else { 0.0 };
+        let own = PersonValues {
+            newcomer: flag(!has_ordered),
+            ln_orders: (n_orders as f32).ln_1p(),
+            ln_order_size: ((person.n_purchases as f64 / n_orders.max(1.0)) as f32).ln_1p(),
+            ln_order_days: order_days.ln_1p(),
+            ln_gap: (order_gap_days as f32).max(0.1).ln(),
+        };
         Self {
             person,
             now,
@@ -103,9 +115,9 @@ impl<'a> PersonContext<'a> {
             session,
             mean_log_price: (person.n_priced > 0)
                 .then(|| (person.log_price_sum / person.n_priced as f64) as f32),
-            // One default gap as prior keeps two orders on one day from looking like a daily customer.
-            order_gap_days: (span_days.max(0.0) + DEFAULT_GAP_DAYS) / (n_gaps + 1.0),
-            n_orders: f64::from(person.n_orders),
+            order_gap_days,
+            n_orders,
+            own,
         }
     }
 
@@ -132,20 +144,14 @@ impl ItemAttributes {
                 .price
                 .filter(|price| price.is_finite() && *price > 0.0)
                 .map_or(0.0, |price| price as f32),
-            category: item.category.as_deref().map_or(0, |name| xxhash_rust::xxh3::xxh3_64(name.as_bytes())),
+            category: item.category.as_deref().map_or(0, Self::category_key),
             available_from: item.available_from,
         }
     }
-}
 
-impl From<&SourceScore> for Opinion {
-    fn from(score: &SourceScore) -> Self {
-        Self {
-            source: score.source,
-            score: score.score,
-            rank: score.rank,
-            because: score.because.as_ref().map(waggle_model::ItemId::key),
-        }
+    /// [`category`](Self::category) of an item of that category.
+    pub fn category_key(name: &str) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(name.as_bytes())
     }
 }
 
@@ -175,19 +181,19 @@ macro_rules! features {
 features! { f,
     // What the person did with the item.
     "bought", "1 if the person bought the item before" => f.bought;
-    "bought_ln_orders", "ln(1 + the person's orders that held the item)" => f.n_bought.ln_1p();
+    "bought_ln_orders", "ln(1 + the person's orders that held the item)" => f.ln_bought;
     "bought_share", "share of the person's orders that held the item, two orders added as prior" => f.bought_share;
-    "bought_recency_7d", "2^(−days since the person's last purchase of it / 7)" => f.bought * half(f.bought_days, 7.0);
-    "bought_recency_30d", "2^(−days since the person's last purchase of it / 30)" => f.bought * half(f.bought_days, 30.0);
+    "bought_recency_7d", "2^(−days since the person's last purchase of it / 7)" => f.recency(7.0);
+    "bought_recency_30d", "2^(−days since the person's last purchase of it / 30)" => f.recency(30.0);
     "bought_recency_120d", "2^(−days since the person's last purchase of it / 120)" =>
-        f.bought * half(f.bought_days, 120.0);
+        f.recency(120.0);
     "bought_recency_gap", "2^(−days since the person's last purchase of it / the person's mean days between orders)" =>
-        f.bought * half(f.bought_days, f.order_gap);
+        f.recency(f.order_gap);
     "bought_in_last_order", "1 if the person's newest order held it" => f.in_last_order;
     "bought_in_order_before", "1 if it was last bought in the order before the newest" => f.in_order_before;
     "bought_just_now", "1 if the person bought it within the last two days" => f.bought * flag(f.bought_days < 2.0);
     "bought_ln_rate", "ln(1 + the person's orders of it per 28 days since the first, 60 days added as prior)" =>
-        f.bought_rate.ln_1p();
+        f.ln_bought_rate;
     "rebought", "1 if the person bought it in at least two orders" => flag(f.n_bought >= 2.0);
     "rebought_early", "1 if re-bought before and less than half its usual gap has passed" =>
         flag(f.n_bought >= 2.0 && f.due < 0.5);
@@ -196,19 +202,19 @@ features! { f,
     "rebought_lapsed", "1 if re-bought before and over four times its usual gap has passed" =>
         flag(f.n_bought >= 2.0 && f.due >= 4.0);
     "bought_season", "1 if it was first or last bought 335 to 395 days ago: a yearly need" => f.season;
-    "looked_ln", "ln(1 + the person's views, clicks and carts of it)" => f.n_looked.ln_1p();
+    "looked_ln", "ln(1 + the person's views, clicks and carts of it)" => f.ln_looked;
     "looked_recency_1d", "2^(−days since the person last touched it without buying / 1)" =>
-        flag(f.n_looked > 0.0) * half(f.touched_days, 1.0);
+        f.looked_recency;
     "rejected", "1 if the person's last verdict on it was negative" => f.rejected;
     // What everybody does with the item.
-    "demand_1d", "ln(1 + decayed demand, half-life 1 day)" => f.demand[0].ln_1p();
-    "demand_7d", "ln(1 + decayed demand, half-life 7 days)" => f.demand[1].ln_1p();
-    "demand_30d", "ln(1 + decayed demand, half-life 30 days)" => f.demand[2].ln_1p();
-    "demand_30d_low", "1 if decayed demand of 30 days is below 1: hardly on offer" => flag(f.demand[2] < 1.0);
-    "trend_day", "ln(demand per day now / demand per day of the week), one unit added to both" => f.trend_day;
-    "trend_week", "ln(demand per day of the week / demand per day of the month), one unit added to both" => f.trend_week;
-    "rebuy_rate", "share of the item's orders that were re-buys, smoothed" => f.rebuy_rate;
-    "refusal", "ln(1 + decayed negative verdicts, half-life 30 days)" => f.negative.ln_1p();
+    "demand_1d", "ln(1 + decayed demand, half-life 1 day)" => f.item.ln_demand[0];
+    "demand_7d", "ln(1 + decayed demand, half-life 7 days)" => f.item.ln_demand[1];
+    "demand_30d", "ln(1 + decayed demand, half-life 30 days)" => f.item.ln_demand[2];
+    "demand_30d_low", "1 if decayed demand of 30 days is below 1: hardly on offer" => flag(f.item.is_hardly_wanted);
+    "trend_day", "ln(demand per day now / demand per day of the week), one unit added to both" => f.item.trend_day;
+    "trend_week", "ln(demand per day of the week / demand per day of the month), one unit added to both" => f.item.trend_week;
+    "rebuy_rate", "share of the item's orders that were re-buys, smoothed" => f.item.rebuy_rate;
+    "refusal", "ln(1 + decayed negative verdicts, half-life 30 days)" => f.item.ln_refusal;
     "age_7d", "2^(−days since it was first offered / 7)" => half(f.age_days, 7.0);
     "age_30d", "2^(−days since it was first offered / 30)" => half(f.age_days, 30.0);
     "age_120d", "2^(−days since it was first offered / 120)" => half(f.age_days, 120.0);
@@ -218,152 +224,134 @@ features! { f,
     "category_share", "share of the person's bought items in its category" => f.category_share;
     "ann_score", "score by the person's folded-in vector" => f.score(CandidateSource::Ann);
     "ann_rank", "11/(rank + 10) by that score; 0 without" => f.rank(CandidateSource::Ann);
-    "item_item_score", "ln(1 + 10·similarity to the person's items)" => ln_10(f.score(CandidateSource::ItemItem));
+    "item_item_score", "ln(1 + 10·similarity to the person's items)" => f.ln_item_item;
     "item_item_rank", "11/(rank + 10) by that similarity; 0 without" => f.rank(CandidateSource::ItemItem);
     "repeat_rank", "11/(rank + 10) among the person's own items by how due they are; 0 without" =>
         f.rank(CandidateSource::Repeat);
     "trending_rank", "11/(rank + 10) among the trending items; 0 without" => f.rank(CandidateSource::Trending);
     "new_rank", "11/(rank + 10) among the new items; 0 without" => f.rank(CandidateSource::New);
     // Products: what a sum of the above cannot say.
-    "bought_x_rebuy_rate", "bought × share of the item's orders that were re-buys" => f.bought * f.rebuy_rate;
-    "bought_x_demand_7d", "bought × demand of the week" => f.bought * f.demand[1].ln_1p();
-    "bought_x_demand_30d_low", "bought × hardly on offer" => f.bought * flag(f.demand[2] < 1.0);
-    "bought_x_trend_week", "bought × trend of the week" => f.bought * f.trend_week;
+    "bought_x_rebuy_rate", "bought × share of the item's orders that were re-buys" => f.bought * f.item.rebuy_rate;
+    "bought_x_demand_7d", "bought × demand of the week" => f.bought * f.item.ln_demand[1];
+    "bought_x_demand_30d_low", "bought × hardly on offer" => f.bought * flag(f.item.is_hardly_wanted);
+    "bought_x_trend_week", "bought × trend of the week" => f.bought * f.item.trend_week;
     "bought_x_ann_score", "bought × score by the person's vector" => f.bought * f.score(CandidateSource::Ann);
     "bought_x_item_item_score", "bought × similarity to the person's items" =>
-        f.bought * ln_10(f.score(CandidateSource::ItemItem));
-    "bought_x_ln_orders", "bought × ln(1 + the person's orders)" => f.bought * f.n_orders.ln_1p();
-    "bought_x_days_since_order", "bought × ln(1 + days since the person's newest order)" => f.bought * f.order_days.ln_1p();
+        f.bought * f.ln_item_item;
+    "bought_x_ln_orders", "bought × ln(1 + the person's orders)" => f.bought * f.own.ln_orders;
+    "bought_x_days_since_order", "bought × ln(1 + days since the person's newest order)" => f.bought * f.own.ln_order_days;
     "share_x_recency", "share of orders × recency by the person's own gap" =>
-        f.bought_share * f.bought * half(f.bought_days, f.order_gap);
-    "share_x_demand", "share of orders × demand of the week" => f.bought_share * f.demand[1].ln_1p();
-    "newcomer_x_demand_1d", "demand of the day for who never ordered" => f.newcomer * f.demand[0].ln_1p();
-    "newcomer_x_demand_7d", "demand of the week for who never ordered" => f.newcomer * f.demand[1].ln_1p();
-    "newcomer_x_demand_30d", "demand of the month for who never ordered" => f.newcomer * f.demand[2].ln_1p();
+        f.bought_share * f.recency(f.order_gap);
+    "share_x_demand", "share of orders × demand of the week" => f.bought_share * f.item.ln_demand[1];
+    "newcomer_x_demand_1d", "demand of the day for who never ordered" => f.own.newcomer * f.item.ln_demand[0];
+    "newcomer_x_demand_7d", "demand of the week for who never ordered" => f.own.newcomer * f.item.ln_demand[1];
+    "newcomer_x_demand_30d", "demand of the month for who never ordered" => f.own.newcomer * f.item.ln_demand[2];
     "newcomer_x_trending_rank", "place among the trending items for who never ordered" =>
-        f.newcomer * f.rank(CandidateSource::Trending);
+        f.own.newcomer * f.rank(CandidateSource::Trending);
     "newcomer_x_rebuy_rate", "share of the item's orders that were re-buys for who never ordered" =>
-        f.newcomer * f.rebuy_rate;
+        f.own.newcomer * f.item.rebuy_rate;
     // The session in progress: all 0 without one.
     "session", "weight of the session's strongest act" => f.session;
     "session_in_basket", "1 if the item lies in the basket already" => f.in_basket;
-    "session_score", "ln(1 + 10·similarity to the session's items)" => ln_10(f.score(CandidateSource::Session));
+    "session_score", "ln(1 + 10·similarity to the session's items)" => f.ln_session;
     "session_rank", "11/(rank + 10) by that similarity; 0 without" => f.rank(CandidateSource::Session);
     "session_category", "share of the session in its category" => f.session_category;
     "session_x_bought", "session × bought" => f.session * f.bought;
     "session_x_ann_score", "session × score by the person's vector" => f.session * f.score(CandidateSource::Ann);
-    "session_x_demand_7d", "session × demand of the week" => f.session * f.demand[1].ln_1p();
+    "session_x_demand_7d", "session × demand of the week" => f.session * f.item.ln_demand[1];
     "session_x_bought_share", "session × share of orders" => f.session * f.bought_share;
     "session_score_x_bought", "similarity to the session's items × bought" =>
-        ln_10(f.score(CandidateSource::Session)) * f.bought;
+        f.ln_session * f.bought;
     // The person alone: the same for all candidates, so that busy and idle people do not bend the other weights.
-    "person_ln_orders", "ln(1 + the person's orders)" => f.n_orders.ln_1p();
-    "person_ln_order_size", "ln(1 + items per order)" => f.order_size.ln_1p();
-    "person_ln_days_since_order", "ln(1 + days since the newest order); 0 without one" => f.order_days.ln_1p();
-    "person_ln_gap", "ln(mean days between orders)" => (f.order_gap as f32).max(0.1).ln();
+    "person_ln_orders", "ln(1 + the person's orders)" => f.own.ln_orders;
+    "person_ln_order_size", "ln(1 + items per order)" => f.own.ln_order_size;
+    "person_ln_days_since_order", "ln(1 + days since the newest order); 0 without one" => f.own.ln_order_days;
+    "person_ln_gap", "ln(mean days between orders)" => f.own.ln_gap;
 }
 
 /// Quantities that several features share.
-struct Facts {
+struct Facts<'a> {
+    item: &'a ItemFacts,
+    own: PersonValues,
     bought: f32,
     n_bought: f32,
+    ln_bought: f32,
     bought_share: f32,
     bought_days: f64,
-    bought_rate: f32,
+    ln_bought_rate: f32,
     /// Days since the last purchase per the item's own gap for this person.
     due: f64,
     in_last_order: f32,
     in_order_before: f32,
     season: f32,
-    n_looked: f32,
-    touched_days: f64,
+    ln_looked: f32,
+    looked_recency: f32,
     rejected: f32,
-    demand: [f32; 3],
-    trend_day: f32,
-    trend_week: f32,
-    rebuy_rate: f32,
-    negative: f32,
     age_days: f64,
     ln_price: f32,
     price_gap: f32,
     category_share: f32,
-    scores: [f32; CandidateSource::ALL.len()],
-    ranks: [f32; CandidateSource::ALL.len()],
+    ln_item_item: f32,
+    ln_session: f32,
+    opinions: &'a Opinions,
     session: f32,
     in_basket: f32,
     session_category: f32,
-    /// 1 if the person never ordered.
-    newcomer: f32,
-    n_orders: f32,
-    order_size: f32,
-    order_days: f32,
     order_gap: f64,
 }
 
-impl Facts {
-    fn of(context: &PersonContext<'_>, candidate: &CandidateInput<'_>) -> Self {
-        let PersonContext { person, now, .. } = *context;
-        let state = candidate.state;
-        let history = context.history_of(candidate.item);
-        let demand = [0, 1, 2].map(|half_life| state.demand(half_life, now) as f32);
-        // A decayed count of half-life h holds h/ln 2 days' worth; the constant cancels in the ratios.
-        let [per_day, per_week, per_month] = [demand[0] + 1.0, demand[1] / 7.0 + 1.0, demand[2] / 30.0 + 1.0];
-        let attributes = candidate.attributes;
+impl<'a> Facts<'a> {
+    fn of(context: &PersonContext<'_>, candidate: &CandidateInput<'a>) -> Self {
+        let CandidateInput { item, facts, attributes, opinions } = *candidate;
         let ln_price = if attributes.price > 0.0 { attributes.price.ln() } else { 0.0 };
-        let (mut scores, mut ranks) = ([0.0; CandidateSource::ALL.len()], [0.0; CandidateSource::ALL.len()]);
-        for opinion in candidate.opinions {
-            scores[opinion.source as usize] = if opinion.score.is_finite() { opinion.score } else { 0.0 };
-            ranks[opinion.source as usize] = (1.0 + RANK_OFFSET) / (opinion.rank as f32 + RANK_OFFSET);
-        }
-        let offered_since = attributes.available_from.unwrap_or(state.first_seen);
-        let has_ordered = person.n_orders > 0;
-        let mut facts = Self {
+        let offered_since = attributes.available_from.unwrap_or(facts.first_seen);
+        let mut all = Self {
+            item: facts,
+            own: context.own,
             bought: 0.0,
             n_bought: 0.0,
+            ln_bought: 0.0,
             bought_share: 0.0,
             bought_days: 0.0,
-            bought_rate: 0.0,
+            ln_bought_rate: 0.0,
             due: 0.0,
             in_last_order: 0.0,
             in_order_before: 0.0,
             season: 0.0,
-            n_looked: 0.0,
-            touched_days: 0.0,
+            ln_looked: 0.0,
+            looked_recency: 0.0,
             rejected: 0.0,
-            demand,
-            trend_day: (per_day / per_week).ln(),
-            trend_week: (per_week / per_month).ln(),
-            rebuy_rate: state.rebuy_rate() as f32,
-            negative: state.count(Counter::Negative, 2, now) as f32,
-            age_days: now.days_since(offered_since).max(0.0),
+            age_days: context.now.days_since(offered_since).max(0.0),
             ln_price,
             price_gap: match context.mean_log_price {
                 Some(mean) if attributes.price > 0.0 => (ln_price - mean).abs(),
                 _ => 0.0,
             },
             category_share: share_of(&context.category_shares, attributes.category),
-            scores,
-            ranks,
+            ln_item_item: 0.0,
+            ln_session: 0.0,
+            opinions,
             session: context.session_strength,
-            in_basket: flag(context.session.iter().any(|s| s.item == candidate.item && s.is_in_basket)),
+            in_basket: flag(context.session.iter().any(|s| s.item == item && s.is_in_basket)),
             session_category: context.session_strength
                 * share_of(&context.session_categories, attributes.category),
-            newcomer: flag(!has_ordered),
-            n_orders: context.n_orders as f32,
-            order_size: (person.n_purchases as f64 / context.n_orders.max(1.0)) as f32,
-            order_days: if has_ordered { now.days_since(person.last_order_at).max(0.0) as f32 } else { 0.0 },
             order_gap: context.order_gap_days,
         };
-        if let Some(entry) = history {
-            facts.read_history(context, entry);
+        all.ln_item_item = ln_10(all.score(CandidateSource::ItemItem));
+        all.ln_session = ln_10(all.score(CandidateSource::Session));
+        if let Some(entry) = context.history_of(item) {
+            all.read_history(context, entry);
         }
-        facts
+        all
     }
 
     fn read_history(&mut self, context: &PersonContext<'_>, entry: &ItemHistory) {
         let PersonContext { person, now, .. } = *context;
-        self.n_looked = f32::from(entry.n_attention.saturating_add(entry.n_carts));
-        self.touched_days = now.days_since(entry.last).max(0.0);
+        let n_looked = f32::from(entry.n_attention.saturating_add(entry.n_carts));
+        if n_looked > 0.0 {
+            self.ln_looked = n_looked.ln_1p();
+            self.looked_recency = half(now.days_since(entry.last).max(0.0), 1.0);
+        }
         self.rejected = flag(entry.is_rejected);
         if entry.n_purchases == 0 {
             return;
@@ -372,9 +360,10 @@ impl Facts {
         let since_first = now.days_since(entry.first).max(0.0);
         self.bought = 1.0;
         self.n_bought = n as f32;
+        self.ln_bought = self.n_bought.ln_1p();
         self.bought_share = (n / (context.n_orders + 2.0)) as f32;
         self.bought_days = now.days_since(entry.last_purchase).max(0.0);
-        self.bought_rate = (n * 28.0 / (since_first + 60.0)) as f32;
+        self.ln_bought_rate = ((n * 28.0 / (since_first + 60.0)) as f32).ln_1p();
         let own_gap = entry.last_purchase.days_since(entry.first).max(0.0) / (n - 1.0).max(1.0);
         self.due = self.bought_days / own_gap.max(1.0);
         self.in_last_order = flag(entry.last_purchase >= person.last_order_at);
@@ -385,18 +374,27 @@ impl Facts {
         self.season = flag(is_year_ago(since_first) || is_year_ago(self.bought_days));
     }
 
+    /// `2^(−days since the last purchase / half_life)`; 0 if it was never bought.
+    fn recency(&self, half_life_days: f64) -> f32 {
+        if self.bought > 0.0 { half(self.bought_days, half_life_days) } else { 0.0 }
+    }
+
     fn score(&self, source: CandidateSource) -> f32 {
-        self.scores[source as usize]
+        let (score, _) = self.opinions.numbers(source);
+        if score.is_finite() { score } else { 0.0 }
     }
 
     fn rank(&self, source: CandidateSource) -> f32 {
-        self.ranks[source as usize]
+        match self.opinions.numbers(source) {
+            (_, 0) => 0.0,
+            (_, rank) => (1.0 + RANK_OFFSET) / (rank as f32 + RANK_OFFSET),
+        }
     }
 }
 
 /// `2^(−days/half_life)`.
 fn half(days: f64, half_life: f64) -> f32 {
-    (-days / half_life).exp2() as f32
+    ((-days / half_life) as f32).exp2()
 }
 
 /// `ln(1 + 10·x)`, 0 for negative similarities: spreads the small values that most similarities have.

@@ -1,5 +1,7 @@
 //! What the gateway served, kept so that every answer can be accounted for.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{AnswerId, ItemId, SnapshotVersion, Timestamp, candidate::SourceScore, lent::Lent};
@@ -20,13 +22,22 @@ pub struct Answer {
     pub computed_by: Option<AnswerId>,
     pub items: Vec<AnsweredItem>,
     /// Names of the captured feature values, in the order of [`AnsweredItem::features`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub feature_names: Vec<String>,
+    #[serde(default = "no_names", skip_serializing_if = "is_empty")]
+    pub feature_names: Arc<[String]>,
     /// How many candidates the slate was chosen from.
     #[serde(default)]
     pub n_candidates: u32,
     #[serde(default)]
     pub took_ms: f64,
+}
+
+/// Nearly every answer of a process shares one list.
+fn no_names() -> Arc<[String]> {
+    Arc::default()
+}
+
+fn is_empty(names: &Arc<[String]>) -> bool {
+    names.is_empty()
 }
 
 /// One place of a served slate.

@@ -72,13 +72,6 @@ pub struct SourceScore {
     pub because: Option<ItemId>,
 }
 
-/// An item proposed by retrieval, with everybody who proposed it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Candidate {
-    pub item_id: ItemId,
-    pub sources: Vec<SourceScore>,
-}
-
 /// A matrix row and its score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Scored {

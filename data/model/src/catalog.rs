@@ -74,6 +74,11 @@ impl Item {
         Ok(())
     }
 
+    /// The moment before which it may not be shown, where that is the only thing against it.
+    pub fn comes_at(&self) -> Option<Timestamp> {
+        self.available_from.filter(|_| !self.hidden && self.in_stock)
+    }
+
     /// Whether it may be shown to anybody at `now`.
     pub fn is_available(&self, now: Timestamp) -> bool {
         !self.hidden && self.in_stock && self.available_from.is_none_or(|from| from <= now)

@@ -1,6 +1,12 @@
 //! Identities. Outside they are strings; state holds a stable 64-bit key; a matrix row is an [`ItemIdx`].
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{
+    borrow::Borrow,
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -119,6 +125,27 @@ string_id!(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ItemKey(pub u64);
+
+/// A map by [`ItemKey`]. Keys are hashes already and are not hashed again.
+pub type KeyMap<V> = HashMap<ItemKey, V, BuildHasherDefault<KeyHasher>>;
+
+/// Takes a 64-bit key as its own hash.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+}
 
 impl ItemId {
     pub fn key(&self) -> ItemKey {

@@ -21,13 +21,14 @@ pub mod time;
 pub mod wire;
 
 pub use answer::{Answer, AnsweredItem, Placement, Rung, Watermark};
-pub use candidate::{Candidate, CandidateSource, Scored, SourceScore};
+pub use candidate::{CandidateSource, Scored, SourceScore};
 pub use catalog::{CatalogChange, Item};
 pub use codec::{CodecError, SCHEMA_VERSION, decode_event, encode_event};
 pub use dead_letter::{DeadLetter, DeadLetterOrigin, DeadLetterRecord, Retried};
 pub use event::{Event, EventBody, Impression, Interaction, InteractionKind, Person, UserChange};
 pub use ids::{
-    AnswerId, EventId, IdError, ItemId, ItemIdx, ItemKey, PersonKey, SessionId, SnapshotVersion, UserId,
+    AnswerId, EventId, IdError, ItemId, ItemIdx, ItemKey, KeyMap, PersonKey, SessionId, SnapshotVersion,
+    UserId,
 };
 pub use partition::partition_of;
 pub use signal::{CountsAs, Signal};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use waggle_features::{ItemState, PersonState};
-use waggle_model::{ItemKey, Person, SessionId, UserId, Watermark};
+use waggle_features::{ItemFacts, PersonState};
+use waggle_model::{ItemKey, Person, SessionId, Timestamp, UserId, Watermark};
 
 use crate::RoleError;
 
@@ -19,8 +19,8 @@ pub trait Features: Send + Sync + 'static {
     /// Waits up to `patience` for the fold to have come that far, and is [`RoleError::NotReady`] if it has not.
     async fn aliases(&self, user: &UserId, patience: Duration) -> Result<Vec<SessionId>, RoleError>;
 
-    /// Counters of the items, in the order asked, partials summed.
-    async fn items(&self, items: &[ItemKey]) -> Result<Vec<ItemState>, RoleError>;
+    /// What everybody does with the items, in the order asked, as of `now` or a moment before.
+    async fn items(&self, items: &[ItemKey], now: Timestamp) -> Result<Vec<ItemFacts>, RoleError>;
 }
 
 /// A person's state, and how much of the log it has seen.

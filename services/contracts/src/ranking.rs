@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use waggle_features::{ItemAttributes, ItemState, PersonState};
-use waggle_model::{AnsweredItem, ItemId, ItemKey, Placement, SnapshotVersion, Timestamp};
+use waggle_features::{ItemAttributes, ItemFacts, PersonState};
+use waggle_model::{ItemKey, Placement, SnapshotVersion, Timestamp};
 
 use crate::{RoleError, retrieval::ProposedItem};
 
@@ -20,11 +20,11 @@ pub struct RankRequest {
     pub snapshot: Option<SnapshotVersion>,
     pub placement: Placement,
     pub person: Arc<PersonState>,
-    pub context_items: Vec<ItemId>,
+    pub context_items: Vec<ItemKey>,
     pub candidates: Vec<ProposedItem>,
-    /// Counters of the candidates, in the same order.
-    pub item_states: Vec<ItemState>,
-    /// Attributes of the items of the person's history and of the page.
+    /// What everybody does with the candidates, in the same order.
+    pub item_facts: Vec<ItemFacts>,
+    /// Attributes of the items of the person's history and of the page, ascending by key.
     pub known_items: Vec<(ItemKey, ItemAttributes)>,
     /// The moment of the request.
     pub now: Timestamp,
@@ -32,11 +32,26 @@ pub struct RankRequest {
     /// 0 keeps the ranker's order, 1 trades most relevance for variety (MMR's 1 − λ); `None` is the placement's own.
     pub diversity: Option<f32>,
     /// These come first, in this order.
-    pub pin: Vec<ItemId>,
+    pub pin: Vec<ItemKey>,
 }
 
 #[derive(Debug, Clone)]
 pub struct RankResponse {
-    pub slate: Vec<AnsweredItem>,
-    pub feature_names: Vec<String>,
+    /// Best first.
+    pub slate: Vec<RankedItem>,
+    /// Of the values in [`RankedItem::features`].
+    pub feature_names: Arc<[String]>,
+}
+
+/// One place of a slate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RankedItem {
+    /// Place among the candidates of the request.
+    pub candidate: usize,
+    /// Higher is better; comparable within one request only.
+    pub score: f32,
+    /// Probability with which the policy put this item here, given what stands above it.
+    pub propensity: f32,
+    /// What the ranker saw; empty without a ranker.
+    pub features: Vec<f32>,
 }

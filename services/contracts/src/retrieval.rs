@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use waggle_features::{ItemAttributes, PersonState};
-use waggle_model::{CandidateSource, Item, ItemId, ItemKey, SnapshotVersion, SourceScore, Timestamp};
+use waggle_features::{ItemAttributes, Opinions, PersonState};
+use waggle_model::{CandidateSource, Item, ItemId, ItemKey, SnapshotVersion, Timestamp};
 
 use crate::RoleError;
 
@@ -29,7 +29,7 @@ pub trait Retrieval: Send + Sync + 'static {
     /// Items of the live table, in the order asked; `None` where unknown or hidden.
     async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<Arc<Item>>>, RoleError>;
 
-    /// Items by 64-bit key, for showing a history.
+    /// Items by 64-bit key, for showing a slate or a history.
     async fn items_by_key(&self, items: &[ItemKey]) -> Result<Vec<Option<Arc<Item>>>, RoleError>;
 }
 
@@ -79,18 +79,20 @@ pub enum Likeness {
 pub struct CandidateResponse {
     pub snapshot: Option<SnapshotVersion>,
     pub candidates: Vec<ProposedItem>,
-    /// Attributes of the items of the person's history and of the page, as far as the catalogue still has them.
+    /// Attributes of the items of the person's history and of the page, as far as the catalogue still has them, ascending
+    /// by key.
     pub known_items: Vec<(ItemKey, ItemAttributes)>,
     /// Sources that did not answer in time or failed.
     pub missing: Vec<CandidateSource>,
 }
 
-/// A candidate with what the next stage needs to know of it.
-#[derive(Debug, Clone)]
+/// A candidate with what the next stage needs to know of it. Hundreds are proposed for ten that are shown, so the rest of
+/// an item is looked up by [`Retrieval::items_by_key`] when it is known which.
+#[derive(Debug, Clone, Copy)]
 pub struct ProposedItem {
-    pub item: Arc<Item>,
+    pub item: ItemKey,
     pub attributes: ItemAttributes,
-    pub sources: Vec<SourceScore>,
+    pub opinions: Opinions,
 }
 
 #[derive(Debug, Clone)]

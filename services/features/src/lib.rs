@@ -25,6 +25,7 @@
 pub mod archiver;
 pub mod batch;
 pub mod consumer;
+mod facts_cache;
 pub mod folding;
 mod lag;
 mod ownership;

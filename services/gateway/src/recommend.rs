@@ -63,7 +63,7 @@ pub async fn recommend(app: &App, request: &Checked) -> RecommendationResponse {
     };
     // What a failure made worse is not kept: the next request may be luckier.
     let cached_under = cached_under.filter(|_| composed.rung != Rung::Static && !composed.is_degraded);
-    let (mut response, answer) = shape(app, request, composed, &view, started).await;
+    let (mut response, answer) = shape(request, composed, &view, started);
     if let Some(key) = cached_under {
         let value = CachedAnswer { response: response.clone(), n_candidates: answer.n_candidates };
         if let Err(e) = app.cache.set(&key, answer_cache::encode(&value), app.config.cache_ttl()).await {
@@ -105,8 +105,8 @@ pub async fn similar(
             outcome => outcome,
         }
     });
-    let composed = Composed { rung: Rung::Segment, ..Composed::in_order(found.await?) };
-    let (mut response, answer) = shape(app, request, composed, &nobody(), started).await;
+    let composed = Composed { rung: Rung::Segment, ..Composed::in_order(app, found.await?).await? };
+    let (mut response, answer) = shape(request, composed, &nobody(), started);
     response.took_ms = millis(started.elapsed());
     record(app, request, Answer { took_ms: response.took_ms, ..answer });
     observe(request, &response, "computed");

@@ -30,8 +30,7 @@ pub fn arrange(request: &RankRequest, scores: &[f32], policy: &Policy) -> Vec<us
     let mut slate: Vec<usize> = Vec::with_capacity(request.k);
     let mut is_placed = vec![false; candidates.len()];
     for pin in &request.pin {
-        if let Some(place) = candidates.iter().position(|c| c.item.item_id == *pin).filter(|p| !is_placed[*p])
-        {
+        if let Some(place) = candidates.iter().position(|c| c.item == *pin).filter(|p| !is_placed[*p]) {
             is_placed[place] = true;
             slate.push(place);
         }
@@ -59,7 +58,7 @@ fn diversify(
 ) {
     let (Some(&best), Some(&worst)) = (rest.first(), rest.last()) else { return };
     let range = (scores[best] - scores[worst]).max(f32::EPSILON);
-    let category = |place: usize| candidates[place].item.category.as_deref();
+    let category = |place: usize| candidates[place].attributes.category;
     while slate.len() < k && !rest.is_empty() {
         let value = |place: usize| {
             let relevance = (scores[place] - scores[worst]) / range;

@@ -1,10 +1,8 @@
 //! Features and scores of all candidates of a request.
 
-use std::collections::HashMap;
-
 use waggle_contracts::{ranking::RankRequest, retrieval::ProposedItem};
-use waggle_features::{CandidateInput, FEATURES, ItemAttributes, Opinion, PersonContext, ranking::values};
-use waggle_model::{ItemId, ItemKey};
+use waggle_features::{CandidateInput, FEATURES, PersonContext, ranking::values};
+use waggle_model::ItemKey;
 use waggle_models::ranker::Ranker;
 
 /// Scores by candidate, and the feature values they came from.
@@ -27,34 +25,26 @@ pub fn score_all(ranker: Option<&Ranker>, request: &RankRequest) -> Scores {
     let Some(ranker) = ranker else {
         return Scores { scores: request.candidates.iter().map(fused_rank).collect(), values: Vec::new() };
     };
-    let known: HashMap<ItemKey, ItemAttributes> = request.known_items.iter().copied().collect();
-    let context_items: Vec<ItemKey> = request.context_items.iter().map(ItemId::key).collect();
-    let person =
-        PersonContext::new(&request.person, &context_items, request.now, |item| known.get(&item).copied());
+    let known = &request.known_items;
+    let attributes = |item: ItemKey| {
+        let place = known.binary_search_by_key(&item, |(key, _)| *key).ok()?;
+        Some(known[place].1)
+    };
+    let person = PersonContext::new(&request.person, &request.context_items, request.now, attributes);
     let n_features = FEATURES.len();
     let mut all_values = vec![0.0; n_features * request.candidates.len()];
-    let mut opinions: Vec<Opinion> = Vec::new();
     let rows = all_values.chunks_exact_mut(n_features);
-    let candidates = request.candidates.iter().zip(&request.item_states);
-    let scores = rows
-        .zip(candidates)
-        .map(|(row, (candidate, state))| {
-            opinions.clear();
-            opinions.extend(candidate.sources.iter().map(Opinion::from));
-            let input = CandidateInput {
-                item: candidate.item.item_id.key(),
-                state,
-                attributes: candidate.attributes,
-                opinions: &opinions,
-            };
-            values(&person, &input, row);
-            ranker.score(row)
-        })
-        .collect();
+    for ((row, candidate), facts) in rows.zip(&request.candidates).zip(&request.item_facts) {
+        let ProposedItem { item, attributes, opinions } = candidate;
+        let input = CandidateInput { item: *item, facts, attributes: *attributes, opinions };
+        values(&person, &input, row);
+    }
+    let mut scores = vec![0.0; request.candidates.len()];
+    ranker.score_all(&all_values, &mut scores);
     Scores { scores, values: all_values }
 }
 
 /// Reciprocal rank fusion, `Σ 1/(60 + rank)` (Cormack, Clarke and Büttcher 2009): the order without a ranker.
 fn fused_rank(candidate: &ProposedItem) -> f32 {
-    candidate.sources.iter().map(|source| 1.0 / (60.0 + source.rank as f32)).sum()
+    candidate.opinions.iter().map(|opinion| 1.0 / (60.0 + opinion.rank as f32)).sum()
 }

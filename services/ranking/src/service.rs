@@ -1,20 +1,26 @@
 //! The role behind its trait.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use async_trait::async_trait;
 use waggle_contracts::{
     Ranking, RoleError,
-    ranking::{RankRequest, RankResponse},
+    ranking::{RankRequest, RankResponse, RankedItem},
 };
 use waggle_features::FEATURES;
-use waggle_model::{AnsweredItem, Placement};
+use waggle_model::Placement;
 use waggle_models::SnapshotSlot;
 
 use crate::{
     policy::{Policy, arrange},
     score::score_all,
 };
+
+static FEATURE_NAMES: LazyLock<Arc<[String]>> =
+    LazyLock::new(|| FEATURES.iter().map(|feature| feature.name.to_owned()).collect());
 
 /// Ranks with the ranker of whichever snapshot the request names.
 pub struct RankingService {
@@ -41,11 +47,11 @@ impl RankingService {
 #[async_trait]
 impl Ranking for RankingService {
     async fn rank(&self, request: RankRequest) -> Result<RankResponse, RoleError> {
-        if request.candidates.len() != request.item_states.len() {
+        if request.candidates.len() != request.item_facts.len() {
             return Err(RoleError::Invalid(format!(
                 "{} candidates came with counters of {}",
                 request.candidates.len(),
-                request.item_states.len()
+                request.item_facts.len()
             )));
         }
         let snapshot = match &request.snapshot {
@@ -60,22 +66,17 @@ impl Ranking for RankingService {
         let ranker = snapshot.as_ref().and_then(|s| s.ranker.as_ref());
         let scored = score_all(ranker, &request);
         let places = arrange(&request, &scored.scores, &self.policy(&request));
-        let slate = (1..)
-            .zip(places)
-            .map(|(position, place)| AnsweredItem {
-                item_id: request.candidates[place].item.item_id.clone(),
-                position,
+        let slate = places
+            .into_iter()
+            .map(|place| RankedItem {
+                candidate: place,
                 score: scored.scores[place],
                 // The policy is deterministic: given the candidates, this item had to stand here.
                 propensity: 1.0,
-                sources: request.candidates[place].sources.clone(),
                 features: scored.features(place).to_vec(),
             })
             .collect();
-        let feature_names = match ranker {
-            Some(_) => FEATURES.iter().map(|feature| feature.name.to_owned()).collect(),
-            None => Vec::new(),
-        };
+        let feature_names = ranker.map(|_| FEATURE_NAMES.clone()).unwrap_or_default();
         Ok(RankResponse { slate, feature_names })
     }
 }

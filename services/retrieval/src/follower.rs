@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
-use waggle_model::{CatalogChange, EventBody, decode_event};
+use waggle_model::{CatalogChange, EventBody, Timestamp, decode_event};
 use waggle_stores::{EventLog, LogError, LogRecord, Topic};
 
 use crate::{lexical::LexicalIndex, table::ItemTable};
@@ -79,7 +79,8 @@ impl Follower {
         let changes: Vec<CatalogChange> = records.iter().filter_map(change_of).collect();
         let (table, lexical) = (self.table.clone(), self.lexical.clone());
         let n_changes = changes.len();
-        let applied = tokio::task::spawn_blocking(move || lexical.apply(&table.apply(changes))).await;
+        let applied =
+            tokio::task::spawn_blocking(move || lexical.apply(&table.apply(changes, Timestamp::now()))).await;
         match applied {
             Ok(Ok(())) => debug!(partition, n_changes, "applied {n_changes} catalogue changes"),
             Ok(Err(e)) => error!(error = %e, "the text index missed {n_changes} catalogue changes"),

@@ -1,7 +1,8 @@
 //! The role behind its trait.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -14,8 +15,8 @@ use waggle_contracts::{
         SimilarRequest,
     },
 };
-use waggle_features::{ItemAttributes, PersonState};
-use waggle_model::{CandidateSource, Item, ItemId, ItemKey, Scored, SnapshotVersion, SourceScore, Timestamp};
+use waggle_features::{ItemAttributes, Opinion, PersonState};
+use waggle_model::{CandidateSource, Item, ItemId, ItemKey, Scored, SnapshotVersion, Timestamp};
 use waggle_models::{
     Snapshot, SnapshotSlot, Vocabulary,
     candidates::{CandidateModels, CandidateQuery, Proposal, SourceLimits, candidates, similar},
@@ -26,9 +27,12 @@ use crate::{
     follower::Follower,
     lexical::{Found, LexicalIndex, SearchQuery},
     lists::Lists,
-    table::{Entries, Entry, ItemTable, is_offered},
+    offer::OnOffer,
+    table::{Entries, Entry, ItemTable, SnapshotRows, is_offered},
 };
 
+/// How often the table looks for items whose time has come.
+const ADVANCE: Duration = Duration::from_millis(200);
 /// Hits looked at beyond what was asked for: the item itself is most like itself, and one may just have gone.
 const SPARE_HITS: usize = 10;
 
@@ -45,6 +49,8 @@ pub struct RetrievalService {
     config: RetrievalConfig,
     snapshots: Arc<SnapshotSlot>,
     table: Arc<ItemTable>,
+    /// Of the current snapshot and the one before it, the newest first.
+    rows: Arc<ArcSwap<Vec<Arc<SnapshotRows>>>>,
     lexical: Arc<LexicalIndex>,
     lists: Arc<Lists>,
     /// How much of the catalogue topic is in the table: the same number in every process that has seen as much.
@@ -73,10 +79,16 @@ impl RetrievalService {
         for (partition, offset) in (0..).zip(offsets) {
             tasks.spawn(follower.clone().run(partition, offset, cancel.clone()));
         }
+        tasks.spawn(advance(table.clone(), cancel.clone()));
+        let rows = Arc::new(ArcSwap::default());
+        snapshots.before_install({
+            let (table, rows) = (table.clone(), rows.clone());
+            move |snapshot| join(&table, &rows, snapshot)
+        });
         let lists = Arc::new(Lists::new(state, log.n_partitions(Topic::Events), table.clone()));
         lists.refresh(Timestamp::now()).await.map_err(failed)?;
         tasks.spawn(lists.clone().run(cancel.clone()));
-        Ok(Arc::new(Self { config, snapshots, table, lexical, lists, applied }))
+        Ok(Arc::new(Self { config, snapshots, table, rows, lexical, lists, applied }))
     }
 
     /// Recomputes the live lists now instead of within a second.
@@ -95,6 +107,11 @@ impl RetrievalService {
                 Err(RoleError::SnapshotNotLoaded { wanted: version.clone(), loaded: self.current_snapshot() })
             }
         }
+    }
+
+    fn rows(&self, snapshot: Option<&Arc<Snapshot>>) -> Option<Arc<SnapshotRows>> {
+        let version = &snapshot?.manifest.version;
+        self.rows.load().iter().find(|rows| rows.version == *version).cloned()
     }
 
     /// The source limits of a request: a source it does not name is off.
@@ -143,9 +160,8 @@ impl RetrievalService {
         (1..)
             .zip(offered.take(limit))
             .map(|(rank, (score, entry))| {
-                let because = Some(item.item_id.clone());
-                let source = SourceScore { source: CandidateSource::Session, score, rank, because };
-                ProposedItem { item: entry.item.clone(), attributes: entry.attributes, sources: vec![source] }
+                let because = Some(item.item_id.key());
+                of_one_source(entry, Opinion { source: CandidateSource::Session, score, rank, because })
             })
             .collect()
     }
@@ -166,15 +182,9 @@ impl RetrievalService {
             .filter(|(_, entry)| is_offered(entry, None, now));
         Ok((1..)
             .zip(offered.take(limit))
-            .map(|(rank, (hit, entry))| ProposedItem {
-                item: entry.item.clone(),
-                attributes: entry.attributes,
-                sources: vec![SourceScore {
-                    source: CandidateSource::Lexical,
-                    score: hit.score,
-                    rank,
-                    because: Some(item.item_id.clone()),
-                }],
+            .map(|(rank, (hit, entry))| {
+                let (source, because) = (CandidateSource::Lexical, Some(item.item_id.key()));
+                of_one_source(entry, Opinion { source, score: hit.score, rank, because })
             })
             .collect())
     }
@@ -193,21 +203,16 @@ impl Retrieval for RetrievalService {
     async fn candidates(&self, request: &CandidateRequest) -> Result<CandidateResponse, RoleError> {
         let snapshot = self.snapshot(request.snapshot.as_ref())?;
         let (entries, lists) = (self.table.load(), self.lists.load());
+        let rows = self.rows(snapshot.as_ref());
         let context_items: Vec<ItemKey> = request.context_items.iter().map(ItemId::key).collect();
-        let excluded: Vec<ItemKey> = request.exclude.iter().map(ItemId::key).collect();
-        let allow = |item: ItemKey| {
-            !excluded.contains(&item)
-                && entries
-                    .get(item)
-                    .is_some_and(|entry| is_offered(entry, request.category.as_deref(), request.now))
-        };
+        let offer = OnOffer::new(&entries, rows.as_deref(), &request.exclude, request.category.as_deref());
         let limits = self.limits(&request.sources);
         let query = CandidateQuery {
             person: &request.person,
             context_items: &context_items,
             now: request.now,
             limits: &limits,
-            allow: Some(&allow),
+            offer: Some(&offer),
             exclude_known: request.exclude_known,
         };
         let nothing = Vocabulary::default();
@@ -217,12 +222,15 @@ impl Retrieval for RetrievalService {
         };
         let mut proposals = candidates(&models, &lists, &query).map_err(failed)?;
         if proposals.len() > request.limit {
-            proposals.sort_by_key(|p| (p.sources.first().map_or(u32::MAX, |opinion| opinion.rank), p.item));
+            proposals.sort_by_key(|p| (p.opinions.best_rank().unwrap_or(u32::MAX), p.item));
             proposals.truncate(request.limit);
         }
         Ok(CandidateResponse {
             snapshot: request.snapshot.clone(),
-            candidates: proposals.iter().filter_map(|proposal| proposed(&entries, proposal)).collect(),
+            candidates: proposals
+                .iter()
+                .filter_map(|proposal| proposed(&entries, rows.as_deref(), proposal))
+                .collect(),
             known_items: known_items(&entries, &request.person, &context_items),
             missing: Vec::new(),
         })
@@ -234,17 +242,17 @@ impl Retrieval for RetrievalService {
         let Some(page) = entries.find(&request.item_id) else {
             return Err(RoleError::Invalid(format!("item \"{}\" is not in the catalogue", request.item_id)));
         };
-        let allow =
-            |item: ItemKey| entries.get(item).is_some_and(|entry| is_offered(entry, None, request.now));
+        let rows = self.rows(snapshot.as_ref());
+        let offer = OnOffer::new(&entries, rows.as_deref(), &[], None);
         let mut candidates = match &snapshot {
             Some(snapshot) => {
                 let key = request.item_id.key();
-                let lists = similar(&models_of(snapshot), key, request.limit, Some(&allow));
+                let lists = similar(&models_of(snapshot), key, request.limit, Some(&offer));
                 let (source, list) = match request.kind {
                     Likeness::Similar => (CandidateSource::Ann, lists.similar),
                     Likeness::BoughtTogether => (CandidateSource::ItemItem, lists.bought_together),
                 };
-                listed(&entries, snapshot, source, &list, &request.item_id)
+                listed(&entries, snapshot, source, &list, key)
             }
             None => Vec::new(),
         };
@@ -253,8 +261,8 @@ impl Retrieval for RetrievalService {
         }
         if candidates.len() < request.limit && request.kind == Likeness::Similar {
             let more = self.more_like_this(&entries, &page.item, request.limit, request.now)?;
-            let known: Vec<ItemId> = candidates.iter().map(|c| c.item.item_id.clone()).collect();
-            candidates.extend(more.into_iter().filter(|c| !known.contains(&c.item.item_id)));
+            let known: Vec<ItemKey> = candidates.iter().map(|c| c.item).collect();
+            candidates.extend(more.into_iter().filter(|c| !known.contains(&c.item)));
             candidates.truncate(request.limit);
         }
         Ok(CandidateResponse {
@@ -309,20 +317,21 @@ fn models_of(snapshot: &Snapshot) -> CandidateModels<'_> {
 }
 
 /// A proposal as the next stage takes it; `None` if the item left the catalogue in between.
-fn proposed(entries: &Entries, proposal: &Proposal) -> Option<ProposedItem> {
-    let entry = entries.get(proposal.item)?;
-    let because = |key: ItemKey| entries.get(key).map(|entry| entry.item.item_id.clone());
-    let sources = proposal
-        .sources
-        .iter()
-        .map(|opinion| SourceScore {
-            source: opinion.source,
-            score: opinion.score,
-            rank: opinion.rank,
-            because: opinion.because.and_then(because),
-        })
-        .collect();
-    Some(ProposedItem { item: entry.item.clone(), attributes: entry.attributes, sources })
+fn proposed(entries: &Entries, rows: Option<&SnapshotRows>, proposal: &Proposal) -> Option<ProposedItem> {
+    let slot = match (proposal.idx, rows) {
+        (Some(idx), Some(rows)) => rows.slot(idx),
+        _ => entries.slot(proposal.item)?,
+    };
+    let attributes = entries.at(slot)?.attributes;
+    Some(ProposedItem { item: proposal.item, attributes, opinions: proposal.opinions })
+}
+
+fn of_one_source(entry: &Entry, opinion: Opinion) -> ProposedItem {
+    ProposedItem {
+        item: entry.item.item_id.key(),
+        attributes: entry.attributes,
+        opinions: [opinion].into_iter().collect(),
+    }
 }
 
 /// A list of one source beside the item it belongs to.
@@ -331,20 +340,33 @@ fn listed(
     snapshot: &Snapshot,
     source: CandidateSource,
     list: &[Scored],
-    because: &ItemId,
+    because: ItemKey,
 ) -> Vec<ProposedItem> {
     (1..)
         .zip(list)
         .filter_map(|(rank, scored)| {
-            let entry = entries.get(snapshot.vocabulary.id(scored.item).key())?;
-            let opinion = SourceScore { source, score: scored.score, rank, because: Some(because.clone()) };
-            Some(ProposedItem {
-                item: entry.item.clone(),
-                attributes: entry.attributes,
-                sources: vec![opinion],
-            })
+            let entry = entries.get(snapshot.vocabulary.key(scored.item))?;
+            let (score, because) = (scored.score, Some(because));
+            Some(of_one_source(entry, Opinion { source, score, rank, because }))
         })
         .collect()
+}
+
+/// Joins the snapshot to the table; the one before the last is forgotten.
+fn join(table: &ItemTable, rows: &ArcSwap<Vec<Arc<SnapshotRows>>>, snapshot: &Snapshot) {
+    let version = &snapshot.manifest.version;
+    let joined = Arc::new(table.join(version.clone(), &snapshot.vocabulary));
+    let before = rows.load();
+    let others = before.iter().filter(|known| known.version != *version).take(1).cloned();
+    rows.store(Arc::new(std::iter::once(joined).chain(others).collect()));
+}
+
+async fn advance(table: Arc<ItemTable>, cancel: CancellationToken) {
+    let mut ticks = tokio::time::interval(ADVANCE);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+        table.advance(Timestamp::now());
+    }
 }
 
 /// What the ranker must know of the items that the person and the page bring along.

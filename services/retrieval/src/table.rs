@@ -1,17 +1,27 @@
 //! The live item table: what the shop offers right now.
+//!
+//! Every item that the process has met has a *slot*, a small number that it keeps as long as the process lives. Whatever
+//! is looked at for each of thousands of items lies in arrays by slot: the entries, and one bit that says whether the
+//! item may be shown. A snapshot's rows are joined to slots once, when the snapshot arrives ([`SnapshotRows`]), so that a
+//! scan never looks a key up.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use tracing::error;
 use waggle_features::ItemAttributes;
-use waggle_model::{CatalogChange, Item, ItemId, ItemKey, Timestamp};
+use waggle_model::{CatalogChange, Item, ItemId, ItemIdx, ItemKey, KeyMap, SnapshotVersion, Timestamp};
+use waggle_models::Vocabulary;
 
-/// Parts that are replaced one by one: one changed item of 60,000 copies a thousand entries, not all of them.
+use crate::bits::Bits;
+
+/// Parts of the map from keys to slots that are replaced one by one.
 const N_SHARDS: usize = 64;
+/// Entries that are replaced together: one changed item copies so many of them.
+const CHUNK: usize = 64;
 
 /// An item with what requests need of it, worked out once.
 #[derive(Debug, Clone)]
@@ -19,6 +29,10 @@ pub struct Entry {
     pub item: Arc<Item>,
     pub attributes: ItemAttributes,
 }
+
+/// Where an item lies in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
 
 /// Items by key. Readers take the whole table by pointer and never wait; a writer replaces it.
 #[derive(Debug, Default)]
@@ -31,7 +45,22 @@ pub struct ItemTable {
 /// The table at one moment.
 #[derive(Debug, Clone)]
 pub struct Entries {
-    shards: [Arc<HashMap<ItemKey, Entry>>; N_SHARDS],
+    shards: [Arc<KeyMap<Slot>>; N_SHARDS],
+    /// By slot; the last one is not full.
+    chunks: Vec<Arc<[Option<Entry>; CHUNK]>>,
+    n_slots: usize,
+    n_items: usize,
+    /// By slot: what may be shown now.
+    offered: Arc<Bits>,
+    /// What may be shown from a later moment on, by that moment.
+    upcoming: Arc<BTreeSet<(Timestamp, Slot)>>,
+}
+
+/// The slot of every row of one snapshot.
+#[derive(Debug)]
+pub struct SnapshotRows {
+    pub version: SnapshotVersion,
+    slots: Vec<Slot>,
 }
 
 impl ItemTable {
@@ -42,21 +71,39 @@ impl ItemTable {
 
     /// Applies changes in order, in one step for readers, and gives back those that counted: a change of an item whose
     /// key is another item's is left out, as the database leaves it out. Several writers take turns.
-    pub fn apply(&self, changes: Vec<CatalogChange>) -> Vec<CatalogChange> {
+    pub fn apply(&self, changes: Vec<CatalogChange>, now: Timestamp) -> Vec<CatalogChange> {
         if changes.is_empty() {
             return changes;
         }
+        self.replace(|entries| changes.into_iter().filter(|change| entries.apply(change, now)).collect())
+    }
+
+    /// Shows what may be shown from `now` on.
+    pub fn advance(&self, now: Timestamp) {
+        if self.load().next_upcoming().is_some_and(|due| due <= now) {
+            self.replace(|entries| entries.advance(now));
+        }
+    }
+
+    /// Joins a snapshot's rows to slots; items that the shop does not sell any more get one, too.
+    pub fn join(&self, version: SnapshotVersion, vocabulary: &Vocabulary) -> SnapshotRows {
+        let slots =
+            self.replace(|entries| vocabulary.keys().iter().map(|key| entries.slot_for(*key)).collect());
+        SnapshotRows { version, slots }
+    }
+
+    fn replace<T>(&self, change: impl FnOnce(&mut Entries) -> T) -> T {
         let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut entries = Entries::clone(&self.entries.load());
-        let counted = changes.into_iter().filter(|change| entries.apply(change)).collect();
+        let outcome = change(&mut entries);
         self.entries.store(Arc::new(entries));
-        counted
+        outcome
     }
 }
 
 impl Entries {
     pub fn get(&self, key: ItemKey) -> Option<&Entry> {
-        self.shards[shard_of(key)].get(&key)
+        self.at(self.slot(key)?)
     }
 
     /// The item of that id, hidden or not.
@@ -64,42 +111,120 @@ impl Entries {
         self.get(item_id.key()).filter(|entry| entry.item.item_id == *item_id)
     }
 
+    pub fn slot(&self, key: ItemKey) -> Option<Slot> {
+        self.shards[shard_of(key)].get(&key).copied()
+    }
+
+    pub fn at(&self, slot: Slot) -> Option<&Entry> {
+        self.chunks.get(slot.place() / CHUNK)?[slot.place() % CHUNK].as_ref()
+    }
+
+    /// Which slots hold what may be shown, as of the last change or [`ItemTable::advance`].
+    pub fn offered(&self) -> &Bits {
+        &self.offered
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (ItemKey, &Entry)> {
-        self.shards.iter().flat_map(|shard| shard.iter()).map(|(key, entry)| (*key, entry))
+        let entries = self.chunks.iter().flat_map(|chunk| chunk.iter().flatten());
+        entries.map(|entry| (entry.item.item_id.key(), entry))
     }
 
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.len()).sum()
+        self.n_items
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.n_items == 0
     }
 
-    fn apply(&mut self, change: &CatalogChange) -> bool {
+    fn apply(&mut self, change: &CatalogChange, now: Timestamp) -> bool {
         let (item_id, key) = (change.item_id(), change.item_id().key());
         if let Some(other) = self.get(key).filter(|entry| entry.item.item_id != *item_id) {
             error!(item.id = %item_id, other = %other.item.item_id, "left out a change: another item has the same key");
             return false;
         }
-        // Copies the shard on its first change since readers got it.
-        let shard = Arc::make_mut(&mut self.shards[shard_of(key)]);
         match change {
             CatalogChange::Put(item) => {
-                let attributes = ItemAttributes::of(item);
-                shard.insert(key, Entry { item: Arc::new(item.clone()), attributes });
+                let slot = self.slot_for(key);
+                let entry = Entry { attributes: ItemAttributes::of(item), item: Arc::new(item.clone()) };
+                self.put(slot, Some(entry), now);
             }
             CatalogChange::Delete(_) => {
-                shard.remove(&key);
+                if let Some(slot) = self.slot(key) {
+                    self.put(slot, None, now);
+                }
             }
         }
         true
+    }
+
+    fn put(&mut self, slot: Slot, entry: Option<Entry>, now: Timestamp) {
+        let is_offered = entry.as_ref().is_some_and(|entry| entry.item.is_available(now));
+        let comes_at = entry.as_ref().filter(|_| !is_offered).and_then(|entry| entry.item.comes_at());
+        Arc::make_mut(&mut self.offered).set(slot.place(), is_offered);
+        // Copies the chunk on its first change since readers got it.
+        let chunk = Arc::make_mut(&mut self.chunks[slot.place() / CHUNK]);
+        let before = std::mem::replace(&mut chunk[slot.place() % CHUNK], entry);
+        self.n_items += usize::from(chunk[slot.place() % CHUNK].is_some());
+        self.n_items -= usize::from(before.is_some());
+        let came_at = before.and_then(|entry| entry.item.comes_at());
+        if came_at.is_some() || comes_at.is_some() {
+            let upcoming = Arc::make_mut(&mut self.upcoming);
+            came_at.map(|at| upcoming.remove(&(at, slot)));
+            comes_at.map(|at| upcoming.insert((at, slot)));
+        }
+    }
+
+    /// The key's slot; a new one if it has none.
+    fn slot_for(&mut self, key: ItemKey) -> Slot {
+        if let Some(slot) = self.slot(key) {
+            return slot;
+        }
+        let slot = Slot(u32::try_from(self.n_slots).expect("fewer items than 2^32"));
+        self.n_slots += 1;
+        if slot.place().is_multiple_of(CHUNK) {
+            self.chunks.push(Arc::new([const { None }; CHUNK]));
+        }
+        // Copies the shard on its first change since readers got it.
+        Arc::make_mut(&mut self.shards[shard_of(key)]).insert(key, slot);
+        slot
+    }
+
+    fn next_upcoming(&self) -> Option<Timestamp> {
+        self.upcoming.first().map(|(at, _)| *at)
+    }
+
+    fn advance(&mut self, now: Timestamp) {
+        let upcoming = Arc::make_mut(&mut self.upcoming);
+        while let Some((at, slot)) = upcoming.first().copied().filter(|(at, _)| *at <= now) {
+            upcoming.remove(&(at, slot));
+            Arc::make_mut(&mut self.offered).set(slot.place(), true);
+        }
+    }
+}
+
+impl SnapshotRows {
+    pub fn slot(&self, item: ItemIdx) -> Slot {
+        self.slots[item.row()]
+    }
+}
+
+impl Slot {
+    pub fn place(self) -> usize {
+        self.0 as usize
     }
 }
 
 impl Default for Entries {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Arc::default()) }
+        Self {
+            shards: std::array::from_fn(|_| Arc::default()),
+            chunks: Vec::new(),
+            n_slots: 0,
+            n_items: 0,
+            offered: Arc::default(),
+            upcoming: Arc::default(),
+        }
     }
 }
 
@@ -109,8 +234,8 @@ pub fn is_offered(entry: &Entry, category: Option<&str>, now: Timestamp) -> bool
 }
 
 fn shard_of(key: ItemKey) -> usize {
-    // Keys are hashes: any bits will do.
-    key.0 as usize % N_SHARDS
+    // Keys are hashes: any bits will do that the maps inside do not use.
+    (key.0 >> 32) as usize % N_SHARDS
 }
 
 #[cfg(test)]

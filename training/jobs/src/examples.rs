@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use waggle_features::{
-    CandidateInput, FEATURES, ItemState, LiveLists, PersonContext, PersonState, ranking::values,
+    CandidateInput, FEATURES, ItemFacts, LiveLists, PersonContext, PersonState, ranking::values,
 };
 use waggle_model::{Event, EventBody, InteractionKind, ItemId, ItemKey, PersonKey, Timestamp};
 use waggle_models::{CandidateModels, CandidateQuery, Proposal, RecommendError, SourceLimits, candidates};
@@ -97,19 +97,20 @@ impl Featuriser<'_> {
             context_items: &[],
             now,
             limits: self.limits,
-            allow: None,
+            offer: None,
             exclude_known,
         };
         let proposals = candidates(&self.models, live, &query)?;
         let context = PersonContext::new(person, &[], now, |item| self.attributes.get(&item).copied());
-        let empty = ItemState::default();
         let mut all_values = vec![0.0; proposals.len() * FEATURES.len()];
         for (proposal, out) in proposals.iter().zip(all_values.chunks_exact_mut(FEATURES.len())) {
+            let facts =
+                states.known_item(proposal.item).map(|state| ItemFacts::of(state, now)).unwrap_or_default();
             let input = CandidateInput {
                 item: proposal.item,
-                state: states.known_item(proposal.item).unwrap_or(&empty),
+                facts: &facts,
                 attributes: self.attributes.get(&proposal.item).copied().unwrap_or_default(),
-                opinions: &proposal.sources,
+                opinions: &proposal.opinions,
             };
             values(&context, &input, out);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use waggle_features::{FEATURES, LiveLists, PersonState};
+use waggle_features::{LiveLists, PersonState};
 use waggle_model::{ItemIdx, ItemKey, Scored, Timestamp};
 use waggle_models::{Query, Ranker, RecommendError, Recommender, SourceLimits};
 
@@ -54,11 +54,10 @@ impl TwoStage {
         };
         let (proposals, values) =
             featuriser.candidates(&self.states, &self.live, person, now, exclude_known)?;
-        let mut ranked: Vec<(ItemKey, f32)> = proposals
-            .iter()
-            .zip(values.chunks_exact(FEATURES.len()))
-            .map(|(proposal, values)| (proposal.item, self.ranker.score(values)))
-            .collect();
+        let mut scores = vec![0.0; proposals.len()];
+        self.ranker.score_all(&values, &mut scores);
+        let mut ranked: Vec<(ItemKey, f32)> =
+            proposals.iter().map(|proposal| proposal.item).zip(scores).collect();
         ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         Ok(ranked)
     }

@@ -6,17 +6,17 @@
 //! to the person's items.
 
 mod accumulator;
+mod scratch;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
-use waggle_features::{ItemHistory, LiveLists, Opinion, PersonState, SessionItem, session_items};
+use waggle_features::{ItemHistory, LiveLists, Opinion, Opinions, PersonState, SessionItem, session_items};
 use waggle_model::{CandidateSource, ItemIdx, ItemKey, Scored, Timestamp};
 
 use crate::{Als, AnnIndex, HistoryEntry, ItemItem, RecommendError, Vocabulary};
 use accumulator::Accumulator;
+use scratch::{Marks, Scratch, Spot, with_scratch};
 
 /// The parts of a snapshot that propose; a part may be missing (a small shop has popularity alone).
 #[derive(Clone, Copy)]
@@ -36,8 +36,8 @@ pub struct CandidateQuery<'a> {
     pub context_items: &'a [ItemKey],
     pub now: Timestamp,
     pub limits: &'a SourceLimits,
-    /// Whether an item may be shown at all; `None` allows every item.
-    pub allow: Option<&'a (dyn Fn(ItemKey) -> bool + Sync)>,
+    /// What may be shown at all; `None` allows every item.
+    pub offer: Option<&'a dyn Offer>,
     /// Leave out what the person bought before.
     pub exclude_known: bool,
 }
@@ -56,13 +56,22 @@ pub struct SourceLimits {
     pub item_item_history: usize,
 }
 
-/// A proposed item with everybody's opinion of it, the source that ranks it highest first.
-#[derive(Debug, Clone, PartialEq)]
+/// Which items may be shown.
+pub trait Offer: Sync {
+    /// Whether the snapshot's item may be.
+    fn has_row(&self, item: ItemIdx) -> bool;
+
+    /// Whether an item may be that the snapshot need not know.
+    fn has_key(&self, item: ItemKey) -> bool;
+}
+
+/// A proposed item with everybody's opinion of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Proposal {
     pub item: ItemKey,
     /// `None` for an item that is newer than the snapshot.
     pub idx: Option<ItemIdx>,
-    pub sources: Vec<Opinion>,
+    pub opinions: Opinions,
 }
 
 impl Default for SourceLimits {
@@ -79,7 +88,8 @@ impl Default for SourceLimits {
     }
 }
 
-/// The candidates, ascending by key: a set to be ranked, not a list to be shown.
+/// The candidates: a set to be ranked, not a list to be shown. Their order is that of the sources, the same for the same
+/// question.
 ///
 /// Costs one fold-in, one index search and `history · neighbours` additions; a person without history gets trending and
 /// new items, which need no model.
@@ -91,42 +101,40 @@ pub fn candidates(
     live: &LiveLists,
     query: &CandidateQuery<'_>,
 ) -> Result<Vec<Proposal>, RecommendError> {
-    let session = session_items(query.person, query.context_items, query.now);
-    let mut stage = Stage::new(models, query);
-    let history = history_entries(query.person, &session, models.vocabulary);
-    let factors = fold_in(models, &history)?;
-    let item_item = models.item_item.map(|model| history_similarities(model, query, models.vocabulary));
-    let session_item_item =
-        models.item_item.map(|model| session_similarities(model, &session, models.vocabulary));
+    with_scratch(models.vocabulary.len(), |scratch| {
+        let Scratch { marks, by_history, by_session, .. } = scratch;
+        let session = session_items(query.person, query.context_items, query.now);
+        let history = history_entries(query.person, &session, models.vocabulary);
+        let factors = fold_in(models, &history)?;
+        if let Some(item_item) = models.item_item {
+            by_history.sum(item_item, weighted_history(query, models.vocabulary));
+            by_session.sum(item_item, weighted_session(&session, models.vocabulary));
+        }
 
-    stage.propose_repeats();
-    if let (Some(factors), Some(ann)) = (&factors, models.ann) {
-        stage.propose_ann(ann, factors);
-    }
-    stage.propose_similar(CandidateSource::ItemItem, item_item.as_ref(), query.limits.item_item);
-    stage.propose_similar(CandidateSource::Session, session_item_item.as_ref(), query.limits.session);
-    stage.propose_live(CandidateSource::Trending, &live.trending, query.limits.trending);
-    stage.propose_live(CandidateSource::New, &live.new, query.limits.new);
+        let mut stage = Stage::new(models, query, marks);
+        stage.propose_repeats();
+        if let (Some(factors), Some(ann)) = (&factors, models.ann) {
+            stage.propose_ann(ann, factors);
+        }
+        stage.propose_similar(CandidateSource::ItemItem, by_history, query.limits.item_item);
+        stage.propose_similar(CandidateSource::Session, by_session, query.limits.session);
+        stage.propose_live(CandidateSource::Trending, &live.trending, query.limits.trending);
+        stage.propose_live(CandidateSource::New, &live.new, query.limits.new);
+        let mut proposals = stage.into_proposals();
 
-    let mut proposals = stage.into_proposals();
-    if let (Some(als), Some(factors)) = (models.als, &factors) {
-        give_opinions(&mut proposals, CandidateSource::Ann, |idx| Some((als.score(factors, idx), None)));
-    }
-    for (source, similarities) in
-        [(CandidateSource::ItemItem, &item_item), (CandidateSource::Session, &session_item_item)]
-    {
-        if let Some(similarities) = similarities {
+        if let (Some(als), Some(factors)) = (models.als, &factors) {
+            give_opinions(&mut proposals, CandidateSource::Ann, |idx| Some((als.score(factors, idx), None)));
+        }
+        for (source, similarities) in
+            [(CandidateSource::ItemItem, &*by_history), (CandidateSource::Session, &*by_session)]
+        {
             give_opinions(&mut proposals, source, |idx| {
-                similarities
-                    .get(idx)
-                    .map(|(score, because)| (score, Some(models.vocabulary.id(because).key())))
+                let (score, because) = similarities.get(idx)?;
+                Some((score, Some(models.vocabulary.key(because))))
             });
         }
-    }
-    for proposal in &mut proposals {
-        proposal.sources.sort_by_key(|opinion| (opinion.rank, opinion.source));
-    }
-    Ok(proposals)
+        Ok(proposals)
+    })
 }
 
 /// The person's history as models take it: known items of positive strength, the one touched longest ago first. Items of
@@ -136,12 +144,12 @@ pub fn history_entries(
     session: &[SessionItem],
     vocabulary: &Vocabulary,
 ) -> Vec<HistoryEntry> {
-    let boost: HashMap<ItemKey, f32> = session.iter().map(|s| (s.item, s.weight)).collect();
+    let boost = |item: ItemKey| session.iter().find(|s| s.item == item).map_or(0.0, |s| s.weight);
     let mut entries: Vec<HistoryEntry> = Vec::with_capacity(person.items.len() + session.len());
     for entry in &person.items {
-        let session_weight = boost.get(&entry.item).copied().unwrap_or(0.0);
-        let weight = entry.strength() * (1.0 + SESSION_BOOST * session_weight);
-        if let (Some(item), true) = (vocabulary.idx_of_key(entry.item), weight > 0.0) {
+        let strength = entry.strength();
+        if let (Some(item), true) = (vocabulary.idx_of_key(entry.item), strength > 0.0) {
+            let weight = strength * (1.0 + SESSION_BOOST * boost(entry.item));
             entries.push(HistoryEntry { item, weight, time: entry.last });
         }
     }
@@ -175,10 +183,10 @@ pub fn similar(
     models: &CandidateModels<'_>,
     item: ItemKey,
     k: usize,
-    allow: Option<&(dyn Fn(ItemKey) -> bool + Sync)>,
+    offer: Option<&dyn Offer>,
 ) -> SimilarItems {
     let Some(idx) = models.vocabulary.idx_of_key(item) else { return SimilarItems::default() };
-    let is_allowed = |other: ItemIdx| allow.is_none_or(|allow| allow(models.vocabulary.id(other).key()));
+    let is_allowed = |other: ItemIdx| offer.is_none_or(|offer| offer.has_row(other));
     let mut lists = SimilarItems::default();
     if let Some(als) = models.als {
         let factors = als.item_factors();
@@ -214,31 +222,31 @@ pub fn similar(
 struct Stage<'a> {
     models: &'a CandidateModels<'a>,
     query: &'a CandidateQuery<'a>,
-    /// Items that only the source "repeat" may propose, ascending.
-    bought: Vec<ItemKey>,
-    /// The same by row; the index asks for every item it visits.
-    is_bought: Vec<bool>,
-    proposals: HashMap<ItemKey, Proposal>,
+    marks: &'a mut Marks,
+    proposals: Vec<Proposal>,
 }
 
 impl<'a> Stage<'a> {
-    fn new(models: &'a CandidateModels<'a>, query: &'a CandidateQuery<'a>) -> Self {
-        let entries = query.person.items.iter().filter(|entry| entry.n_purchases > 0);
-        let mut bought: Vec<ItemKey> = entries.map(|entry| entry.item).collect();
-        bought.sort_unstable();
-        let mut is_bought = vec![false; models.vocabulary.len()];
-        for idx in bought.iter().filter_map(|key| models.vocabulary.idx_of_key(*key)) {
-            is_bought[idx.row()] = true;
-        }
-        Self { models, query, bought, is_bought, proposals: HashMap::new() }
+    fn new(models: &'a CandidateModels<'a>, query: &'a CandidateQuery<'a>, marks: &'a mut Marks) -> Self {
+        let bought = query.person.items.iter().filter(|entry| entry.n_purchases > 0);
+        marks.begin(models.vocabulary, bought.map(|entry| entry.item), query.context_items);
+        Self { models, query, marks, proposals: Vec::with_capacity(512) }
     }
 
-    fn is_allowed(&self, item: ItemKey) -> bool {
-        !self.query.context_items.contains(&item) && self.query.allow.is_none_or(|allow| allow(item))
+    /// The item, if it may be shown on this page.
+    fn allowed(&self, item: ItemKey) -> Option<Spot> {
+        let spot = Spot { item, idx: self.models.vocabulary.idx_of_key(item) };
+        let is_offered = || self.query.offer.is_none_or(|offer| offer.has_key(item));
+        (!self.marks.is_on_page(spot) && is_offered()).then_some(spot)
     }
 
-    fn is_fresh(&self, item: ItemKey) -> bool {
-        self.bought.binary_search(&item).is_err() && self.is_allowed(item)
+    /// Whether the row may be shown on this page and is none that the person has bought.
+    fn is_fresh_row(&self, idx: ItemIdx) -> bool {
+        self.marks.is_free_row(idx) && self.query.offer.is_none_or(|offer| offer.has_row(idx))
+    }
+
+    fn spot(&self, idx: ItemIdx) -> Spot {
+        Spot { item: self.models.vocabulary.key(idx), idx: Some(idx) }
     }
 
     /// What was bought before and not refused since, the most due first.
@@ -246,38 +254,33 @@ impl<'a> Stage<'a> {
         if self.query.exclude_known || self.query.limits.repeat == 0 {
             return;
         }
-        let entries = self.query.person.items.iter();
-        let mut due: Vec<(f32, ItemKey)> = entries
-            .filter(|entry| entry.n_purchases > 0 && !entry.is_rejected && self.is_allowed(entry.item))
-            .map(|entry| (repeat_score(entry, self.query.now), entry.item))
+        let mut due: Vec<(f32, Spot)> = self
+            .query
+            .person
+            .items
+            .iter()
+            .filter(|entry| entry.n_purchases > 0 && !entry.is_rejected)
+            .filter_map(|entry| Some((repeat_score(entry, self.query.now), self.allowed(entry.item)?)))
             .collect();
-        due.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        due.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.item.cmp(&b.1.item)));
         due.truncate(self.query.limits.repeat);
-        self.propose(CandidateSource::Repeat, due.into_iter().map(|(score, item)| (item, score, Some(item))));
+        self.propose(
+            CandidateSource::Repeat,
+            due.into_iter().map(|(score, spot)| (spot, score, Some(spot.item))),
+        );
     }
 
     fn propose_ann(&mut self, ann: &dyn AnnIndex, factors: &[f32]) {
-        let vocabulary = self.models.vocabulary;
-        let is_fresh = |idx: ItemIdx| {
-            !self.is_bought[idx.row()]
-                && (self.query.context_items.is_empty() && self.query.allow.is_none()
-                    || self.is_allowed(vocabulary.id(idx).key()))
-        };
-        let found = ann.search(factors, self.query.limits.ann, Some(&is_fresh));
-        let found: Vec<_> = found.into_iter().map(|s| (vocabulary.id(s.item).key(), s.score, None)).collect();
+        let found = ann.search(factors, self.query.limits.ann, Some(&|idx| self.is_fresh_row(idx)));
+        let found: Vec<_> = found.into_iter().map(|s| (self.spot(s.item), s.score, None)).collect();
         self.propose(CandidateSource::Ann, found);
     }
 
-    fn propose_similar(&mut self, source: CandidateSource, similarities: Option<&Accumulator>, limit: usize) {
-        let Some(similarities) = similarities else { return };
-        let vocabulary = self.models.vocabulary;
-        let best = similarities
-            .best_first(limit, |idx| !self.is_bought[idx.row()] && self.is_allowed(vocabulary.id(idx).key()));
+    fn propose_similar(&mut self, source: CandidateSource, similarities: &mut Accumulator, limit: usize) {
+        let best = similarities.best_first(limit, |idx| self.is_fresh_row(idx));
         let found: Vec<_> = best
-            .into_iter()
-            .map(|(idx, score, because)| {
-                (vocabulary.id(idx).key(), score, Some(vocabulary.id(because).key()))
-            })
+            .iter()
+            .map(|&(idx, score, because)| (self.spot(idx), score, Some(self.models.vocabulary.key(because))))
             .collect();
         self.propose(source, found);
     }
@@ -285,9 +288,9 @@ impl<'a> Stage<'a> {
     fn propose_live(&mut self, source: CandidateSource, list: &[(ItemKey, f32)], limit: usize) {
         let found: Vec<_> = list
             .iter()
-            .filter(|(item, _)| self.is_fresh(*item))
+            .filter_map(|&(item, score)| Some((self.allowed(item)?, score, None)))
+            .filter(|(spot, ..)| !self.marks.is_bought(*spot))
             .take(limit)
-            .map(|&(item, score)| (item, score, None))
             .collect();
         self.propose(source, found);
     }
@@ -296,23 +299,24 @@ impl<'a> Stage<'a> {
     fn propose(
         &mut self,
         source: CandidateSource,
-        list: impl IntoIterator<Item = (ItemKey, f32, Option<ItemKey>)>,
+        list: impl IntoIterator<Item = (Spot, f32, Option<ItemKey>)>,
     ) {
-        for ((item, score, because), rank) in list.into_iter().zip(1..) {
-            let vocabulary = self.models.vocabulary;
-            let proposal = self.proposals.entry(item).or_insert_with(|| Proposal {
-                item,
-                idx: vocabulary.idx_of_key(item),
-                sources: Vec::with_capacity(4),
-            });
-            proposal.sources.push(Opinion { source, score, rank, because });
+        for ((spot, score, because), rank) in list.into_iter().zip(1..) {
+            let next = self.proposals.len();
+            let place = self.marks.place_of(spot, next);
+            if place == next {
+                self.proposals.push(Proposal {
+                    item: spot.item,
+                    idx: spot.idx,
+                    opinions: Opinions::default(),
+                });
+            }
+            self.proposals[place].opinions.set(Opinion { source, score, rank, because });
         }
     }
 
     fn into_proposals(self) -> Vec<Proposal> {
-        let mut proposals: Vec<Proposal> = self.proposals.into_values().collect();
-        proposals.sort_unstable_by_key(|proposal| proposal.item);
-        proposals
+        self.proposals
     }
 }
 
@@ -322,20 +326,25 @@ fn give_opinions(
     source: CandidateSource,
     opinion: impl Fn(ItemIdx) -> Option<(f32, Option<ItemKey>)>,
 ) {
-    let mut scored: Vec<(f32, usize, Option<ItemKey>)> = proposals
-        .iter()
-        .enumerate()
-        .filter_map(|(place, proposal)| {
-            let (score, because) = opinion(proposal.idx?)?;
-            Some((score, place, because))
-        })
-        .collect();
-    scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    for ((score, place, because), rank) in scored.into_iter().zip(1..) {
-        let sources = &mut proposals[place].sources;
-        sources.retain(|known| known.source != source);
-        sources.push(Opinion { source, score, rank, because });
+    let mut scored: Vec<(u64, f32, Option<ItemKey>)> = Vec::with_capacity(proposals.len());
+    for (place, proposal) in (0_u32..).zip(&*proposals) {
+        if let Some((score, because)) = proposal.idx.and_then(&opinion) {
+            scored.push((best_first_key(score, place), score, because));
+        }
     }
+    scored.sort_unstable_by_key(|(key, ..)| *key);
+    for ((key, score, because), rank) in scored.into_iter().zip(1..) {
+        let place = (key & u64::from(u32::MAX)) as usize;
+        proposals[place].opinions.set(Opinion { source, score, rank, because });
+    }
+}
+
+/// Ascending keys are descending scores, ties by the smaller place: one comparison of integers instead of two of floats.
+fn best_first_key(score: f32, place: u32) -> u64 {
+    let bits = score.to_bits();
+    // The order of `f32::total_cmp`: negative numbers turned around, positive ones above them.
+    let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+    u64::from(!ascending) << 32 | u64::from(place)
 }
 
 fn fold_in(
@@ -351,30 +360,30 @@ fn fold_in(
 /// Days after which an item of the history counts half in the item-item sum.
 const HISTORY_HALF_LIFE_DAYS: f64 = 90.0;
 
-/// `Σ_i strength_i · 2^(−age_i/90 d) · sim(i → j) / √(Σ_i strength_i · 2^(−age_i/90 d))` over the newest items: the root
-/// keeps long and short histories on one scale without forgetting that more evidence is more.
-fn history_similarities(
-    model: &ItemItem,
-    query: &CandidateQuery<'_>,
-    vocabulary: &Vocabulary,
-) -> Accumulator {
+/// The newest items with `strength_i · 2^(−age_i/90 d)`.
+fn weighted_history<'a>(
+    query: &'a CandidateQuery<'_>,
+    vocabulary: &'a Vocabulary,
+) -> impl Iterator<Item = (ItemIdx, f32)> + 'a {
     let newest = query.person.items.iter().rev().take(query.limits.item_item_history);
-    let weighted = newest.filter_map(|entry| {
+    newest.filter_map(|entry| {
         let age_days = query.now.days_since(entry.last).max(0.0);
-        let weight = entry.strength() * (-age_days / HISTORY_HALF_LIFE_DAYS).exp2() as f32;
+        let weight = entry.strength() * ((-age_days / HISTORY_HALF_LIFE_DAYS) as f32).exp2();
         Some((vocabulary.idx_of_key(entry.item)?, weight))
-    });
-    Accumulator::sum(model, weighted)
+    })
 }
 
-/// The same over the session with the session's weights.
-fn session_similarities(model: &ItemItem, session: &[SessionItem], vocabulary: &Vocabulary) -> Accumulator {
-    Accumulator::sum(model, session.iter().filter_map(|s| Some((vocabulary.idx_of_key(s.item)?, s.weight))))
+/// The session's items with the session's weights.
+fn weighted_session<'a>(
+    session: &'a [SessionItem],
+    vocabulary: &'a Vocabulary,
+) -> impl Iterator<Item = (ItemIdx, f32)> + 'a {
+    session.iter().filter_map(|s| Some((vocabulary.idx_of_key(s.item)?, s.weight)))
 }
 
 /// How due a bought item is: `ln(1 + orders) · (2^(−days/30) + 2^(−days/180) + ¼)`.
 fn repeat_score(entry: &ItemHistory, now: Timestamp) -> f32 {
     let days = now.days_since(entry.last_purchase).max(0.0);
-    let recency = (-days / 30.0).exp2() + (-days / 180.0).exp2() + 0.25;
-    f32::from(entry.n_purchases).ln_1p() * recency as f32
+    let half = |half_life_days: f64| ((-days / half_life_days) as f32).exp2();
+    f32::from(entry.n_purchases).ln_1p() * (half(30.0) + half(180.0) + 0.25)
 }

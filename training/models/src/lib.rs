@@ -24,7 +24,7 @@ pub mod vocabulary;
 pub use als::{Als, AlsParams, SolveBuffers, SolveError};
 pub use ann::{AnnIndex, AnnReport};
 pub use candidates::{
-    CandidateModels, CandidateQuery, Proposal, SimilarItems, SourceLimits, candidates, similar,
+    CandidateModels, CandidateQuery, Offer, Proposal, SimilarItems, SourceLimits, candidates, similar,
 };
 pub use item_item::{ItemItem, ItemItemScoring};
 pub use popularity::{Popularity, PopularityInLastDays, RepeatLastPurchases};

@@ -6,6 +6,8 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use waggle_features::FEATURES;
 
+use crate::linalg::dot_rows;
+
 /// Log-odds that a candidate is taken, linear in standardised features:
 /// `intercept + Σ_f weight_f · (value_f − mean_f)/scale_f`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +48,22 @@ impl Ranker {
             sum += f64::from(self.contribution(place, *value));
         }
         sum as f32
+    }
+
+    /// The scores of many candidates: `rows` is `[n, n_features]`, `out` has `n`. Computed as
+    /// `b + Σ_f (weight_f/scale_f)·value_f` with `b = intercept − Σ_f weight_f·mean_f/scale_f`, so the last bits may differ
+    /// from [`score`](Self::score).
+    ///
+    /// # Panics
+    /// If the lengths do not agree.
+    pub fn score_all(&self, rows: &[f32], out: &mut [f32]) {
+        let (mut slopes, mut base) = (Vec::with_capacity(self.weights.len()), f64::from(self.intercept));
+        for ((weight, mean), scale) in self.weights.iter().zip(&self.means).zip(&self.scales) {
+            slopes.push(weight / scale);
+            base -= f64::from(*weight) * f64::from(*mean) / f64::from(*scale);
+        }
+        dot_rows(rows, &slopes, out);
+        out.iter_mut().for_each(|score| *score += base as f32);
     }
 
     /// What each feature adds to the score: `out[f] = weight_f · (value_f − mean_f)/scale_f`. With the intercept they sum

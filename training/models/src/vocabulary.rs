@@ -1,14 +1,13 @@
 //! Identities outside, rows of matrices inside.
 
-use std::collections::HashMap;
-
-use waggle_model::{ItemId, ItemIdx, ItemKey};
+use waggle_model::{ItemId, ItemIdx, ItemKey, KeyMap};
 
 /// The items of one snapshot, in row order.
 #[derive(Debug, Clone, Default)]
 pub struct Vocabulary {
     ids: Vec<ItemId>,
-    rows: HashMap<ItemKey, ItemIdx>,
+    keys: Vec<ItemKey>,
+    rows: KeyMap<ItemIdx>,
 }
 
 /// Two different identifiers have the same 64-bit key.
@@ -30,6 +29,7 @@ impl Vocabulary {
             match vocabulary.rows.get(&id.key()) {
                 None => {
                     vocabulary.rows.insert(id.key(), ItemIdx::from_row(vocabulary.ids.len()));
+                    vocabulary.keys.push(id.key());
                     vocabulary.ids.push(id);
                 }
                 Some(row) if vocabulary.ids[row.row()] == id => {}
@@ -56,6 +56,15 @@ impl Vocabulary {
 
     pub fn id(&self, item: ItemIdx) -> &ItemId {
         &self.ids[item.row()]
+    }
+
+    pub fn key(&self, item: ItemIdx) -> ItemKey {
+        self.keys[item.row()]
+    }
+
+    /// All keys, in row order.
+    pub fn keys(&self) -> &[ItemKey] {
+        &self.keys
     }
 
     pub fn idx(&self, id: &ItemId) -> Option<ItemIdx> {

@@ -35,6 +35,27 @@ impl ItemState {
     /// [`StateDecodeError`] for bytes that [`encode`](Self::encode) of this version did not write.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateDecodeError> {
         let reader = &mut Reader::new(VERSION, bytes)?;
+        let totals = Self::read_totals(reader)?;
+        let last_seen = totals.last_seen;
+        let state = Self {
+            window: Window::read(day_of(last_seen), reader)?,
+            placements: Placements::read(last_seen, reader)?,
+            co_visits: CoVisits::read(last_seen, reader)?,
+            ..totals
+        };
+        reader.finish()?;
+        Ok(state)
+    }
+
+    /// Counters, sums and times, read without the rest, which is empty.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), as far as the bytes are read.
+    pub(super) fn decode_totals(bytes: &[u8]) -> Result<Self, StateDecodeError> {
+        Self::read_totals(&mut Reader::new(VERSION, bytes)?)
+    }
+
+    fn read_totals(reader: &mut Reader<'_>) -> Result<Self, StateDecodeError> {
         let last_seen = reader.time()?;
         let first_seen =
             Timestamp::from_millis(last_seen.as_millis().wrapping_sub(reader.varint()?.cast_signed()));
@@ -49,19 +70,7 @@ impl ItemState {
                 *counter = Decayed::read(last_seen, reader)?;
             }
         }
-        let state = Self {
-            counters,
-            n_events,
-            first_seen,
-            last_seen,
-            n_orders,
-            n_buyers,
-            window: Window::read(day_of(last_seen), reader)?,
-            placements: Placements::read(last_seen, reader)?,
-            co_visits: CoVisits::read(last_seen, reader)?,
-        };
-        reader.finish()?;
-        Ok(state)
+        Ok(Self { counters, n_events, first_seen, last_seen, n_orders, n_buyers, ..Self::default() })
     }
 
     pub fn encode(&self) -> Vec<u8> {

@@ -188,4 +188,19 @@ proptest! {
         prop_assert_eq!(counted(&sum), counted(&whole));
         prop_assert!((sum.demand(1, now) - whole.demand(1, now)).abs() < 1e-6);
     }
+
+    #[test]
+    fn facts_of_stored_partials_are_those_of_their_sum(
+        first in touches(),
+        second in touches(),
+        now in times(),
+    ) {
+        let partials = [touched(&first), touched(&second)];
+        // Only what something happened to is stored.
+        let stored: Vec<&ItemState> = partials.iter().filter(|partial| !partial.is_empty()).collect();
+        let blobs: Vec<Vec<u8>> = stored.iter().map(|partial| partial.encode()).collect();
+        let facts = ItemFacts::of_partials(blobs.iter().map(Vec::as_slice), now).unwrap();
+        let sum = stored.iter().fold(ItemState::default(), |sum, partial| sum.merged(partial));
+        prop_assert_eq!(facts, ItemFacts::of(&sum, now));
+    }
 }

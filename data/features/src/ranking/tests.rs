@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use waggle_model::InteractionKind;
 
 use super::*;
-use crate::testing::{act, days, interactions, item, order_line, times};
+use crate::{
+    ItemState, Opinion,
+    testing::{act, days, interactions, item, order_line, times},
+};
 
 fn place(name: &str) -> usize {
     FEATURES.iter().position(|feature| feature.name == name).unwrap()
@@ -20,8 +23,14 @@ fn value(name: &str, person: &PersonState, n: usize, opinions: &[Opinion], now: 
     };
     let context = PersonContext::new(person, &[], now, attributes);
     let key = item(n).key();
-    let state = ItemState::default();
-    let input = CandidateInput { item: key, state: &state, attributes: attributes(key).unwrap(), opinions };
+    let opinions = opinions.iter().copied().collect();
+    let facts = ItemFacts::default();
+    let input = CandidateInput {
+        item: key,
+        facts: &facts,
+        attributes: attributes(key).unwrap(),
+        opinions: &opinions,
+    };
     let mut out = vec![f32::NAN; FEATURES.len()];
     values(&context, &input, &mut out);
     out[place(name)]
@@ -118,8 +127,10 @@ proptest! {
         }
         let attributes = ItemAttributes { price, category: 1, available_from };
         let context = PersonContext::new(&person, &[item(0).key()], now, |_| Some(attributes));
-        let opinions = CandidateSource::ALL.map(|source| Opinion { source, score, rank, because: None });
-        let input = CandidateInput { item: item(1).key(), state: &state, attributes, opinions: &opinions };
+        let opinions =
+            CandidateSource::ALL.map(|source| Opinion { source, score, rank, because: None }).into_iter().collect();
+        let facts = ItemFacts::of(&state, now);
+        let input = CandidateInput { item: item(1).key(), facts: &facts, attributes, opinions: &opinions };
         let mut out = vec![f32::NAN; FEATURES.len()];
         values(&context, &input, &mut out);
         for (value, feature) in out.iter().zip(FEATURES) {
@@ -138,6 +149,7 @@ fn a_candidate_costs_well_below_a_microsecond() {
     let context = PersonContext::new(&person, &[], days(80.0), |_| None);
     let keys: Vec<ItemKey> = (0..600).map(|n| item(n).key()).collect();
     let opinion = Opinion { source: CandidateSource::Ann, score: 0.7, rank: 12, because: None };
+    let (facts, opinions) = (ItemFacts::of(&state, days(80.0)), [opinion].into_iter().collect());
     let mut out = vec![0.0; FEATURES.len()];
     let mut fastest = std::time::Duration::MAX;
     for _ in 0..20 {
@@ -145,9 +157,9 @@ fn a_candidate_costs_well_below_a_microsecond() {
         for key in &keys {
             let input = CandidateInput {
                 item: *key,
-                state: &state,
+                facts: &facts,
                 attributes: ItemAttributes::default(),
-                opinions: std::slice::from_ref(&opinion),
+                opinions: &opinions,
             };
             values(&context, &input, &mut out);
             std::hint::black_box(&out);

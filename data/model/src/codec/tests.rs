@@ -128,7 +128,7 @@ prop_compose! {
             watermark: watermark.map(|(partition, offset, time)| Watermark { partition, offset, time }),
             computed_by,
             items,
-            feature_names,
+            feature_names: feature_names.into(),
             n_candidates,
             took_ms,
         }

@@ -204,7 +204,7 @@ fn other_bodies() -> Vec<EventBody> {
             watermark: None,
             computed_by: None,
             items: vec![answered],
-            feature_names: vec!["a".to_owned(), "b".to_owned()],
+            feature_names: ["a".to_owned(), "b".to_owned()].into(),
             n_candidates: 5,
             took_ms: 0.1 + 0.2,
         })),

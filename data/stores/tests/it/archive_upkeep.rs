@@ -297,7 +297,7 @@ impl People {
                 watermark: None,
                 computed_by: None,
                 items: Vec::new(),
-                feature_names: Vec::new(),
+                feature_names: Default::default(),
                 n_candidates: 1,
                 took_ms: 1.0,
             };

@@ -19,7 +19,7 @@ use waggle_stores::{
 
 pub(crate) const N_PARTITIONS: u32 = 3;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 pub(crate) struct World {
     pub(crate) log: Arc<SqliteLog>,

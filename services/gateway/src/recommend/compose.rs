@@ -5,12 +5,13 @@ use std::{cmp::Reverse, sync::Arc, time::Instant};
 use waggle_contracts::{
     RoleError,
     features::PersonView,
-    ranking::{RankRequest, RankResponse},
+    ranking::{RankRequest, RankResponse, RankedItem},
     retrieval::{CandidateRequest, CandidateResponse, ProposedItem},
 };
-use waggle_features::{ItemAttributes, ItemState, PersonState};
+use waggle_features::{ItemAttributes, ItemFacts, Opinion, PersonState};
 use waggle_model::{
-    AnsweredItem, CandidateSource, Item, ItemId, Rung, SnapshotVersion, SourceScore, Timestamp,
+    AnsweredItem, CandidateSource, Item, ItemId, ItemKey, KeyMap, Rung, SnapshotVersion, SourceScore,
+    Timestamp,
 };
 
 use super::{
@@ -25,9 +26,9 @@ pub(super) struct Composed {
     pub(super) snapshot: Option<SnapshotVersion>,
     pub(super) n_candidates: usize,
     pub(super) slate: Vec<AnsweredItem>,
-    pub(super) feature_names: Vec<String>,
-    /// Catalogue entries of (at least) the slate's items.
-    pub(super) items: Vec<Arc<Item>>,
+    pub(super) feature_names: Arc<[String]>,
+    /// Catalogue entries of the slate's items and of those that led to them.
+    pub(super) items: KeyMap<Arc<Item>>,
     /// A role was missing, so another attempt might be better.
     pub(super) is_degraded: bool,
 }
@@ -39,24 +40,19 @@ impl Composed {
             snapshot: None,
             n_candidates: 0,
             slate: Vec::new(),
-            feature_names: Vec::new(),
-            items: Vec::new(),
+            feature_names: Arc::default(),
+            items: KeyMap::default(),
             is_degraded: false,
         }
     }
 
     /// The candidates as they came, best first.
-    pub(super) fn in_order(found: CandidateResponse) -> Self {
-        let first_score = |c: &ProposedItem| c.sources.first().map_or(0.0, |s| s.score);
-        let slate =
-            (1..).zip(&found.candidates).map(|(position, c)| placed(c, position, first_score(c))).collect();
-        Self {
-            snapshot: found.snapshot,
-            n_candidates: found.candidates.len(),
-            slate,
-            items: found.candidates.into_iter().map(|c| c.item).collect(),
-            ..Self::empty(Rung::Trending)
-        }
+    pub(super) async fn in_order(app: &App, found: CandidateResponse) -> Result<Self, RoleError> {
+        let CandidateResponse { snapshot, candidates, .. } = found;
+        let first_score = |c: &ProposedItem| c.opinions.iter().next().map_or(0.0, |o| o.score);
+        let ranked = candidates.iter().enumerate().map(|(place, c)| unexplored(place, first_score(c)));
+        let (slate, items) = looked_up(app, &candidates, ranked.collect()).await?;
+        Ok(Self { snapshot, n_candidates: candidates.len(), slate, items, ..Self::empty(Rung::Trending) })
     }
 }
 
@@ -104,45 +100,43 @@ async fn compose_on(
         .await?;
     let CandidateResponse { mut candidates, known_items, .. } = found;
     add_pinned(app, request, &mut candidates).await?;
-    let items: Vec<Arc<Item>> = candidates.iter().map(|c| c.item.clone()).collect();
     let mut composed =
-        Composed { snapshot: snapshot.clone(), n_candidates: items.len(), ..Composed::empty(rung) };
-    let item_states = match item_states(app, &candidates, deadline).await {
-        Ok(states) => states,
+        Composed { snapshot: snapshot.clone(), n_candidates: candidates.len(), ..Composed::empty(rung) };
+    let item_facts = match item_facts(app, &candidates, now, deadline).await {
+        Ok(facts) => facts,
         Err(e) => {
             degraded("features", &e);
             composed.is_degraded = true;
-            vec![ItemState::default(); candidates.len()]
+            vec![ItemFacts::default(); candidates.len()]
         }
     };
-    let by_rank = in_order_of_sources(request, &candidates);
     let ranked = app.ranking.rank(RankRequest {
         snapshot,
         placement: request.placement.clone(),
         person,
-        context_items: request.items.clone(),
-        candidates,
-        item_states,
+        context_items: request.items.iter().map(ItemId::key).collect(),
+        candidates: candidates.clone(),
+        item_facts,
         known_items,
         now,
         k: request.k,
         diversity: request.diversity,
-        pin: request.pin.clone(),
+        pin: request.pin.iter().map(ItemId::key).collect(),
     });
     // A quarter of what is left stays for what comes after.
-    let RankResponse { slate, feature_names } = match in_time(left(deadline) * 3 / 4, "ranking", ranked).await
-    {
-        Ok(response) => response,
+    let ranked = match in_time(left(deadline) * 3 / 4, "ranking", ranked).await {
+        Ok(RankResponse { slate, feature_names }) => {
+            composed.feature_names = feature_names;
+            slate
+        }
         Err(e @ RoleError::SnapshotNotLoaded { .. }) => return Err(e),
         Err(e) => {
             degraded("ranking", &e);
             composed.is_degraded = true;
-            RankResponse { slate: by_rank, feature_names: Vec::new() }
+            in_order_of_sources(request, &candidates)
         }
     };
-    composed.slate = slate;
-    composed.feature_names = feature_names;
-    composed.items = items;
+    (composed.slate, composed.items) = looked_up(app, &candidates, ranked).await?;
     if rung == Rung::Trending && !composed.is_degraded {
         remember(app, request, &composed);
     }
@@ -177,7 +171,7 @@ async fn add_pinned(
 ) -> Result<(), RoleError> {
     let mut missing: Vec<ItemId> = Vec::new();
     for pin in &request.pin {
-        if !missing.contains(pin) && !candidates.iter().any(|c| c.item.item_id == *pin) {
+        if !missing.contains(pin) && !candidates.iter().any(|c| c.item == pin.key()) {
             missing.push(pin.clone());
         }
     }
@@ -187,40 +181,88 @@ async fn add_pinned(
     let now = Timestamp::now();
     let found = app.retrieval.items(&missing).await?;
     candidates.extend(found.into_iter().flatten().filter(|item| item.is_available(now)).map(|item| {
-        ProposedItem { attributes: ItemAttributes::of(&item), sources: vec![static_source(1)], item }
+        ProposedItem {
+            item: item.item_id.key(),
+            attributes: ItemAttributes::of(&item),
+            opinions: [static_opinion(1)].into_iter().collect(),
+        }
     }));
     Ok(())
 }
 
-/// Counters of the candidates, in the same order, in half of the time that is left.
-async fn item_states(
+/// What everybody does with the candidates, in the same order, in half of the time that is left.
+async fn item_facts(
     app: &App,
     candidates: &[ProposedItem],
+    now: Timestamp,
     deadline: Instant,
-) -> Result<Vec<ItemState>, RoleError> {
-    let keys: Vec<_> = candidates.iter().map(|c| c.item.item_id.key()).collect();
-    in_time(left(deadline) / 2, "features", app.features.items(&keys)).await
+) -> Result<Vec<ItemFacts>, RoleError> {
+    let keys: Vec<ItemKey> = candidates.iter().map(|c| c.item).collect();
+    in_time(left(deadline) / 2, "features", app.features.items(&keys, now)).await
 }
 
 /// The slate without a ranker: pinned items, then whatever some source places highest.
-fn in_order_of_sources(request: &Checked, candidates: &[ProposedItem]) -> Vec<AnsweredItem> {
-    let best_rank = |c: &ProposedItem| c.sources.iter().map(|s| s.rank).min().unwrap_or(u32::MAX);
-    let pinned = |c: &ProposedItem| request.pin.iter().position(|pin| *pin == c.item.item_id);
-    let mut order: Vec<&ProposedItem> = candidates.iter().collect();
-    order.sort_by_key(|c| (pinned(c).unwrap_or(usize::MAX), best_rank(c), Reverse(c.sources.len())));
+fn in_order_of_sources(request: &Checked, candidates: &[ProposedItem]) -> Vec<RankedItem> {
+    let best_rank = |c: &ProposedItem| c.opinions.best_rank().unwrap_or(u32::MAX);
+    let pinned = |c: &ProposedItem| request.pin.iter().position(|pin| pin.key() == c.item);
+    let mut order: Vec<(usize, &ProposedItem)> = candidates.iter().enumerate().collect();
+    order.sort_by_key(|(_, c)| {
+        (pinned(c).unwrap_or(usize::MAX), best_rank(c), Reverse(c.opinions.iter().count()))
+    });
     order.truncate(request.k);
-    (1..).zip(order).map(|(position, c)| placed(c, position, 1.0 / best_rank(c) as f32)).collect()
+    order.into_iter().map(|(place, c)| unexplored(place, 1.0 / best_rank(c) as f32)).collect()
 }
 
-fn placed(candidate: &ProposedItem, position: u32, score: f32) -> AnsweredItem {
-    AnsweredItem {
-        item_id: candidate.item.item_id.clone(),
-        position,
-        score,
-        propensity: 1.0,
-        sources: candidate.sources.clone(),
-        features: Vec::new(),
+/// A place that nothing but its score led to.
+fn unexplored(candidate: usize, score: f32) -> RankedItem {
+    RankedItem { candidate, score, propensity: 1.0, features: Vec::new() }
+}
+
+/// The slate by ids, and the catalogue's entries of its items and of those that led to them. What has left the catalogue
+/// since it was proposed is left out.
+async fn looked_up(
+    app: &App,
+    candidates: &[ProposedItem],
+    ranked: Vec<RankedItem>,
+) -> Result<(Vec<AnsweredItem>, KeyMap<Arc<Item>>), RoleError> {
+    let mut keys: Vec<ItemKey> = Vec::with_capacity(2 * ranked.len());
+    for place in &ranked {
+        let ProposedItem { item, opinions, .. } = &candidates[place.candidate];
+        keys.push(*item);
+        keys.extend(opinions.iter().filter_map(|opinion| opinion.because));
     }
+    keys.sort_unstable();
+    keys.dedup();
+    let found = app.retrieval.items_by_key(&keys).await?;
+    let items: KeyMap<Arc<Item>> =
+        keys.into_iter().zip(found).filter_map(|(key, item)| Some((key, item?))).collect();
+    let id_of = |key: ItemKey| items.get(&key).map(|item| item.item_id.clone());
+    let of_source = |Opinion { source, score, rank, because }: Opinion| SourceScore {
+        source,
+        score,
+        rank,
+        because: because.and_then(id_of),
+    };
+    let known = ranked.into_iter().filter_map(|place| {
+        let ProposedItem { item, opinions, .. } = &candidates[place.candidate];
+        Some((id_of(*item)?, opinions.by_rank(), place))
+    });
+    let slate = (1..)
+        .zip(known)
+        .map(|(position, (item_id, opinions, place))| AnsweredItem {
+            item_id,
+            position,
+            score: place.score,
+            propensity: place.propensity,
+            sources: opinions.into_iter().map(of_source).collect(),
+            features: place.features,
+        })
+        .collect();
+    Ok((slate, items))
+}
+
+fn static_opinion(rank: u32) -> Opinion {
+    Opinion { source: CandidateSource::Static, score: 0.0, rank, because: None }
 }
 
 pub(super) fn static_source(rank: u32) -> SourceScore {

@@ -47,11 +47,8 @@ pub(super) fn remember(app: &App, request: &Checked, composed: &Composed) {
         return;
     }
     let Ok(mut last_good) = app.last_good.try_write() else { return };
-    let mut list: Vec<Arc<Item>> = composed
-        .slate
-        .iter()
-        .filter_map(|place| composed.items.iter().find(|item| item.item_id == place.item_id).cloned())
-        .collect();
+    let mut list: Vec<Arc<Item>> =
+        composed.slate.iter().filter_map(|place| composed.items.get(&place.item_id.key()).cloned()).collect();
     let is_listed = |old: &Arc<Item>| composed.slate.iter().any(|place| place.item_id == old.item_id);
     list.extend(last_good.iter().filter(|old| !is_listed(old)).cloned());
     list.truncate(MAX_LAST_GOOD);
@@ -96,7 +93,7 @@ pub(super) async fn fill(app: &App, request: &Checked, view: &PersonView, compos
             sources: vec![static_source(position)],
             features: Vec::new(),
         });
-        composed.items.push(item);
+        composed.items.insert(item.item_id.key(), item);
     }
 }
 

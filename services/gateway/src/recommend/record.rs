@@ -1,27 +1,22 @@
 //! The slate as a response for the client, and as a record for the log.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use metrics::{counter, histogram};
 use waggle_contracts::{
-    api::{Reason, RecommendationResponse, RecommendedItem},
+    api::{RecommendationResponse, RecommendedItem},
     features::PersonView,
 };
 use waggle_model::{Answer, AnswerId, Event, EventBody, Item, Placement, Timestamp};
 
 use super::{Checked, NO_WATERMARK, compose::Composed};
-use crate::{
-    answer_cache::CachedAnswer,
-    app::App,
-    reasons::{add_titles, reason_of},
-};
-
-/// Time that the catalogue has for the titles in reasons.
-const TITLES: Duration = Duration::from_millis(50);
+use crate::{answer_cache::CachedAnswer, app::App, reasons::reason_of};
 
 /// The response for the client and the record for the log.
-pub(super) async fn shape(
-    app: &App,
+pub(super) fn shape(
     request: &Checked,
     composed: Composed,
     view: &PersonView,
@@ -29,7 +24,7 @@ pub(super) async fn shape(
 ) -> (RecommendationResponse, Answer) {
     let answer_id = new_answer_id(&request.placement);
     let watermark = Some(view.watermark).filter(|watermark| *watermark != NO_WATERMARK);
-    let mut items: Vec<RecommendedItem> = composed
+    let items: Vec<RecommendedItem> = composed
         .slate
         .iter()
         .map(|place| RecommendedItem {
@@ -37,18 +32,14 @@ pub(super) async fn shape(
             rank: place.position,
             score: place.score,
             sources: place.sources.clone(),
-            reason: reason_of(place, &view.state, &request.pin, request.category.as_deref()),
+            reason: reason_of(place, &view.state, request, &composed.items),
             item: request
                 .include_items
-                .then(|| composed.items.iter().find(|item| item.item_id == place.item_id))
+                .then(|| composed.items.get(&place.item_id.key()))
                 .flatten()
                 .map(|item| Item::clone(item)),
         })
         .collect();
-    if items.iter().any(|item| matches!(item.reason, Reason::BecauseOf { .. })) {
-        // Late titles are left out: the list is what was asked for.
-        tokio::time::timeout(TITLES, add_titles(&app.retrieval, &mut items)).await.ok();
-    }
     let response = RecommendationResponse {
         answer_id: answer_id.clone(),
         placement: request.placement.clone(),
@@ -93,7 +84,7 @@ pub(super) fn serve_again(
         watermark: response.watermark,
         computed_by: Some(computed_by),
         items: Vec::new(),
-        feature_names: Vec::new(),
+        feature_names: Arc::default(),
         n_candidates: cached.n_candidates,
         took_ms: response.took_ms,
     };

@@ -9,8 +9,8 @@ use waggle_contracts::{
     ranking::{RankRequest, RankResponse},
     retrieval::{CandidateRequest, CandidateResponse, SearchRequest, SearchResponse, SimilarRequest},
 };
-use waggle_features::ItemState;
-use waggle_model::{Item, ItemId, ItemKey, Person, SessionId, SnapshotVersion, UserId};
+use waggle_features::ItemFacts;
+use waggle_model::{Item, ItemId, ItemKey, Person, SessionId, SnapshotVersion, Timestamp, UserId};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
@@ -41,7 +41,7 @@ impl Features for NoFeatures {
         Err(self.0.strike().await)
     }
 
-    async fn items(&self, _: &[ItemKey]) -> Result<Vec<ItemState>, RoleError> {
+    async fn items(&self, _: &[ItemKey], _: Timestamp) -> Result<Vec<ItemFacts>, RoleError> {
         Err(self.0.strike().await)
     }
 }
@@ -59,8 +59,8 @@ impl Features for Behind {
         Err(RoleError::NotReady { detail: "behind".to_owned(), retry_after: Duration::from_secs(2) })
     }
 
-    async fn items(&self, items: &[ItemKey]) -> Result<Vec<ItemState>, RoleError> {
-        self.0.items(items).await
+    async fn items(&self, items: &[ItemKey], now: Timestamp) -> Result<Vec<ItemFacts>, RoleError> {
+        self.0.items(items, now).await
     }
 }
 

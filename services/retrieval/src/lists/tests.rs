@@ -36,7 +36,7 @@ async fn lists_add_up_partitions_and_hold_only_what_is_offered() {
     let mut fresh = Item::new(id("fresh"), "x");
     fresh.available_from = Some(NOW);
     let shown = [Item::new(id("both"), "x"), Item::new(id("one"), "x"), fresh, hidden];
-    table.apply(shown.into_iter().map(CatalogChange::Put).collect());
+    table.apply(shown.into_iter().map(CatalogChange::Put).collect(), Timestamp::now());
     let lists = Lists::new(state, 2, table);
     assert_eq!(lists.load().trending, []);
     lists.refresh(NOW).await.unwrap();

@@ -18,10 +18,14 @@ fn title_of(entries: &Entries, id: &str) -> Option<String> {
     Some(entries.find(&ItemId::try_new(id).unwrap())?.item.title.clone())
 }
 
+fn apply(table: &ItemTable, changes: Vec<CatalogChange>) -> Vec<CatalogChange> {
+    table.apply(changes, Timestamp::from_millis(1_000))
+}
+
 #[test]
 fn the_last_change_of_an_item_counts() {
     let table = ItemTable::default();
-    table.apply(vec![put("a", "1"), put("b", "1"), put("a", "2"), delete("b"), delete("never there")]);
+    apply(&table, vec![put("a", "1"), put("b", "1"), put("a", "2"), delete("b"), delete("never there")]);
     let entries = table.load();
     assert_eq!((title_of(&entries, "a"), title_of(&entries, "b")), (Some("2".to_owned()), None));
     assert_eq!((entries.len(), entries.iter().count()), (1, 1));
@@ -30,9 +34,9 @@ fn the_last_change_of_an_item_counts() {
 #[test]
 fn a_reader_keeps_the_table_it_took() {
     let table = ItemTable::default();
-    table.apply(vec![put("a", "before")]);
+    apply(&table, vec![put("a", "before")]);
     let before = table.load();
-    table.apply(vec![put("a", "after")]);
+    apply(&table, vec![put("a", "after")]);
     assert_eq!(title_of(&before, "a").unwrap(), "before");
     assert_eq!(title_of(&table.load(), "a").unwrap(), "after");
 }
@@ -45,9 +49,10 @@ fn a_change_with_the_key_of_another_item_is_left_out() {
     let (stored, new) = (item("stored", "first come"), item("new", "second"));
     let key = new.item_id.key();
     let entry = Entry { attributes: ItemAttributes::of(&stored), item: Arc::new(stored) };
-    Arc::make_mut(&mut entries.shards[shard_of(key)]).insert(key, entry);
+    let slot = entries.slot_for(key);
+    entries.put(slot, Some(entry), Timestamp::from_millis(1_000));
     table.entries.store(Arc::new(entries));
-    let counted = table.apply(vec![put("new", "second"), delete("new"), put("other", "x")]);
+    let counted = apply(&table, vec![put("new", "second"), delete("new"), put("other", "x")]);
     assert_eq!(counted, [put("other", "x")]);
     assert_eq!(table.load().get(key).unwrap().item.title, "first come");
     assert!(table.load().find(&new.item_id).is_none());
@@ -56,14 +61,15 @@ fn a_change_with_the_key_of_another_item_is_left_out() {
 #[test]
 fn one_change_among_many_items_copies_a_small_part_of_the_table() {
     let table = ItemTable::default();
-    table.apply((0..60_000).map(|n| put(&format!("item-{n}"), "x")).collect());
+    apply(&table, (0..60_000).map(|n| put(&format!("item-{n}"), "x")).collect());
     let before = table.load();
     let started = Instant::now();
-    table.apply(vec![put("item-7", "y")]);
+    apply(&table, vec![put("item-7", "y")]);
     let took = started.elapsed();
     let after = table.load();
-    let n_copied = (0..N_SHARDS).filter(|&s| !Arc::ptr_eq(&before.shards[s], &after.shards[s])).count();
+    let n_copied = before.chunks.iter().zip(&after.chunks).filter(|(a, b)| !Arc::ptr_eq(a, b)).count();
     assert_eq!(n_copied, 1, "took {took:?}");
+    assert!(before.shards.iter().zip(&after.shards).all(|(a, b)| Arc::ptr_eq(a, b)), "no new key");
 }
 
 #[test]
@@ -84,6 +90,45 @@ fn what_cannot_be_bought_now_is_not_offered() {
 }
 
 #[test]
+fn an_item_is_offered_from_its_moment_on() {
+    let (table, at) = (ItemTable::default(), Timestamp::from_millis);
+    let later =
+        |id: &str, from: i64| CatalogChange::Put(Item { available_from: Some(at(from)), ..item(id, "x") });
+    let is_offered = |id: &str| {
+        let entries = table.load();
+        let slot = entries.slot(ItemId::try_new(id).unwrap().key()).unwrap();
+        entries.offered().has(slot.place())
+    };
+    apply(&table, vec![put("now", "x"), later("soon", 2_000), later("moved", 2_000), later("gone", 2_000)]);
+    apply(&table, vec![later("moved", 3_000), delete("gone")]);
+    assert_eq!(["now", "soon", "moved", "gone"].map(is_offered), [true, false, false, false]);
+    table.advance(at(1_999));
+    assert!(!is_offered("soon"));
+    table.advance(at(2_000));
+    assert_eq!(["now", "soon", "moved", "gone"].map(is_offered), [true, true, false, false]);
+    table.advance(at(5_000));
+    assert!(is_offered("moved") && !is_offered("gone"));
+    let entries = table.load();
+    assert_eq!((entries.next_upcoming(), entries.offered().count(), entries.len()), (None, 3, 3));
+}
+
+#[test]
+fn a_snapshot_is_joined_to_what_the_shop_sells_and_to_what_it_will_sell() {
+    let table = ItemTable::default();
+    apply(&table, vec![put("a", "x"), put("b", "x")]);
+    let ids = ["b", "later", "a"].map(|id| ItemId::try_new(id).unwrap());
+    let vocabulary = Vocabulary::try_new(ids).unwrap();
+    let rows = table.join(SnapshotVersion::try_new("v1").unwrap(), &vocabulary);
+    let title = |row: usize| {
+        let entries = table.load();
+        entries.at(rows.slot(ItemIdx::from_row(row))).map(|entry| entry.item.title.clone())
+    };
+    assert_eq!([0, 1, 2].map(title), [Some("x".to_owned()), None, Some("x".to_owned())]);
+    apply(&table, vec![put("later", "now")]);
+    assert_eq!(title(1), Some("now".to_owned()));
+}
+
+#[test]
 fn writers_of_several_partitions_lose_nothing_to_each_other() {
     let table = ItemTable::default();
     std::thread::scope(|scope| {
@@ -91,7 +136,7 @@ fn writers_of_several_partitions_lose_nothing_to_each_other() {
             let table = &table;
             scope.spawn(move || {
                 for n in 0..250 {
-                    table.apply(vec![put(&format!("{writer}-{n}"), "cup")]);
+                    apply(&table, vec![put(&format!("{writer}-{n}"), "cup")]);
                 }
             });
         }

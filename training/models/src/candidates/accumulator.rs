@@ -2,75 +2,106 @@
 
 use waggle_model::ItemIdx;
 
+use super::best_first_key;
 use crate::ItemItem;
 
-/// For every item that some neighbour list names: the sum, and the item that contributed most.
+/// For every item that some neighbour list names: the sum, and the item that contributed most. Kept from request to
+/// request; only what was touched is cleared.
+#[derive(Default)]
 pub(super) struct Accumulator {
-    /// By row. Zeroed memory is mapped lazily, so a large catalogue costs only the pages that are touched.
-    sums: Vec<f32>,
-    largest: Vec<f32>,
-    because: Vec<u32>,
+    by_row: Vec<Sum>,
     touched: Vec<ItemIdx>,
     /// `1/√(Σ weights)`.
     scale: f32,
+    /// Working memory of [`best_first`](Self::best_first).
+    order: Vec<u64>,
+    best: Vec<(ItemIdx, f32, ItemIdx)>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    sum: f32,
+    largest: f32,
+    because: u32,
 }
 
 impl Accumulator {
-    /// `score(j) = Σ_i weight_i · sim(i → j) / √(Σ_i weight_i)` over items with a positive weight.
-    pub(super) fn sum(model: &ItemItem, weighted: impl IntoIterator<Item = (ItemIdx, f32)>) -> Self {
-        let n_items = model.n_items();
-        let mut all = Self {
-            sums: vec![0.0; n_items],
-            largest: vec![0.0; n_items],
-            because: vec![0; n_items],
-            touched: Vec::new(),
-            scale: 0.0,
-        };
+    /// Forgets the request before, of a model with any number of items.
+    pub(super) fn clear(&mut self, n_items: usize) {
+        for item in self.touched.drain(..) {
+            self.by_row[item.row()] = Sum::default();
+        }
+        self.by_row.resize(n_items, Sum::default());
+        self.scale = 0.0;
+    }
+
+    /// `score(j) = Σ_i weight_i · sim(i → j) / √(Σ_i weight_i)` over items with a positive weight: the root keeps long and
+    /// short histories on one scale without forgetting that more evidence is more.
+    pub(super) fn sum(&mut self, model: &ItemItem, weighted: impl IntoIterator<Item = (ItemIdx, f32)>) {
         let mut total = 0.0;
         for (of, weight) in weighted.into_iter().filter(|(_, weight)| *weight > 0.0) {
             total += weight;
             let (items, similarities) = model.neighbours(of);
             for (&item, similarity) in items.iter().zip(similarities) {
-                all.add(item, weight * similarity, of);
+                self.add(item, weight * similarity, of);
             }
         }
-        all.scale = if total > 0.0 { total.sqrt().recip() } else { 0.0 };
-        all
+        self.scale = if total > 0.0 { total.sqrt().recip() } else { 0.0 };
     }
 
     fn add(&mut self, item: ItemIdx, contribution: f32, of: ItemIdx) {
-        let row = item.row();
-        if self.largest[row] == 0.0 {
+        let place = &mut self.by_row[item.row()];
+        if place.largest == 0.0 {
             self.touched.push(item);
         }
-        self.sums[row] += contribution;
-        if contribution > self.largest[row] {
-            self.largest[row] = contribution;
-            self.because[row] = of.0;
+        place.sum += contribution;
+        if contribution > place.largest {
+            place.largest = contribution;
+            place.because = of.0;
         }
     }
 
     /// Score of an item and the item that contributed most; `None` if no neighbour list names it.
     pub(super) fn get(&self, item: ItemIdx) -> Option<(f32, ItemIdx)> {
-        let row = item.row();
-        let sum = *self.sums.get(row)?;
-        (sum > 0.0).then(|| (sum * self.scale, ItemIdx(self.because[row])))
+        let Sum { sum, because, .. } = *self.by_row.get(item.row())?;
+        (sum > 0.0).then_some((sum * self.scale, ItemIdx(because)))
     }
 
     /// The `k` best items that `keep` lets through, with score and reason, ties by the smaller row.
     pub(super) fn best_first(
-        &self,
+        &mut self,
         k: usize,
         keep: impl Fn(ItemIdx) -> bool,
-    ) -> Vec<(ItemIdx, f32, ItemIdx)> {
-        let mut best: Vec<(ItemIdx, f32, ItemIdx)> = self
-            .touched
-            .iter()
-            .filter(|item| keep(**item))
-            .filter_map(|&item| self.get(item).map(|(score, because)| (item, score, because)))
-            .collect();
-        best.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        best.truncate(k);
-        best
+    ) -> &[(ItemIdx, f32, ItemIdx)] {
+        self.order.clear();
+        self.best.clear();
+        for item in &self.touched {
+            let Sum { sum, .. } = self.by_row[item.row()];
+            if sum > 0.0 {
+                self.order.push(best_first_key(sum * self.scale, item.0));
+            }
+        }
+        // The best in order, as many as are wanted and let through: most of a long list is never sorted.
+        let mut sorted = 0;
+        while self.best.len() < k && sorted < self.order.len() {
+            let rest = &mut self.order[sorted..];
+            let n_next = (k + SPARE).min(rest.len());
+            if n_next < rest.len() {
+                rest.select_nth_unstable(n_next);
+            }
+            rest[..n_next].sort_unstable();
+            for key in &rest[..n_next] {
+                let item = ItemIdx((key & u64::from(u32::MAX)) as u32);
+                if self.best.len() < k && keep(item) {
+                    let Sum { sum, because, .. } = self.by_row[item.row()];
+                    self.best.push((item, sum * self.scale, ItemIdx(because)));
+                }
+            }
+            sorted += n_next;
+        }
+        &self.best
     }
 }
+
+/// Sorted beyond what is asked for at once: some will not be let through.
+const SPARE: usize = 64;
