@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use waggle_stores::{
-    ArchiveError, ArchiveWriter, Artifacts, Database, DatabaseError, EventLog, LogError, Membership, Topic,
+    ArchiveError, ArchiveWriter, Artifacts, Database, DatabaseError, EventLog, LogError, LogRecord,
+    Membership, Topic,
 };
 
 use crate::{
@@ -20,6 +21,8 @@ use crate::{
 
 /// What is archived: what people did and what they were shown.
 const TOPICS: [Topic; 2] = [Topic::Events, Topic::Answers];
+/// Records read at a time, until a batch is full.
+const READ: usize = 2_048;
 /// Pause after a failure.
 const BACKOFF: Duration = Duration::from_secs(5);
 
@@ -29,6 +32,8 @@ const BACKOFF: Duration = Duration::from_secs(5);
 pub struct ArchiverConfig {
     /// Records of one partition that are written together.
     pub batch_records: usize,
+    /// Bytes of one partition's records that are written together; what is under way takes several times as much memory.
+    pub batch_bytes: usize,
     /// Seconds after which fewer are written too.
     pub max_age_s: u32,
     /// Seconds between two rounds of upkeep: rows of the erased removed, small files joined, replaced ones deleted.
@@ -37,7 +42,7 @@ pub struct ArchiverConfig {
 
 impl Default for ArchiverConfig {
     fn default() -> Self {
-        Self { batch_records: 100_000, max_age_s: 60, upkeep_every_s: 300 }
+        Self { batch_records: 100_000, batch_bytes: 16 << 20, max_age_s: 60, upkeep_every_s: 300 }
     }
 }
 
@@ -70,6 +75,8 @@ pub struct Archiver {
     config: ArchiverConfig,
     member: String,
     partitions: Vec<Partition>,
+    /// Held while a batch is in memory: one at a time, however many partitions there are.
+    in_memory: Mutex<()>,
 }
 
 struct Partition {
@@ -77,6 +84,13 @@ struct Partition {
     partition: u32,
     /// Locked while a batch is written, so that [`Archiver::flush`] and [`Archiver::run`] take turns.
     writer: Mutex<ArchiveWriter>,
+}
+
+/// What became of one batch.
+struct Archived {
+    n_records: u64,
+    /// It ended because of its bytes, so there may be as many records again.
+    is_full: bool,
 }
 
 impl Archiver {
@@ -96,7 +110,14 @@ impl Archiver {
                 Partition { topic, partition, writer }
             })
             .collect();
-        Arc::new(Self { log, database, config, member: member.into(), partitions })
+        Arc::new(Self {
+            log,
+            database,
+            config,
+            member: member.into(),
+            partitions,
+            in_memory: Mutex::default(),
+        })
     }
 
     /// Partitions of the log's events, by which whoever reads the archive tells what belongs there.
@@ -170,7 +191,7 @@ impl Archiver {
             let end = self.log.end(partition.topic, partition.partition).await?;
             while self.offset(partition).await? < end {
                 match self.archive_batch(partition).await {
-                    Ok(n) => n_records += n,
+                    Ok(batch) => n_records += batch.n_records,
                     // The partition's owner was quicker: on from where it left the archive.
                     Err(error) if error.is_fenced() => {}
                     Err(error) => return Err(error),
@@ -181,8 +202,11 @@ impl Archiver {
     }
 
     async fn follow(&self, partition: &Partition, membership: &dyn Membership, shutdown: CancellationToken) {
+        // After a full batch there may be another one at once.
+        let mut is_behind = false;
         while !shutdown.is_cancelled() {
-            match shutdown.run_until_cancelled(self.wait_for_batch(partition)).await {
+            let waited = async { if is_behind { Ok(()) } else { self.wait_for_batch(partition).await } };
+            match shutdown.run_until_cancelled(waited).await {
                 None => break,
                 Some(Err(ArchiverError::Log(LogError::Closed))) => break,
                 Some(waited) => {
@@ -192,6 +216,7 @@ impl Archiver {
                         Err(error) => Err(error),
                     };
                     let (topic, number) = (partition.topic.as_str(), partition.partition);
+                    is_behind = archived.as_ref().is_ok_and(|batch| batch.is_full);
                     match archived {
                         Ok(_) => self.report(partition, membership).await,
                         Err(error) if error.is_fenced() => {
@@ -225,18 +250,39 @@ impl Archiver {
         Ok(self.database.archive_offset(partition.topic, partition.partition).await?)
     }
 
-    /// One batch from where the archive ends; gives the number of its records.
-    async fn archive_batch(&self, partition: &Partition) -> Result<u64, ArchiverError> {
+    /// One batch from where the archive ends.
+    async fn archive_batch(&self, partition: &Partition) -> Result<Archived, ArchiverError> {
         let writer = partition.writer.lock().await;
         let offset = self.offset(partition).await?;
-        let (topic, max) = (partition.topic, self.config.batch_records.max(1));
-        let records = self.log.read(topic, partition.partition, offset, max).await?;
+        let _turn = self.in_memory.lock().await;
+        let (records, is_full) = self.read_batch(partition, offset).await?;
         if records.is_empty() {
-            return Ok(0);
+            return Ok(Archived { n_records: 0, is_full });
         }
         let batch = writer.write(&self.database, partition.partition, offset, &records).await?;
         self.database.commit_archive_batch(&batch).await?;
         metrics::counter!("waggle_archive_records_total").increment(records.len() as u64);
-        Ok(records.len() as u64)
+        Ok(Archived { n_records: records.len() as u64, is_full })
+    }
+
+    /// Records from `offset` on until the batch is full or the log ends, and whether its bytes are what filled it: of
+    /// records alone, [`wait_for_batch`](Self::wait_for_batch) knows whether there are as many again.
+    async fn read_batch(
+        &self,
+        partition: &Partition,
+        mut offset: u64,
+    ) -> Result<(Vec<LogRecord>, bool), ArchiverError> {
+        let (mut records, mut n_bytes) = (Vec::new(), 0);
+        let max_records = self.config.batch_records.max(1);
+        while records.len() < max_records && n_bytes < self.config.batch_bytes.max(1) {
+            let max = READ.min(max_records - records.len());
+            let read = self.log.read(partition.topic, partition.partition, offset, max).await?;
+            let Some(last) = read.last() else { return Ok((records, false)) };
+            offset = last.offset + 1;
+            n_bytes += read.iter().map(|record| record.value.len()).sum::<usize>();
+            records.extend(read);
+        }
+        let is_full = n_bytes >= self.config.batch_bytes.max(1);
+        Ok((records, is_full))
     }
 }

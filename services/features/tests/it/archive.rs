@@ -70,6 +70,38 @@ async fn full_batches_are_archived_without_being_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn large_records_are_archived_in_pieces_that_fit_the_memory() {
+    let world = World::new().await;
+    let archive = Archive::open(&world).await;
+    // A reading takes some two thousand records, which is more than these bytes at once.
+    let config = ArchiverConfig {
+        batch_records: 5_000,
+        batch_bytes: 1_000,
+        max_age_s: 1,
+        ..ArchiverConfig::default()
+    };
+    let archiver =
+        Archiver::new(world.log.clone(), &archive.artifacts, archive.database.clone(), config, "alone");
+    let events: Vec<_> = (0..4_500).map(|n| purchase(user("anna"), n, "lamp")).collect();
+    world.append(&events).await;
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&archiver).run(shutdown.clone()));
+    let partition = waggle_model::partition_of(b"anna", N_PARTITIONS);
+    let reached = async {
+        while archive.database.archive_offset(Topic::Events, partition).await.unwrap() < 4_500 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    shutdown.cancel();
+    running.await.unwrap();
+    let all = Timestamp::from_millis(i64::MIN)..Timestamp::from_millis(i64::MAX);
+    let files = archive.database.archive_files(Topic::Events, all).await.unwrap();
+    assert!(files.len() >= 3, "{} files", files.len());
+    assert_eq!(archive.events().await, events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn upkeep_removes_what_an_erased_person_did_and_joins_small_files() {
     let world = World::new().await;
     let archive = Archive::open(&world).await;
