@@ -10,21 +10,22 @@ use crate::{run::Outcome, tally::Tally};
 /// Larger shares of late requests make a run invalid.
 const MAX_LATE_SHARE: f64 = 0.01;
 
+/// What became of a run.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     pub(crate) scenario: &'static str,
     pub(crate) target: String,
     pub(crate) seed: u64,
     /// What was asked for: a rate, or a number of connections in a closed loop.
     pub(crate) load: String,
-    requests: u64,
+    pub requests: u64,
     /// Requests per second over the whole run.
-    rate: f64,
-    p50_ms: f64,
-    p90_ms: f64,
-    p99_ms: f64,
-    max_ms: f64,
-    errors: BTreeMap<String, u64>,
+    pub rate: f64,
+    pub p50_ms: f64,
+    pub p90_ms: f64,
+    pub p99_ms: f64,
+    pub max_ms: f64,
+    pub errors: BTreeMap<String, u64>,
     /// Share of the requests that left more than 10 ms after they were meant to, 0 to 1.
     late_share: f64,
     late: BTreeMap<&'static str, u64>,
@@ -32,12 +33,12 @@ pub(crate) struct Report {
     /// Empty when valid.
     invalid_because: Vec<String>,
     /// Of the generator itself.
-    cpu_us_per_request: f64,
+    pub cpu_us_per_request: f64,
     checked: u64,
-    check_failures: BTreeMap<&'static str, u64>,
+    pub check_failures: BTreeMap<&'static str, u64>,
     connections: usize,
     connections_opened: u64,
-    seconds: f64,
+    pub seconds: f64,
     /// Of the machine at the end: over 1, 5 and 15 minutes.
     load_average: Vec<f64>,
 }
@@ -96,11 +97,11 @@ impl Report {
     }
 
     /// Whether the schedule was kept, each request answered as expected, and each checked answer right.
-    pub(crate) fn is_good(&self) -> bool {
+    pub fn is_good(&self) -> bool {
         self.is_valid && self.errors.is_empty() && self.check_failures.is_empty()
     }
 
-    pub(crate) fn print(&self) {
+    pub fn print(&self) {
         let none_or = |text: String| if text.is_empty() { "none".to_owned() } else { text };
         let ms = |ms: f64| format!("{ms:.2} ms");
         println!("\n{} on {}, {}, seed {}", self.scenario, self.target, self.load, self.seed);

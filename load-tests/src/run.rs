@@ -48,6 +48,8 @@ pub(crate) struct Plan {
     /// Share of the answers whose content is checked, 0 to 1.
     pub(crate) check_share: f64,
     pub(crate) seed: u64,
+    /// Print no line per second.
+    pub(crate) is_quiet: bool,
 }
 
 pub(crate) struct Outcome {
@@ -104,6 +106,7 @@ struct Run {
     timeout: Duration,
     check_share: f64,
     seed: u64,
+    is_quiet: bool,
     tally: Tally,
     seconds: Seconds,
     is_stopped: bool,
@@ -143,6 +146,7 @@ impl Run {
             timeout: plan.timeout,
             check_share: plan.check_share,
             seed: plan.seed,
+            is_quiet: plan.is_quiet,
             tally: Tally::new(),
             seconds: Seconds { n: 0, n_before: 0, n_silent: 0 },
             is_stopped: false,
@@ -295,7 +299,9 @@ impl Run {
         seconds.n += 1;
         self.start_of_day = time_of_day().saturating_sub(self.start.elapsed());
         let n_of_second = tally.n_requests - seconds.n_before;
-        print_second(seconds.n, n_of_second, tally);
+        if !self.is_quiet {
+            print_second(seconds.n, n_of_second, tally);
+        }
         // Seconds in which nothing ended say nothing: the rate may be low, or the target only slow.
         if tally.n_answers_of_second > 0 {
             seconds.n_silent = 0;

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use rand::Rng;
+use rand::{Rng, seq::SliceRandom};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::Zipf;
 use serde_json::Value;
@@ -27,10 +27,10 @@ use crate::{
 /// Sessions that the events of `events` are spread over.
 const N_SESSIONS: u64 = 100_000;
 /// Known users and items are read from the target, this many users and items per page at most.
-const USERS_PATH: &str = "/v1/users?limit=200";
+const USERS_PATH: &str = "/v1/users?order=id&limit=200";
 const ITEMS_PATH: &str = "/v1/items?limit=500";
-/// Items of a larger catalogue are left alone.
-const MAX_ITEMS: usize = 100_000;
+/// Items of a larger catalogue, and users beyond as many, are left alone.
+const MAX_LISTED: usize = 100_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
@@ -59,6 +59,7 @@ impl Scenario {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) path: String,
+    pub(crate) paths: Option<PathBuf>,
     pub(crate) users: Option<PathBuf>,
     pub(crate) items: Option<PathBuf>,
     pub(crate) no_store: bool,
@@ -87,10 +88,11 @@ pub(crate) struct Requests {
 enum Asks {
     /// One whole request.
     Get(Vec<u8>),
-    /// Each user's whole request.
-    Recommendations {
-        by_user: Vec<Vec<u8>>,
+    /// Whole requests, some of which are asked far more often than others.
+    Drawn {
+        requests: Vec<Vec<u8>>,
         popularity: Zipf<f64>,
+        expected: Expected,
     },
     /// The ids of items are JSON.
     Events {
@@ -120,19 +122,28 @@ impl Requests {
         };
         let requests = || EventRequests::new(options.form, &headers, &options.run);
         let asks = match scenario {
-            Scenario::Get => Asks::Get(get(&options.path, &headers)),
+            Scenario::Get => match &options.paths {
+                None => Asks::Get(get(&options.path, &headers)),
+                Some(file) => {
+                    let paths = shuffled(lines(file)?, seed);
+                    let requests: Vec<_> = paths.iter().map(|path| get(path, &headers)).collect();
+                    let popularity = popularity(requests.len())?;
+                    Asks::Drawn { requests, popularity, expected: Expected::Anything }
+                }
+            },
             Scenario::Recommendations => {
                 let users = match &options.users {
                     Some(path) => lines(path)?,
-                    None => page(target, &headers, USERS_PATH, "users", "user_id")?.ids,
+                    None => everything(target, &headers, USERS_PATH, "users", "user_id")?,
                 };
-                let by_user = users.iter().map(|user| ask("user_id", user, &headers)).collect();
-                Asks::Recommendations { by_user, popularity: popularity(users.len())? }
+                let users = shuffled(users, seed);
+                let requests = users.iter().map(|user| ask("user_id", user, &headers)).collect();
+                Asks::Drawn { requests, popularity: popularity(users.len())?, expected: Expected::Slate }
             }
             Scenario::Events => {
                 let items = match &options.items {
                     Some(path) => lines(path)?,
-                    None => page(target, &headers, ITEMS_PATH, "items", "item_id")?.ids,
+                    None => shuffled(catalogue(target, &headers)?, seed),
                 };
                 let popularity = popularity(items.len())?;
                 Asks::Events { items: as_json(items), popularity, batch: options.batch, requests: requests() }
@@ -176,9 +187,9 @@ impl Requests {
                 out.extend_from_slice(request);
                 Expected::Anything
             }
-            Asks::Recommendations { by_user, popularity } => {
-                out.extend_from_slice(&by_user[self.random(index).sample(popularity) as usize - 1]);
-                Expected::Slate
+            Asks::Drawn { requests, popularity, expected } => {
+                out.extend_from_slice(&requests[self.random(index).sample(popularity) as usize - 1]);
+                *expected
             }
             Asks::Events { items, popularity, batch, requests } => {
                 let mut rng = self.random(index);
@@ -276,10 +287,21 @@ fn page(target: &Target, headers: &str, path: &str, list: &str, id: &str) -> Res
 
 /// The ids of the target's items, as many as are used.
 fn catalogue(target: &Target, headers: &str) -> Result<Vec<String>> {
-    let mut all = page(target, headers, ITEMS_PATH, "items", "item_id")?;
-    while let Some(after) = all.next_after.take().filter(|_| all.ids.len() < MAX_ITEMS) {
-        let path = format!("{ITEMS_PATH}&after={}", percent_encoded(&after));
-        let next = page(target, headers, &path, "items", "item_id")?;
+    everything(target, headers, ITEMS_PATH, "items", "item_id")
+}
+
+/// In an order that has nothing to do with the ids: which of them are asked for most is chance, the same for each seed.
+fn shuffled(mut ids: Vec<String>, seed: u64) -> Vec<String> {
+    ids.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    ids
+}
+
+/// All pages of a list, as many ids as are used.
+fn everything(target: &Target, headers: &str, path: &str, list: &str, id: &str) -> Result<Vec<String>> {
+    let mut all = page(target, headers, path, list, id)?;
+    while let Some(after) = all.next_after.take().filter(|_| all.ids.len() < MAX_LISTED) {
+        let path = format!("{path}&after={}", percent_encoded(&after));
+        let next = page(target, headers, &path, list, id)?;
         all.ids.extend(next.ids);
         all.next_after = next.next_after;
     }

@@ -13,7 +13,7 @@ fn popularity() -> Zipf<f64> {
 
 fn recommendations() -> Requests {
     let by_user = (0..N).map(|i| ask("user_id", &format!("u {i}"), HEADERS)).collect();
-    requests(Asks::Recommendations { by_user, popularity: popularity() })
+    requests(Asks::Drawn { requests: by_user, popularity: popularity(), expected: Expected::Slate })
 }
 
 fn events(batch: u32) -> Requests {

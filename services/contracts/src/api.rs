@@ -158,17 +158,20 @@ pub struct UserBody {
     pub properties: Map<String, Value>,
 }
 
-/// `GET /v1/users/{id}`; `GET /v1/users?limit=` gives a list of them (most active first).
+/// `GET /v1/users/{id}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct User {
     pub user_id: UserId,
     pub properties: Map<String, Value>,
 }
 
-/// `GET /v1/users?limit=`.
+/// `GET /v1/users?limit=`: some, the most active first; `GET /v1/users?order=id&after=&limit=`: all, by id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserList {
     pub users: Vec<User>,
+    /// By id: ask again with `after` = this; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<UserId>,
 }
 
 /// `DELETE /v1/users/{id}` and `GET /v1/users/{id}/erasure`: what still holds somebody who was erased, and until when.

@@ -71,8 +71,9 @@ pub async fn recommend(app: &App, request: &Checked) -> RecommendationResponse {
         }
     }
     response.took_ms = millis(started.elapsed());
+    let n_candidates = answer.n_candidates;
     record(app, request, Answer { took_ms: response.took_ms, ..answer });
-    observe(request, &response, "computed");
+    observe(request, &response, n_candidates, "computed");
     response
 }
 
@@ -108,8 +109,9 @@ pub async fn similar(
     let composed = Composed { rung: Rung::Segment, ..Composed::in_order(app, found.await?).await? };
     let (mut response, answer) = shape(request, composed, &nobody(), started);
     response.took_ms = millis(started.elapsed());
+    let n_candidates = answer.n_candidates;
     record(app, request, Answer { took_ms: response.took_ms, ..answer });
-    observe(request, &response, "computed");
+    observe(request, &response, n_candidates, "computed");
     Ok(response)
 }
 

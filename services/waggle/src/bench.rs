@@ -1,6 +1,7 @@
 //! Our own benchmarks, each beside its peer in the same run.
 //!
 //! - [`ingest`]: durable ingest over HTTP, beside bare appends of the same records.
+//! - [`serving`]: answers of the whole system over HTTP, beside Serenade.
 //! - [`freshness`]: from an event's acknowledgement to the answer that has seen it, under load in the background.
 //! - [`replay`]: the online state rebuilt from the log, beside reading the log alone.
 //!
@@ -11,6 +12,7 @@ pub(crate) mod freshness;
 pub(crate) mod ingest;
 mod load;
 pub(crate) mod replay;
+pub(crate) mod serving;
 
 use std::sync::Arc;
 

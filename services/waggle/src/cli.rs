@@ -27,7 +27,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Configuration file [default: ./waggle.toml if it exists]
     #[arg(long, global = true, value_name = "FILE")]
@@ -129,6 +129,15 @@ pub(crate) enum DataName {
     OnlineRetail,
     /// The market simulator: any size, with known tastes
     Sim,
+}
+
+impl DataName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::OnlineRetail => "online-retail",
+            Self::Sim => "sim",
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -467,6 +476,12 @@ pub(crate) struct ReplayArgs {
 pub(crate) enum BenchCommand {
     /// Durable ingest over HTTP, beside bare appends of the same records
     Ingest(BenchIngestArgs),
+    /// Answers per second and how long they take, of the whole system in a process of its own
+    ///
+    /// Imports and trains in a folder of its own under --dir, which later runs use again. Requests come from this
+    /// process, on the same processors, for all customers, some of whom (Zipf) come back far more often than others;
+    /// other people's events flow meanwhile, every answer is recorded, and the fold goes on.
+    Serving(BenchServingArgs),
     /// From an event's acknowledgement to the answer that has seen it
     Freshness(BenchFreshnessArgs),
     /// The online state rebuilt from the log, beside reading the log alone
@@ -491,6 +506,36 @@ pub(crate) struct BenchIngestArgs {
     /// Rounds of ours and of the peer, in turn
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..).map(usize::from))]
     pub(crate) rounds: usize,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchServingArgs {
+    /// Whose market is served
+    #[arg(long, value_enum, default_value_t = DataName::OnlineRetail)]
+    pub(crate) data: DataName,
+    #[command(flatten)]
+    pub(crate) simulator: SimulatorArgs,
+    /// Seconds of each case
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=3_600))]
+    pub(crate) seconds: u16,
+    /// Rounds of all cases, in turn
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..).map(usize::from))]
+    pub(crate) rounds: usize,
+    /// Connections that ask at once, one case each
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub(crate) connections: Vec<u16>,
+    /// Other people's events per second meanwhile
+    #[arg(long, value_name = "RATE", default_value_t = 500)]
+    pub(crate) background: u32,
+    /// The program `serving` of the crate `serenade`, to be measured in the same rounds on the baskets of Online Retail
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) serenade: Option<PathBuf>,
+    /// Leave out NDCG@10 of the same lists on held-out data
+    #[arg(long)]
+    pub(crate) no_quality: bool,
     /// Print as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -46,7 +46,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Data(command) => data::run(&config, &cli.global, command).await,
         Command::Replay(args) => replay::run(&config, &args).await,
         Command::Doctor { json } => doctor::run(&config, json).await,
-        Command::Bench(command) => bench::run(&config, command).await,
+        Command::Bench(command) => bench::run(&config, &cli.global, command).await,
         Command::Config => {
             print(toml::to_string_pretty(&config)?.trim_end());
             Ok(())

@@ -89,7 +89,7 @@ pub(super) fn serve_again(
         took_ms: response.took_ms,
     };
     record(app, request, answer);
-    observe(request, &response, "cached");
+    observe(request, &response, cached.n_candidates, "cached");
     response
 }
 
@@ -106,12 +106,18 @@ pub(super) fn record(app: &App, request: &Checked, answer: Answer) {
     });
 }
 
-pub(super) fn observe(request: &Checked, response: &RecommendationResponse, how: &'static str) {
+pub(super) fn observe(
+    request: &Checked,
+    response: &RecommendationResponse,
+    n_candidates: u32,
+    how: &'static str,
+) {
     if request.is_probe {
         return;
     }
     counter!("waggle_answers_total", "rung" => response.rung.as_str(), "how" => how).increment(1);
     histogram!("waggle_answer_duration_seconds", "how" => how).record(response.took_ms / 1e3);
+    histogram!("waggle_answer_candidates").record(f64::from(n_candidates));
 }
 
 pub(super) fn millis(duration: Duration) -> f64 {

@@ -34,14 +34,39 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     limit: Option<String>,
+    /// `activity` (default) or `id`.
+    order: Option<String>,
+    after: Option<String>,
 }
 
-/// A sample of users, the most active first: for choosing somebody to look at, not for walking through all.
 pub(super) async fn list(app: Data<App>, query: Query<ListQuery>) -> Result<Json<UserList>, ApiError> {
-    let limit = number("limit", query.limit.as_deref())?.unwrap_or(20);
+    let ListQuery { limit, order, after } = query.into_inner();
+    let limit = number("limit", limit.as_deref())?.unwrap_or(20);
     if !(1..=MAX_LIST).contains(&limit) {
         return Err(invalid(format!("limit is {limit}, it must be between 1 and {MAX_LIST}")));
     }
+    match (order.as_deref(), after) {
+        (None | Some("activity"), None) => most_active(&app, limit).await.map(Json),
+        (Some("id"), after) => {
+            by_id(&app, after.as_deref().map(user_id).transpose()?.as_ref(), limit).await.map(Json)
+        }
+        (None | Some("activity"), Some(_)) => Err(invalid("after goes with order=id".to_owned())),
+        (Some(other), _) => Err(invalid(format!("order is \"{other}\", it must be activity or id"))),
+    }
+}
+
+/// A page of all users.
+async fn by_id(app: &App, after: Option<&UserId>, limit: usize) -> Result<UserList, ApiError> {
+    // One more than asked for tells whether there is another page.
+    let mut records = app.database.list_users(after, limit + 1).await.map_err(of_database)?;
+    let has_more = records.len() > limit;
+    records.truncate(limit);
+    let next_after = records.last().filter(|_| has_more).map(|record| record.user_id.clone());
+    Ok(UserList { users: records.into_iter().map(public).collect(), next_after })
+}
+
+/// A sample of users, the most active first: for choosing somebody to look at.
+async fn most_active(app: &App, limit: usize) -> Result<UserList, ApiError> {
     let sample = app.database.list_users(None, SAMPLE).await.map_err(of_database)?;
     let mut by_activity = Vec::with_capacity(sample.len());
     for record in sample {
@@ -53,7 +78,7 @@ pub(super) async fn list(app: Data<App>, query: Query<ListQuery>) -> Result<Json
     }
     by_activity.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then(a.2.user_id.cmp(&b.2.user_id)));
     let users = by_activity.into_iter().take(limit).map(|(_, _, record)| public(record)).collect();
-    Ok(Json(UserList { users }))
+    Ok(UserList { users, next_after: None })
 }
 
 pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<Json<User>, ApiError> {

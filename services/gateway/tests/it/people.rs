@@ -225,6 +225,13 @@ async fn the_list_of_people_begins_with_the_most_active() {
     let ids: Vec<&str> =
         list["users"].as_array().unwrap().iter().map(|u| u["user_id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["anna", "bert"]);
+    let page = gateway.get("/v1/users?order=id&limit=2").await;
+    assert_eq!((&page["users"][1]["user_id"], &page["next_after"]), (&json!("bert"), &json!("bert")));
+    let last = gateway.get("/v1/users?order=id&limit=2&after=bert").await;
+    assert_eq!((&last["users"][0]["user_id"], &last["next_after"]), (&json!("zoe"), &Value::Null));
+    for (query, says) in [("after=bert", "after goes with order=id"), ("order=x", "order is \"x\"")] {
+        gateway.refused(Method::GET, &format!("/v1/users?{query}"), None, 400, says).await;
+    }
     for (limit, says) in [("0", "limit is 0"), ("201", "limit is 201"), ("x", "limit is \"x\"")] {
         gateway.refused(Method::GET, &format!("/v1/users?limit={limit}"), None, 400, says).await;
     }

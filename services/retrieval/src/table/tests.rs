@@ -136,7 +136,7 @@ fn writers_of_several_partitions_lose_nothing_to_each_other() {
             let table = &table;
             scope.spawn(move || {
                 for n in 0..250 {
-                    apply(&table, vec![put(&format!("{writer}-{n}"), "cup")]);
+                    apply(table, vec![put(&format!("{writer}-{n}"), "cup")]);
                 }
             });
         }

@@ -9,20 +9,24 @@ use crate::{
     bench::{
         Mode, freshness,
         ingest::{self, PerfTest},
-        replay,
+        replay, serving,
     },
-    cli::BenchCommand,
+    cli::{BenchCommand, BenchServingArgs, Global},
     config::Config,
     progress::{print, say},
 };
 
-pub(super) async fn run(config: &Config, command: BenchCommand) -> Result<()> {
+pub(super) async fn run(config: &Config, global: &Global, command: BenchCommand) -> Result<()> {
+    if let BenchCommand::Serving(args) = command {
+        return serving_in_rounds(config.clone(), global.clone(), args).await;
+    }
     waggle_http::telemetry::metrics_handle();
     let modes = Mode::of(config);
     if modes.len() == 1 {
         say("embedded only: with log.kind = \"kafka\" in the configuration its servers are measured, too");
     }
     match command {
+        BenchCommand::Serving(_) => Ok(()),
         BenchCommand::Ingest(args) => {
             let mut outcomes = Vec::new();
             for mode in modes {
@@ -76,6 +80,14 @@ pub(super) async fn run(config: &Config, command: BenchCommand) -> Result<()> {
             )
         }
     }
+}
+
+/// The generator needs a thread of its own.
+async fn serving_in_rounds(config: Config, global: Global, args: BenchServingArgs) -> Result<()> {
+    let as_json = args.json;
+    let outcome = tokio::task::spawn_blocking(move || serving::run(&config, &global, &args)).await??;
+    print(&if as_json { serde_json::to_string_pretty(&outcome)? } else { serving::text(&outcome) });
+    Ok(())
 }
 
 fn ingest_lines(o: &ingest::Outcome) -> String {

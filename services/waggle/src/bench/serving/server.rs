@@ -1,0 +1,177 @@
+//! The server under test: this program again, in a process of its own.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+use waggle_datasets::find;
+
+use super::absolute;
+use crate::{
+    cli::{BenchServingArgs, DataName, Global},
+    config::Config,
+    progress::say,
+};
+
+/// Import and training of a large market take their time.
+const PATIENCE: Duration = Duration::from_secs(4 * 3_600);
+const LOOK: Duration = Duration::from_millis(200);
+const ANSWER: Duration = Duration::from_secs(5);
+
+pub(super) struct Server {
+    child: Child,
+    pub(super) url: String,
+    port: u16,
+}
+
+/// Of the server's process, in MiB.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Memory {
+    pub(crate) resident_mib: f64,
+    pub(crate) peak_mib: f64,
+}
+
+impl Server {
+    /// Starts `waggle demo` on `dir` and returns when it is ready.
+    ///
+    /// # Errors
+    /// When it stops before that; its output is beside its folder.
+    pub(super) fn start(
+        config: &Config,
+        global: &Global,
+        args: &BenchServingArgs,
+        dir: &Path,
+    ) -> Result<Self> {
+        if args.data == DataName::OnlineRetail {
+            // The demo would make do with a simulated market; a figure must not.
+            find("online-retail", None, global.data_dir.as_deref(), dir)?;
+        }
+        fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+        let port = free_port()?;
+        let settings = dir.join("bench.toml");
+        fs::write(&settings, toml::to_string(&config.embedded(absolute(dir)?))?)?;
+        let log_path = dir.join("bench.log");
+        let log = File::create(&log_path)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("demo").args(market(global, args)).args(["--port", &port.to_string()]);
+        command.arg("--config").arg(absolute(&settings)?).arg("--dir").arg(absolute(dir)?);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        say(&format!("waggle demo in {}, what it says in {}", dir.display(), log_path.display()));
+        let child = command.spawn().context("the server cannot be started")?;
+        let mut server = Self { child, url: format!("http://127.0.0.1:{port}"), port };
+        server.wait_until_ready(&log_path)?;
+        Ok(server)
+    }
+
+    fn wait_until_ready(&mut self, log_path: &Path) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait()? {
+                let said = fs::read_to_string(log_path).unwrap_or_default();
+                bail!("the server stopped with {status}:\n{}", said.trim_end());
+            }
+            if get(self.port, "/readyz").is_ok_and(|(status, _)| status == 200) {
+                return Ok(());
+            }
+            thread::sleep(LOOK);
+        }
+        bail!("the server was not ready within {PATIENCE:?}")
+    }
+
+    /// As its metrics have it.
+    pub(super) fn candidates_per_answer(&self) -> Result<f64> {
+        let (_, metrics) = get(self.port, "/metrics")?;
+        let sum = |name: &str| -> Option<f64> {
+            let line = metrics.lines().find(|line| line.starts_with(name))?;
+            line.rsplit_once(' ')?.1.parse().ok()
+        };
+        let (total, count) = (sum("waggle_answer_candidates_sum"), sum("waggle_answer_candidates_count"));
+        total.zip(count).map(|(total, count)| total / count).context("the server does not count candidates")
+    }
+
+    pub(super) fn memory(&self) -> Result<Memory> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let mib = |field: &str| -> Option<f64> {
+            let line = status.lines().find(|line| line.starts_with(field))?;
+            Some(line.split_ascii_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+        };
+        let (resident, peak) = (mib("VmRSS:"), mib("VmHWM:"));
+        let (resident_mib, peak_mib) =
+            resident.zip(peak).context("the system does not say how much is resident")?;
+        Ok(Memory { resident_mib, peak_mib })
+    }
+
+    /// Asks it to stop and waits for it.
+    pub(super) fn stop(mut self) -> Result<()> {
+        let asked = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status()?;
+        ensure!(asked.success(), "the server cannot be asked to stop");
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the server stopped with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Only after a failure: `stop` has waited for it.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+    }
+}
+
+/// `waggle evaluate` of the same market, its report in `json`.
+pub(super) fn evaluate(global: &Global, args: &BenchServingArgs, json: &Path) -> Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["evaluate", "--protocol", "time"]).args(market(global, args)).arg("--json").arg(json);
+    let output = command.stdin(Stdio::null()).output().context("the evaluation cannot be started")?;
+    ensure!(
+        output.status.success(),
+        "the evaluation ended with {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim_end()
+    );
+    Ok(())
+}
+
+/// The flags that choose the market.
+fn market(global: &Global, args: &BenchServingArgs) -> Vec<String> {
+    let mut flags = vec!["--data".to_owned(), args.data.as_str().to_owned()];
+    let simulator = &args.simulator;
+    flags.extend(["--seed".to_owned(), simulator.seed.to_string()]);
+    for (flag, value) in [("--items", simulator.items), ("--users", simulator.users)] {
+        flags.extend(value.map(|value| [flag.to_owned(), value.to_string()]).into_iter().flatten());
+    }
+    if let Some(data_dir) = &global.data_dir {
+        flags.extend(["--data-dir".to_owned(), data_dir.display().to_string()]);
+    }
+    flags
+}
+
+pub(super) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Status and body of one request.
+pub(super) fn get(port: u16, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), ANSWER)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n")?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no HTTP")?;
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest)?;
+    Ok((status, rest))
+}
