@@ -9,6 +9,7 @@ use serde_json::Value;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("waggle-model", &[]),
     ("waggle-features", &["waggle-model"]),
+    ("waggle-filter", &["waggle-model"]),
     ("waggle-simulator", &["waggle-model"]),
     ("waggle-datasets", &["waggle-model"]),
     ("waggle-stores", &["waggle-model"]),
@@ -29,7 +30,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("waggle-http", &[]),
     ("waggle-ingest-role", ROLE),
     ("waggle-features-role", ROLE),
-    ("waggle-gateway-role", ROLE),
+    (
+        "waggle-gateway-role",
+        &[
+            "waggle-model",
+            "waggle-features",
+            "waggle-filter",
+            "waggle-stores",
+            "waggle-contracts",
+            "waggle-http",
+        ],
+    ),
     ("waggle-retrieval-role", ROLE_WITH_MODELS),
     ("waggle-ranking-role", ROLE_WITH_MODELS),
     // A client of the public API like any customer.
@@ -44,8 +55,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 const ROLE: &[&str] =
     &["waggle-model", "waggle-features", "waggle-stores", "waggle-contracts", "waggle-http"];
-const ROLE_WITH_MODELS: &[&str] =
-    &["waggle-model", "waggle-features", "waggle-models", "waggle-stores", "waggle-contracts", "waggle-http"];
+const ROLE_WITH_MODELS: &[&str] = &[
+    "waggle-model",
+    "waggle-features",
+    "waggle-filter",
+    "waggle-models",
+    "waggle-stores",
+    "waggle-contracts",
+    "waggle-http",
+];
 
 /// External crates that only some of ours may name: the adapters live in one crate, and what is pure stays pure.
 const CONFINED: [(&[&str], &[&str]); 3] = [
