@@ -52,9 +52,30 @@ pub struct AnsweredItem {
     /// is deterministic. Off-policy estimators divide by it.
     pub propensity: f32,
     pub sources: Vec<SourceScore>,
+    /// What led here beyond the score.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<AppliedRule>,
     /// Feature values the ranker saw, named by [`Answer::feature_names`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<f32>,
+}
+
+/// What a rule did for one place of a slate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "snake_case")]
+pub enum AppliedRule {
+    /// The shop put it here.
+    Pin,
+    /// The odds were multiplied because of this condition.
+    Boost { when: String, by: f32 },
+    /// Better items stand back, because this place belongs to a new one.
+    NewShare,
+    /// So many better items stand back, because their attribute has had its share of the slate.
+    MaxPer { attribute: String, n_passed: usize },
+    /// So many better items stand back for variety.
+    Diversity { n_passed: usize },
+    /// Chance put it here.
+    Exploration,
 }
 
 /// Longest name of a placement, in bytes of UTF-8.

@@ -59,6 +59,19 @@ impl CandidateSource {
     }
 }
 
+/// What becomes of items that the person knows, from the mildest rule to the strictest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeenRule {
+    /// They compete like all others.
+    #[default]
+    Keep,
+    /// What was bought is left out.
+    ExcludeBought,
+    /// What was bought, clicked or looked at is left out.
+    ExcludeTouched,
+}
+
 /// One source's opinion of one candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceScore {

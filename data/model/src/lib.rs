@@ -20,8 +20,8 @@ pub mod signal;
 pub mod time;
 pub mod wire;
 
-pub use answer::{Answer, AnsweredItem, Placement, Rung, Watermark};
-pub use candidate::{CandidateSource, Scored, SourceScore};
+pub use answer::{Answer, AnsweredItem, AppliedRule, Placement, Rung, Watermark};
+pub use candidate::{CandidateSource, Scored, SeenRule, SourceScore};
 pub use catalog::{CatalogChange, Item};
 pub use codec::{CodecError, SCHEMA_VERSION, decode_event, encode_event};
 pub use dead_letter::{DeadLetter, DeadLetterOrigin, DeadLetterRecord, Retried};

@@ -1,11 +1,15 @@
 //! Bodies of the public HTTP API: JSON, `snake_case`, times RFC 3339 UTC; errors are `application/problem+json`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use waggle_model::{
-    AnswerId, Item, ItemId, Placement, Rung, SessionId, SnapshotVersion, SourceScore, Timestamp, UserId,
-    Watermark,
+    AnswerId, AppliedRule, Item, ItemId, Placement, Rung, SessionId, SnapshotVersion, SourceScore, Timestamp,
+    UserId, Watermark,
 };
+
+use crate::policy::OddsRule;
 
 /// Length of a list when `k` is not given.
 pub const DEFAULT_K: usize = 10;
@@ -48,10 +52,18 @@ pub struct RecommendationRequest {
     pub pin: Vec<String>,
     /// Only this category.
     pub category: Option<String>,
+    /// Only items that this expression lets through.
+    pub filter: Option<String>,
+    /// Items that are more, or less, likely to be shown.
+    pub boost: Vec<OddsRule>,
+    /// At most so many items with the same value of an attribute.
+    pub max_per: BTreeMap<String, usize>,
     /// Leave out what the person already bought.
     pub exclude_known: bool,
-    /// 0 to 1.
+    /// 0 to 1; the placement's own where it is absent.
     pub diversity: Option<f32>,
+    /// 0 to 1: share of the places for items of the last 30 days.
+    pub new_share: Option<f32>,
     /// Carry each item's catalogue entry in the answer.
     pub include_items: bool,
 }
@@ -77,6 +89,9 @@ pub struct RecommendedItem {
     pub score: f32,
     pub sources: Vec<SourceScore>,
     pub reason: Reason,
+    /// What led here beyond the score.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<AppliedRule>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Item>,
 }

@@ -6,7 +6,11 @@ use async_trait::async_trait;
 use waggle_features::{ItemAttributes, ItemFacts, PersonState};
 use waggle_model::{ItemKey, Placement, SnapshotVersion, Timestamp};
 
-use crate::{RoleError, retrieval::ProposedItem};
+use crate::{
+    RoleError,
+    policy::{AppliedRule, OddsRule},
+    retrieval::ProposedItem,
+};
 
 #[async_trait]
 pub trait Ranking: Send + Sync + 'static {
@@ -29,10 +33,39 @@ pub struct RankRequest {
     /// The moment of the request.
     pub now: Timestamp,
     pub k: usize,
-    /// 0 keeps the ranker's order, 1 trades most relevance for variety (MMR's 1 − λ); `None` is the placement's own.
-    pub diversity: Option<f32>,
+    pub rules: Rules,
+    /// [`CandidateResponse::groups`](crate::retrieval::CandidateResponse::groups) for the attributes of
+    /// [`Rules::max_per`].
+    pub groups: Vec<u64>,
+}
+
+/// What of a [`Policy`](crate::policy::Policy) the order of the slate is made by.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules {
     /// These come first, in this order.
     pub pin: Vec<ItemKey>,
+    /// Which of them a candidate meets is in [`ProposedItem::matches`].
+    pub boost: Vec<OddsRule>,
+    /// Most items with the same value, by attribute.
+    pub max_per: Vec<(String, usize)>,
+    pub new_share: f32,
+    pub diversity: f32,
+    pub exploration: f32,
+}
+
+impl Rules {
+    /// Nothing but pins and the scores decides.
+    pub fn is_plain(&self) -> bool {
+        self.max_per.is_empty() && self.new_share <= 0.0 && self.diversity <= 0.0 && self.exploration <= 0.0
+    }
+}
+
+impl RankRequest {
+    /// What a candidate counts for under each cap; 0 where it lacks the attribute.
+    pub fn groups_of(&self, candidate: usize) -> &[u64] {
+        let width = self.rules.max_per.len();
+        self.groups.get(candidate * width..(candidate + 1) * width).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -54,4 +87,6 @@ pub struct RankedItem {
     pub propensity: f32,
     /// What the ranker saw; empty without a ranker.
     pub features: Vec<f32>,
+    /// What led here beyond the score.
+    pub rules: Vec<AppliedRule>,
 }

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::{Map, Value};
 use waggle_features::{ItemAttributes, Opinions, PersonState};
 use waggle_model::{CandidateSource, Item, ItemId, ItemKey, SnapshotVersion, Timestamp};
 
-use crate::RoleError;
+use crate::{
+    RoleError,
+    policy::{Matches, SeenRule},
+};
 
 #[async_trait]
 pub trait Retrieval: Send + Sync + 'static {
@@ -16,6 +20,12 @@ pub trait Retrieval: Send + Sync + 'static {
     /// Grows with every change of the catalogue that requests can see by now, to the same number in every process; what
     /// was worked out under a smaller one may hold an item that is gone.
     fn catalog_version(&self) -> u64;
+
+    /// Whether the catalogue has what expressions and attributes of a request ask about.
+    ///
+    /// # Errors
+    /// [`RoleError::Invalid`] says what is wrong with the first that does not fit.
+    async fn check(&self, expressions: &[String], attributes: &[String]) -> Result<(), RoleError>;
 
     /// Candidates for one person on one page.
     async fn candidates(&self, request: &CandidateRequest) -> Result<CandidateResponse, RoleError>;
@@ -43,12 +53,22 @@ pub struct CandidateRequest {
     pub context_items: Vec<ItemId>,
     /// Only items of this category.
     pub category: Option<String>,
+    /// Only items that all of these expressions let through.
+    pub filters: Vec<String>,
+    /// Expressions whose outcome the candidates carry in [`ProposedItem::matches`].
+    pub conditions: Vec<String>,
+    /// Attributes whose values the candidates carry in [`CandidateResponse::groups`].
+    pub group_by: Vec<String>,
+    /// What `user.…` in expressions refers to.
+    pub user: Arc<Map<String, Value>>,
     /// Never proposed.
     pub exclude: Vec<ItemId>,
-    /// Leave out items that the person already bought.
-    pub exclude_known: bool,
+    /// What becomes of items that the person knows.
+    pub seen: SeenRule,
     /// Which sources may propose; empty means all that fit the request.
     pub sources: Vec<CandidateSource>,
+    /// As many are proposed if as many may be shown, whatever the sources find.
+    pub at_least: usize,
     /// At most this many candidates.
     pub limit: usize,
     /// The moment of the request.
@@ -82,6 +102,9 @@ pub struct CandidateResponse {
     /// Attributes of the items of the person's history and of the page, as far as the catalogue still has them, ascending
     /// by key.
     pub known_items: Vec<(ItemKey, ItemAttributes)>,
+    /// `[n_candidates, n_attributes]`, row-major: equal numbers are equal values of [`CandidateRequest::group_by`], 0 is
+    /// none.
+    pub groups: Vec<u64>,
     /// Sources that did not answer in time or failed.
     pub missing: Vec<CandidateSource>,
 }
@@ -93,6 +116,8 @@ pub struct ProposedItem {
     pub item: ItemKey,
     pub attributes: ItemAttributes,
     pub opinions: Opinions,
+    /// Which of [`CandidateRequest::conditions`] it meets.
+    pub matches: Matches,
 }
 
 #[derive(Debug, Clone)]

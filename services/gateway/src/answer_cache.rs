@@ -7,7 +7,7 @@ use waggle_features::PersonState;
 use waggle_model::SnapshotVersion;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::recommend::Checked;
+use crate::recommend::Wanted;
 
 /// Version of the cached form; a value of another version is not read.
 const VERSION: u8 = 1;
@@ -24,11 +24,12 @@ pub struct CachedAnswer {
 /// The person's part changes with each of their events, so acting is the invalidation; nobody else's events touch it.
 /// The catalogue's part changes with each of its changes: an answer from before may hold an item that is hidden now.
 pub fn key(
-    request: &Checked,
+    wanted: &Wanted<'_>,
     state: &PersonState,
     snapshot: Option<&SnapshotVersion>,
     catalog_version: u64,
 ) -> Vec<u8> {
+    let Wanted { request, .. } = wanted;
     let mut hash = Xxh3::new();
     let mut text = |field: &str| {
         hash.update(&(field.len() as u64).to_le_bytes());
@@ -41,6 +42,17 @@ pub fn key(
     text(request.placement.as_str());
     text(snapshot.map_or("", |version| version.as_str()));
     text(request.category.as_deref().unwrap_or_default());
+    text(request.filter.as_deref().unwrap_or_default());
+    text(&request.boost.len().to_string());
+    for rule in &request.boost {
+        text(&rule.when);
+        text(&rule.by.to_bits().to_string());
+    }
+    text(&request.max_per.len().to_string());
+    for (attribute, most) in &request.max_per {
+        text(attribute);
+        text(&most.to_string());
+    }
     for (list, name) in [(&request.items, "items"), (&request.exclude, "exclude"), (&request.pin, "pin")] {
         text(name);
         text(&list.len().to_string());
@@ -50,11 +62,13 @@ pub fn key(
         catalog_version,
         state.n_events,
         state.last_seen.as_millis().cast_unsigned(),
-        request.k as u64,
+        wanted.placements_version,
+        wanted.k as u64,
         u64::from(request.exclude_known),
         u64::from(request.include_items),
         request.sources.iter().fold(0, |mask, source| mask | 1 << *source as u64),
         u64::from(request.diversity.map_or(u32::MAX, f32::to_bits)),
+        u64::from(request.new_share.map_or(u32::MAX, f32::to_bits)),
     ] {
         hash.update(&number.to_le_bytes());
     }

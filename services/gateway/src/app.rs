@@ -10,7 +10,7 @@ use waggle_contracts::{Features, Ingest, Ranking, Retrieval, RoleError};
 use waggle_model::Item;
 use waggle_stores::{Cache, Database};
 
-use crate::{AnswerLog, Held, ItemLocks, Projector, recommend::in_time};
+use crate::{AnswerLog, Held, ItemLocks, Placements, Projector, recommend::in_time};
 
 /// `[gateway]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,7 @@ impl GatewayConfig {
 /// The other roles behind their traits, and what the gateway keeps for itself. Built once, shared by all requests.
 pub struct App {
     pub config: GatewayConfig,
+    pub placements: Arc<Placements>,
     pub ingest: Arc<dyn Ingest>,
     pub features: Arc<dyn Features>,
     pub retrieval: Arc<dyn Retrieval>,

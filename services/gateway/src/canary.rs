@@ -85,7 +85,7 @@ pub async fn measure_once(
     let person = canary(partition, log.n_partitions(Topic::Events));
     let at = append(log, &person).await?;
     let acknowledged = Instant::now();
-    let request = Checked { person: person.clone(), k: 1, is_probe: true, ..Checked::default() };
+    let request = Checked { person: person.clone(), k: Some(1), is_probe: true, ..Checked::default() };
     while acknowledged.elapsed() < PATIENCE {
         // The person is asked for before the answer: a look costs one read of state, not a whole list.
         let is_seen = app.features.person(&person).await.is_ok_and(|view| view.watermark.offset > at.offset);

@@ -2,6 +2,7 @@
 //!
 //! - [`app`]: what the role is made of. [`routes`]: every route in one table.
 //! - [`recommend`]: one recommendation request from start to end, with its ladder of rungs. Start here.
+//! - [`placements`]: what each place on a page is made of, by configuration.
 //! - [`item_locks`]: writes of one item, one after the other.
 //! - [`held`]: what the installation holds about a person, and until when.
 //! - [`reasons`]: why an item is in the list, for people. [`answer_cache`]: when an answer may be served again.
@@ -18,6 +19,7 @@ pub mod canary;
 pub mod error;
 pub mod held;
 pub mod item_locks;
+pub mod placements;
 pub mod projector;
 pub mod reasons;
 pub mod recommend;
@@ -27,5 +29,6 @@ pub use answers::AnswerLog;
 pub use app::{App, GatewayConfig};
 pub use held::{ForgetTimes, Held};
 pub use item_locks::ItemLocks;
+pub use placements::{PlacementConfig, PlacementConfigs, Placements};
 pub use projector::Projector;
 pub use routes::configure;

@@ -6,7 +6,7 @@ use waggle_contracts::api::Reason;
 use waggle_features::PersonState;
 use waggle_model::{AnsweredItem, CandidateSource, Item, KeyMap, SourceScore};
 
-use crate::recommend::Checked;
+use crate::recommend::Wanted;
 
 /// The reason of one place of a slate.
 ///
@@ -17,10 +17,10 @@ use crate::recommend::Checked;
 pub fn reason_of(
     place: &AnsweredItem,
     person: &PersonState,
-    request: &Checked,
+    wanted: &Wanted<'_>,
     items: &KeyMap<Arc<Item>>,
 ) -> Reason {
-    if request.pin.contains(&place.item_id) {
+    if wanted.pin.contains(&place.item_id) {
         return Reason::Pinned;
     }
     let is_repeat = place.sources.iter().any(|s| s.source == CandidateSource::Repeat);
@@ -31,7 +31,7 @@ pub fn reason_of(
     let Some(strongest) = place.sources.iter().min_by_key(|s| (s.rank, s.because.is_none())) else {
         return Reason::Popular;
     };
-    of_source(strongest, request.category.as_deref(), items)
+    of_source(strongest, wanted.request.category.as_deref(), items)
 }
 
 fn of_source(opinion: &SourceScore, category: Option<&str>, items: &KeyMap<Arc<Item>>) -> Reason {

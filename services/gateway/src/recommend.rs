@@ -4,13 +4,14 @@
 //! *static* when nothing else can answer. Each failure of another role costs a rung and is counted; the page is never
 //! empty as long as the catalogue holds anything.
 //!
-//! - [`request`]: what a client may ask for. [`compose`]: the rungs that need other roles. [`last_rung`]: the one that
+//! - [`request`]: what a client may ask for; `wanted`: the same, completed by the placement. [`compose`]: the rungs that need other roles. [`last_rung`]: the one that
 //!   does not. [`record`]: the slate as a response, and as an answer in the log.
 
 mod compose;
 mod last_rung;
 mod record;
 pub mod request;
+mod wanted;
 
 use std::time::{Duration, Instant};
 
@@ -33,40 +34,39 @@ use compose::{Composed, compose};
 use last_rung::step_down;
 use record::{millis, observe, record, serve_again, shape};
 pub use request::{Checked, checked_k, checked_person};
+pub use wanted::Wanted;
 
 /// Answers a recommendation request. Never fails: the ladder ends in a list that needs nobody.
 pub async fn recommend(app: &App, request: &Checked) -> RecommendationResponse {
     let started = Instant::now();
     let deadline = started + app.config.deadline();
+    let wanted = &Wanted::new(request, &app.placements.load(), &app.config);
     let view = if request.is_impersonal { Some(nobody()) } else { person_view(app, &request.person).await };
     let snapshot = app.retrieval.current_snapshot();
     let catalog_version = app.retrieval.catalog_version();
     let cached_under = view
         .as_ref()
-        .filter(|_| app.config.cache_ttl_s > 0 && !request.is_uncached)
-        .map(|view| answer_cache::key(request, &view.state, snapshot.as_ref(), catalog_version));
+        .filter(|_| !wanted.cache_ttl.is_zero() && !request.is_uncached)
+        .map(|view| answer_cache::key(wanted, &view.state, snapshot.as_ref(), catalog_version));
     if let Some(key) = &cached_under
         && let Some(cached) = from_cache(app, key).await
     {
         return serve_again(app, request, cached, view.as_ref(), started);
     }
     let view = view.unwrap_or_else(nobody);
-    let composed = match tokio::time::timeout_at(
-        deadline.into(),
-        compose(app, request, &view, snapshot, deadline),
-    )
-    .await
-    {
-        Ok(Ok(composed)) => composed,
-        Ok(Err(e)) => step_down(app, request, &view, "failed", &e).await,
-        Err(_) => step_down(app, request, &view, "late", &RoleError::Deadline { role: "gateway" }).await,
-    };
+    let composed =
+        match tokio::time::timeout_at(deadline.into(), compose(app, wanted, &view, snapshot, deadline)).await
+        {
+            Ok(Ok(composed)) => composed,
+            Ok(Err(e)) => step_down(app, wanted, &view, "failed", &e).await,
+            Err(_) => step_down(app, wanted, &view, "late", &RoleError::Deadline { role: "gateway" }).await,
+        };
     // What a failure made worse is not kept: the next request may be luckier.
     let cached_under = cached_under.filter(|_| composed.rung != Rung::Static && !composed.is_degraded);
-    let (mut response, answer) = shape(request, composed, &view, started);
+    let (mut response, answer) = shape(wanted, composed, &view, started);
     if let Some(key) = cached_under {
         let value = CachedAnswer { response: response.clone(), n_candidates: answer.n_candidates };
-        if let Err(e) = app.cache.set(&key, answer_cache::encode(&value), app.config.cache_ttl()).await {
+        if let Err(e) = app.cache.set(&key, answer_cache::encode(&value), wanted.cache_ttl).await {
             debug!(error = %e, "the answer could not be cached");
         }
     }
@@ -89,11 +89,12 @@ pub async fn similar(
     kind: Likeness,
 ) -> Result<RecommendationResponse, RoleError> {
     let started = Instant::now();
+    let wanted = &Wanted::new(request, &app.placements.load(), &app.config);
     let mut asked = SimilarRequest {
         snapshot: app.retrieval.current_snapshot(),
         item_id,
         kind,
-        limit: request.k,
+        limit: wanted.k,
         now: Timestamp::now(),
     };
     let found = app.ask("retrieval", async {
@@ -107,7 +108,7 @@ pub async fn similar(
         }
     });
     let composed = Composed { rung: Rung::Segment, ..Composed::in_order(app, found.await?).await? };
-    let (mut response, answer) = shape(request, composed, &nobody(), started);
+    let (mut response, answer) = shape(wanted, composed, &nobody(), started);
     response.took_ms = millis(started.elapsed());
     let n_candidates = answer.n_candidates;
     record(app, request, Answer { took_ms: response.took_ms, ..answer });

@@ -5,13 +5,13 @@
 //!
 //! - [`service`]: the role itself, behind [`waggle_contracts::Ranking`]. Start here.
 //! - [`score`]: features and scores of all candidates of a request.
-//! - [`policy`]: what the score alone does not decide: pins, variety, places for new items.
+//! - [`policy`]: what the score alone does not decide. [`likeness`]: how alike two candidates are, for variety.
 
+pub mod likeness;
 pub mod policy;
 pub mod score;
 pub mod service;
 
-pub use policy::Policy;
 pub use service::RankingService;
 
 #[cfg(test)]

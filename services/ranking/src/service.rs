@@ -1,9 +1,6 @@
 //! The role behind its trait.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use waggle_contracts::{
@@ -11,11 +8,11 @@ use waggle_contracts::{
     ranking::{RankRequest, RankResponse, RankedItem},
 };
 use waggle_features::FEATURES;
-use waggle_model::Placement;
 use waggle_models::SnapshotSlot;
 
 use crate::{
-    policy::{Policy, arrange},
+    likeness::Likeness,
+    policy::{Place, apply_odds, arrange},
     score::score_all,
 };
 
@@ -25,22 +22,11 @@ static FEATURE_NAMES: LazyLock<Arc<[String]>> =
 /// Ranks with the ranker of whichever snapshot the request names.
 pub struct RankingService {
     snapshots: Arc<SnapshotSlot>,
-    policies: HashMap<Placement, Policy>,
 }
 
 impl RankingService {
-    /// `policies` of placements that need another than [`Policy::of`] gives them.
-    pub fn new(snapshots: Arc<SnapshotSlot>, policies: HashMap<Placement, Policy>) -> Self {
-        Self { snapshots, policies }
-    }
-
-    fn policy(&self, request: &RankRequest) -> Policy {
-        let mut policy =
-            self.policies.get(&request.placement).copied().unwrap_or_else(|| Policy::of(&request.placement));
-        if let Some(diversity) = request.diversity {
-            policy.diversity = diversity;
-        }
-        policy
+    pub fn new(snapshots: Arc<SnapshotSlot>) -> Self {
+        Self { snapshots }
     }
 }
 
@@ -64,16 +50,19 @@ impl Ranking for RankingService {
             }
         };
         let ranker = snapshot.as_ref().and_then(|s| s.ranker.as_ref());
-        let scored = score_all(ranker, &request);
-        let places = arrange(&request, &scored.scores, &self.policy(&request));
+        let mut scored = score_all(ranker, &request);
+        apply_odds(&request, ranker.is_some(), &mut scored.scores);
+        let embedded = snapshot.as_deref().filter(|_| request.rules.diversity > 0.0);
+        let likeness = Likeness::new(&request.candidates, embedded);
+        let places = arrange(&request, &scored.scores, &likeness, &mut rand::thread_rng());
         let slate = places
             .into_iter()
-            .map(|place| RankedItem {
-                candidate: place,
-                score: scored.scores[place],
-                // The policy is deterministic: given the candidates, this item had to stand here.
-                propensity: 1.0,
-                features: scored.features(place).to_vec(),
+            .map(|Place { candidate, propensity, rules }| RankedItem {
+                candidate,
+                score: scored.scores[candidate],
+                propensity,
+                features: scored.features(candidate).to_vec(),
+                rules,
             })
             .collect();
         let feature_names = ranker.map(|_| FEATURE_NAMES.clone()).unwrap_or_default();

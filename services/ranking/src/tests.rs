@@ -1,15 +1,28 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 use waggle_contracts::{
     Ranking, RoleError,
-    ranking::{RankRequest, RankResponse},
+    policy::{AppliedRule, OddsRule},
+    ranking::{RankRequest, RankResponse, Rules},
     retrieval::ProposedItem,
 };
 use waggle_features::{FEATURES, ItemAttributes, ItemFacts, Opinion, PersonState};
 use waggle_model::{CandidateSource, ItemId, ItemKey, Placement, SnapshotVersion, Timestamp};
 use waggle_models::{Ranker, SnapshotSlot};
 
-use crate::{Policy, RankingService, policy::arrange, score::score_all};
+use crate::{
+    RankingService,
+    likeness::Likeness,
+    policy::{Place, apply_odds, arrange},
+    score::score_all,
+};
 
 /// (id, category, rank by its one source).
 fn request(candidates: &[(&str, &str, u32)]) -> RankRequest {
@@ -22,6 +35,7 @@ fn request(candidates: &[(&str, &str, u32)]) -> RankRequest {
                 ..ItemAttributes::default()
             },
             opinions: [opinion(CandidateSource::Ann, *rank)].into_iter().collect(),
+            matches: 0,
         })
         .collect();
     RankRequest {
@@ -34,8 +48,8 @@ fn request(candidates: &[(&str, &str, u32)]) -> RankRequest {
         known_items: Vec::new(),
         now: Timestamp::from_millis(1_700_000_000_000),
         k: 10,
-        diversity: None,
-        pin: Vec::new(),
+        rules: Rules::default(),
+        groups: Vec::new(),
     }
 }
 
@@ -48,7 +62,7 @@ fn opinion(source: CandidateSource, rank: u32) -> Opinion {
 }
 
 fn service() -> RankingService {
-    RankingService::new(Arc::new(SnapshotSlot::default()), HashMap::new())
+    RankingService::new(Arc::new(SnapshotSlot::default()))
 }
 
 /// The ids of the slate, for candidates of these ids.
@@ -78,7 +92,7 @@ async fn without_a_ranker_the_sources_ranks_decide() {
 #[tokio::test]
 async fn pins_come_first_in_their_order_and_once() {
     let mut asked = request(&[("a", "x", 1), ("b", "x", 2), ("c", "x", 3), ("d", "x", 4)]);
-    asked.pin = ["d", "unknown", "c", "d"].map(key).to_vec();
+    asked.rules.pin = ["d", "unknown", "c", "d"].map(key).to_vec();
     let known = ["a", "b", "c", "d"];
     assert_eq!(ranked(&service(), asked.clone(), &known).await, ["d", "c", "a", "b"]);
     asked.k = 1;
@@ -93,40 +107,136 @@ async fn k_is_a_limit_not_a_promise() {
     assert_eq!(rank(request(&[])).await.slate.len(), 0);
 }
 
+/// The places of the candidates, and the slate with its rules.
+fn arranged(asked: &RankRequest, scores: &[f32]) -> (Vec<usize>, Vec<Place>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let slate = arrange(asked, scores, &Likeness::new(&asked.candidates, None), &mut rng);
+    (slate.iter().map(|place| place.candidate).collect(), slate)
+}
+
 #[test]
 fn ties_go_to_the_earlier_candidate() {
-    let asked = request(&[("a", "x", 1), ("b", "y", 1), ("c", "z", 1)]);
+    let mut asked = request(&[("a", "x", 1), ("b", "y", 1), ("c", "z", 1)]);
     for diversity in [0.0, 0.5, 1.0] {
-        assert_eq!(arrange(&asked, &[1.0; 3], &Policy { diversity }), [0, 1, 2], "{diversity}");
+        asked.rules.diversity = diversity;
+        assert_eq!(arranged(&asked, &[1.0; 3]).0, [0, 1, 2], "{diversity}");
     }
 }
 
 #[test]
-fn full_variety_takes_turns_between_the_categories() {
-    let asked = request(&[("a1", "a", 1), ("a2", "a", 2), ("a3", "a", 3), ("b1", "b", 4), ("b2", "b", 5)]);
+fn full_variety_avoids_what_is_there_and_says_who_stood_back() {
+    let mut asked =
+        request(&[("a1", "a", 1), ("a2", "a", 2), ("a3", "a", 3), ("b1", "b", 4), ("c1", "c", 5)]);
     let scores = [5.0, 4.0, 3.0, 2.0, 1.0];
-    assert_eq!(arrange(&asked, &scores, &Policy { diversity: 0.0 }), [0, 1, 2, 3, 4]);
-    let mixed = arrange(&asked, &scores, &Policy { diversity: 1.0 });
-    // The shares of the two categories never differ by more than one item while both have some left.
-    let n_a = |n: usize| mixed[..n].iter().filter(|place| **place < 3).count();
-    assert_eq!((n_a(2), n_a(4)), (1, 2), "{mixed:?}");
-    let some = arrange(&asked, &scores, &Policy { diversity: 0.3 });
-    assert_eq!(some[0], 0, "the best comes first whatever the variety");
+    assert_eq!(arranged(&asked, &scores).0, [0, 1, 2, 3, 4]);
+    asked.rules.diversity = 1.0;
+    let (places, slate) = arranged(&asked, &scores);
+    assert_eq!(places, [0, 3, 4, 1, 2]);
+    assert_eq!(slate[1].rules, [AppliedRule::Diversity { n_passed: 2 }]);
+    asked.rules.diversity = 0.3;
+    assert_eq!(arranged(&asked, &scores).0[0], 0, "the best comes first whatever the variety");
 }
 
-#[tokio::test]
-async fn the_request_overrides_the_policy_of_its_placement() {
-    let cart = HashMap::from([(Placement::Cart, Policy { diversity: 1.0 })]);
-    let service = RankingService::new(Arc::new(SnapshotSlot::default()), cart);
-    let mut asked = request(&[("a1", "a", 1), ("a2", "a", 2), ("b1", "b", 30)]);
-    asked.placement = Placement::Cart;
-    let known = ["a1", "a2", "b1"];
-    assert_eq!(ranked(&service, asked.clone(), &known).await, ["a1", "b1", "a2"]);
-    asked.diversity = Some(0.0);
-    assert_eq!(ranked(&service, asked.clone(), &known).await, known);
-    asked.diversity = None;
-    asked.placement = Placement::Home;
-    assert_eq!(ranked(&service, asked, &known).await, known);
+#[test]
+fn odds_are_multiplied_for_what_meets_a_condition() {
+    let mut asked = request(&[("a", "x", 1), ("b", "x", 2), ("c", "x", 3)]);
+    let rule = |when: &str, by| OddsRule { when: when.to_owned(), by };
+    asked.rules.boost = vec![rule("brand = \"b\"", 4.0), rule("price > 3", 0.5)];
+    asked.candidates[1].matches = 0b01;
+    asked.candidates[2].matches = 0b11;
+    let mut log_odds = [1.0, 0.0, 0.0];
+    apply_odds(&asked, true, &mut log_odds);
+    for (got, expected) in log_odds.iter().zip([1.0, 4_f32.ln(), 2_f32.ln()]) {
+        assert!((got - expected).abs() < 1e-6, "{log_odds:?}");
+    }
+    let mut sums = [0.3, 0.1, 0.1];
+    apply_odds(&asked, false, &mut sums);
+    for (got, expected) in sums.iter().zip([0.3, 0.4, 0.2]) {
+        assert!((got - expected).abs() < 1e-6, "{sums:?}");
+    }
+    let (places, slate) = arranged(&asked, &log_odds);
+    assert_eq!(places, [1, 0, 2]);
+    assert_eq!(slate[0].rules, [AppliedRule::Boost { when: "brand = \"b\"".to_owned(), by: 4.0 }]);
+    assert!(slate[1].rules.is_empty() && slate[2].rules.len() == 2);
+}
+
+#[test]
+fn a_cap_lets_others_pass_and_never_caps_what_has_no_value() {
+    let mut asked = request(&[("a", "x", 1), ("b", "x", 2), ("c", "x", 3), ("d", "x", 4), ("e", "x", 5)]);
+    asked.rules.max_per = vec![("brand".to_owned(), 1)];
+    asked.groups = vec![7, 7, 0, 0, 9];
+    let (places, slate) = arranged(&asked, &[5.0, 4.0, 3.0, 2.0, 1.0]);
+    assert_eq!(places, [0, 2, 3, 4], "the second of brand 7 has no place");
+    assert_eq!(slate[1].rules, [AppliedRule::MaxPer { attribute: "brand".to_owned(), n_passed: 1 }]);
+    asked.rules.pin = vec![key("b")];
+    assert_eq!(arranged(&asked, &[5.0, 4.0, 3.0, 2.0, 1.0]).0, [1, 2, 3, 4], "a pinned one counts");
+}
+
+#[test]
+fn new_items_get_their_share_as_far_as_there_are_any() {
+    let ids = ["a", "b", "c", "d", "e", "f"].map(|id| (id, "x", 1));
+    let mut asked = RankRequest { k: 5, ..request(&ids) };
+    asked.rules.new_share = 0.4;
+    for new in [4, 5] {
+        asked.candidates[new].attributes.available_from = Some(asked.now.shifted_by_millis(-1_000));
+    }
+    let (places, slate) = arranged(&asked, &[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]);
+    assert_eq!(places, [0, 1, 4, 2, 5]);
+    let is_reserved = |place: &Place| place.rules.contains(&AppliedRule::NewShare);
+    assert_eq!(slate.iter().map(is_reserved).collect::<Vec<_>>(), [false, false, true, false, true]);
+    asked.candidates[5].attributes.available_from = None;
+    assert_eq!(arranged(&asked, &[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]).0, [0, 1, 4, 2, 3], "one is all there is");
+}
+
+#[test]
+fn propensities_are_the_frequencies_of_what_chance_does() {
+    let mut asked = RankRequest { k: 2, ..request(&[("a", "x", 1), ("b", "x", 2), ("c", "x", 3)]) };
+    asked.rules.exploration = 0.5;
+    let scores = [1.0, 0.5, -1.0];
+    let likeness = Likeness::new(&asked.candidates, None);
+    let (mut rng, n) = (ChaCha8Rng::seed_from_u64(3), 60_000);
+    let mut seen: HashMap<Vec<usize>, (u32, f64)> = HashMap::new();
+    for _ in 0..n {
+        let slate = arrange(&asked, &scores, &likeness, &mut rng);
+        let propensity: f64 = slate.iter().map(|place| f64::from(place.propensity)).product();
+        let entry = seen.entry(slate.iter().map(|place| place.candidate).collect()).or_default();
+        (entry.0, entry.1) = (entry.0 + 1, propensity);
+    }
+    assert_eq!(seen.len(), 6, "every order of two of three happens");
+    let total: f64 = seen.values().map(|(_, propensity)| propensity).sum();
+    assert!((total - 1.0).abs() < 1e-5, "{total}");
+    for (order, (count, propensity)) in &seen {
+        let (share, sd) =
+            (f64::from(*count) / f64::from(n), (propensity * (1.0 - propensity) / f64::from(n)).sqrt());
+        assert!((share - propensity).abs() < 5.0 * sd, "{order:?}: {share} against {propensity}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_slate_is_as_long_as_it_can_be_and_holds_nothing_twice(
+        scores in prop::collection::vec(-5.0_f32..5.0, 0..40),
+        groups in prop::collection::vec(0..4_u64, 40),
+        k in 1..12_usize,
+        most in 1..3_usize,
+        (diversity, exploration, new_share) in (0.0_f32..=1.0, 0.0_f32..=1.0, 0.0_f32..=1.0),
+    ) {
+        let ids: Vec<String> = (0..scores.len()).map(|n| n.to_string()).collect();
+        let named: Vec<(&str, &str, u32)> = ids.iter().map(|id| (id.as_str(), "x", 1)).collect();
+        let mut asked = RankRequest { k, ..request(&named) };
+        asked.rules.diversity = diversity;
+        asked.rules.exploration = exploration;
+        asked.rules.new_share = new_share;
+        asked.rules.max_per = vec![("brand".to_owned(), most)];
+        asked.groups = groups[..scores.len()].to_vec();
+        let (places, slate) = arranged(&asked, &scores);
+        let distinct: HashSet<usize> = places.iter().copied().collect();
+        prop_assert_eq!(distinct.len(), places.len());
+        let n_capped = (1..4).map(|g| asked.groups.iter().filter(|of| **of == g).count().min(most)).sum::<usize>();
+        let n_possible = n_capped + asked.groups.iter().filter(|of| **of == 0).count();
+        prop_assert_eq!(places.len(), k.min(n_possible));
+        prop_assert!(slate.iter().all(|place| place.propensity > 0.0 && place.propensity <= 1.0 + 1e-6));
+    }
 }
 
 #[test]

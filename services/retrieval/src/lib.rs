@@ -8,12 +8,14 @@
 //! - [`service`]: the role itself, behind [`waggle_contracts::Retrieval`]. Start here.
 //! - [`table`]: the live item table. [`follower`]: keeps it and the text index in step with the catalogue topic.
 //! - [`offer`]: what a request may be answered with.
+//! - [`filters`]: expressions over the whole table at once.
 //! - [`lexical`]: full-text search over the live catalogue, by tantivy.
 //! - [`lists`]: trending and new items, recomputed from live counters.
 //!
 //! Scoring candidates against each other is ranking's work; it happens elsewhere.
 
 pub mod bits;
+pub mod filters;
 pub mod follower;
 pub mod lexical;
 pub mod lists;

@@ -1,19 +1,107 @@
 //! What one request may be answered with.
 
-use waggle_features::ItemAttributes;
-use waggle_model::{Item, ItemId, ItemIdx, ItemKey};
+use std::{
+    hash::{DefaultHasher, Hasher as _},
+    sync::Arc,
+};
+
+use serde_json::{Map, Value};
+use waggle_contracts::RoleError;
+use waggle_filter::{BoundFilter, Filter, Property, Value as Held, Values};
+use waggle_model::{Item, ItemId, ItemIdx, ItemKey, Timestamp};
 use waggle_models::Offer;
 
-use crate::table::{Entries, Slot, SnapshotRows};
+use crate::{
+    bits::Bits,
+    filters::Filters,
+    table::{Entries, Slot, SnapshotRows},
+};
 
-/// What the shop offers now, less what the request excludes.
+/// If at most one item in so many may be shown, each of those is looked at instead of searching among all.
+const FEW: usize = 16;
+
+/// Who asks about which table.
+pub struct Asked<'a> {
+    pub filters: &'a Filters,
+    pub entries: &'a Entries,
+    /// What `user.…` in expressions refers to.
+    pub user: &'a Map<String, Value>,
+    pub now: Timestamp,
+}
+
+impl Asked<'_> {
+    /// The slots that all the expressions let through, in the category if there is one; `None` if nothing narrows the
+    /// offer down.
+    ///
+    /// # Errors
+    /// [`RoleError::Invalid`] for an expression that does not fit the catalogue.
+    pub fn allowed(
+        &self,
+        filters: &[String],
+        category: Option<&str>,
+    ) -> Result<Option<Arc<Bits>>, RoleError> {
+        let of_category = category.map(|name| format!("category = {}", Values::Strings(vec![name.into()])));
+        let mut parsed = Vec::with_capacity(filters.len() + 1);
+        for text in filters.iter().chain(&of_category) {
+            parsed.push(self.parse(text)?);
+        }
+        if parsed.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.filters.allowed(&parsed, self.entries, self.user, self.now)))
+    }
+
+    /// Conditions to be asked item by item.
+    ///
+    /// # Errors
+    /// As [`allowed`](Self::allowed).
+    pub fn conditions(&self, texts: &[String]) -> Result<Vec<BoundFilter>, RoleError> {
+        let bound = |text: &String| Ok(self.parse(text)?.bind(Some(self.user), self.now));
+        texts.iter().map(bound).collect()
+    }
+
+    /// Attributes by name.
+    ///
+    /// # Errors
+    /// [`RoleError::Invalid`] for one that no item has.
+    pub fn attributes(&self, names: &[String]) -> Result<Vec<Property>, RoleError> {
+        let property = |name: &String| {
+            let unknown = || RoleError::Invalid(format!("max_per: no item has a property \"{name}\""));
+            self.entries.schema().property(name).ok_or_else(unknown)
+        };
+        names.iter().map(property).collect()
+    }
+
+    fn parse(&self, text: &str) -> Result<Arc<Filter>, RoleError> {
+        self.filters
+            .parse(text, self.entries.schema())
+            .map_err(|e| RoleError::Invalid(format!("filter: {e}")))
+    }
+}
+
+/// A number for the value that an item has of an attribute: equal values have equal ones, 0 is none.
+pub fn group_of(attribute: &Property, item: &Item) -> u64 {
+    let mut hash = DefaultHasher::new();
+    match attribute.value(item) {
+        None => return 0,
+        Some(Held::String(text)) => hash.write(text.as_bytes()),
+        Some(Held::Number(number)) => hash.write(&number.to_bits().to_le_bytes()),
+        Some(Held::Boolean(is_true)) => hash.write(&[u8::from(is_true)]),
+        Some(Held::Time(time)) => hash.write(&time.as_millis().to_le_bytes()),
+        Some(Held::Strings(texts)) => texts.iter().for_each(|text| hash.write(text.as_bytes())),
+    }
+    hash.finish().max(1)
+}
+
+/// What the shop offers now, less what the request leaves out.
 pub struct OnOffer<'a> {
     entries: &'a Entries,
     rows: Option<&'a SnapshotRows>,
+    /// What a filter let through.
+    allowed: Option<Arc<Bits>>,
     /// Ascending.
     excluded: Vec<Slot>,
-    /// [`ItemAttributes::category`].
-    category: Option<u64>,
+    few: Option<Vec<ItemIdx>>,
 }
 
 impl<'a> OnOffer<'a> {
@@ -21,25 +109,24 @@ impl<'a> OnOffer<'a> {
     pub fn new(
         entries: &'a Entries,
         rows: Option<&'a SnapshotRows>,
+        allowed: Option<Arc<Bits>>,
         excluded: &[ItemId],
-        category: Option<&str>,
     ) -> Self {
         let mut excluded: Vec<Slot> = excluded.iter().filter_map(|id| entries.slot(id.key())).collect();
         excluded.sort_unstable();
-        let category = category.map(ItemAttributes::category_key);
-        Self { entries, rows, excluded, category }
+        let few = allowed.as_ref().zip(rows).and_then(|(allowed, rows)| {
+            let is_few = allowed.count() <= rows.n_rows() / FEW;
+            is_few.then(|| allowed.ones().filter_map(|slot| rows.row(slot_at(slot))).collect())
+        });
+        Self { entries, rows, allowed, excluded, few }
     }
 
     pub fn has(&self, slot: Slot) -> bool {
-        self.entries.offered().has(slot.place())
-            && self.category.is_none_or(|category| {
-                self.entries.at(slot).is_some_and(|entry| entry.attributes.category == category)
-            })
-            && self.excluded.binary_search(&slot).is_err()
+        self.bits().has(slot.place()) && self.excluded.binary_search(&slot).is_err()
     }
 
-    pub fn has_item(&self, item: &Item) -> bool {
-        self.has_key(item.item_id.key())
+    fn bits(&self) -> &Bits {
+        self.allowed.as_deref().unwrap_or_else(|| self.entries.offered())
     }
 }
 
@@ -51,4 +138,17 @@ impl Offer for OnOffer<'_> {
     fn has_key(&self, item: ItemKey) -> bool {
         self.entries.slot(item).is_some_and(|slot| self.has(slot))
     }
+
+    fn few_rows(&self) -> Option<&[ItemIdx]> {
+        self.few.as_deref()
+    }
+
+    fn any(&self) -> Box<dyn Iterator<Item = ItemKey> + '_> {
+        let slots = self.bits().ones().map(slot_at).filter(|slot| self.has(*slot));
+        Box::new(slots.filter_map(|slot| Some(self.entries.at(slot)?.item.item_id.key())))
+    }
+}
+
+fn slot_at(place: usize) -> Slot {
+    Slot(u32::try_from(place).expect("slots are numbered by 32 bits"))
 }

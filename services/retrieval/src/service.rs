@@ -5,11 +5,13 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 use waggle_contracts::{
     Retrieval, RoleError,
+    policy::Matches,
     retrieval::{
         CandidateRequest, CandidateResponse, Likeness, ProposedItem, SearchRequest, SearchResponse,
         SimilarRequest,
@@ -24,10 +26,11 @@ use waggle_models::{
 use waggle_stores::{EventLog, StateStore, Topic};
 
 use crate::{
+    filters::Filters,
     follower::Follower,
     lexical::{Found, LexicalIndex, SearchQuery},
     lists::Lists,
-    offer::OnOffer,
+    offer::{Asked, OnOffer, group_of},
     table::{Entries, Entry, ItemTable, SnapshotRows, is_offered},
 };
 
@@ -49,6 +52,7 @@ pub struct RetrievalService {
     config: RetrievalConfig,
     snapshots: Arc<SnapshotSlot>,
     table: Arc<ItemTable>,
+    filters: Filters,
     /// Of the current snapshot and the one before it, the newest first.
     rows: Arc<ArcSwap<Vec<Arc<SnapshotRows>>>>,
     lexical: Arc<LexicalIndex>,
@@ -88,7 +92,16 @@ impl RetrievalService {
         let lists = Arc::new(Lists::new(state, log.n_partitions(Topic::Events), table.clone()));
         lists.refresh(Timestamp::now()).await.map_err(failed)?;
         tasks.spawn(lists.clone().run(cancel.clone()));
-        Ok(Arc::new(Self { config, snapshots, table, rows, lexical, lists, applied }))
+        Ok(Arc::new(Self {
+            config,
+            snapshots,
+            table,
+            filters: Filters::default(),
+            rows,
+            lexical,
+            lists,
+            applied,
+        }))
     }
 
     /// Recomputes the live lists now instead of within a second.
@@ -200,12 +213,22 @@ impl Retrieval for RetrievalService {
         *self.applied.borrow()
     }
 
+    async fn check(&self, expressions: &[String], attributes: &[String]) -> Result<(), RoleError> {
+        let (entries, nobody) = (self.table.load(), Map::new());
+        let asked = Asked { filters: &self.filters, entries: &entries, user: &nobody, now: Timestamp::now() };
+        asked.conditions(expressions)?;
+        asked.attributes(attributes).map(drop)
+    }
+
     async fn candidates(&self, request: &CandidateRequest) -> Result<CandidateResponse, RoleError> {
         let snapshot = self.snapshot(request.snapshot.as_ref())?;
         let (entries, lists) = (self.table.load(), self.lists.load());
         let rows = self.rows(snapshot.as_ref());
         let context_items: Vec<ItemKey> = request.context_items.iter().map(ItemId::key).collect();
-        let offer = OnOffer::new(&entries, rows.as_deref(), &request.exclude, request.category.as_deref());
+        let asked =
+            Asked { filters: &self.filters, entries: &entries, user: &request.user, now: request.now };
+        let allowed = asked.allowed(&request.filters, request.category.as_deref())?;
+        let offer = OnOffer::new(&entries, rows.as_deref(), allowed, &request.exclude);
         let limits = self.limits(&request.sources);
         let query = CandidateQuery {
             person: &request.person,
@@ -213,25 +236,41 @@ impl Retrieval for RetrievalService {
             now: request.now,
             limits: &limits,
             offer: Some(&offer),
-            exclude_known: request.exclude_known,
+            seen: request.seen,
+            at_least: request.at_least,
         };
         let nothing = Vocabulary::default();
         let models = match &snapshot {
-            Some(snapshot) => models_of(snapshot),
-            None => CandidateModels { vocabulary: &nothing, als: None, ann: None, item_item: None },
+            Some(snapshot) => CandidateModels {
+                popular: rows.as_deref().map(SnapshotRows::by_popularity),
+                ..models_of(snapshot)
+            },
+            None => {
+                CandidateModels { vocabulary: &nothing, als: None, ann: None, item_item: None, popular: None }
+            }
         };
         let mut proposals = candidates(&models, &lists, &query).map_err(failed)?;
         if proposals.len() > request.limit {
             proposals.sort_by_key(|p| (p.opinions.best_rank().unwrap_or(u32::MAX), p.item));
             proposals.truncate(request.limit);
         }
+        let conditions = asked.conditions(&request.conditions)?;
+        let attributes = asked.attributes(&request.group_by)?;
+        let mut groups = Vec::with_capacity(proposals.len() * attributes.len());
+        let mut found = Vec::with_capacity(proposals.len());
+        for proposal in &proposals {
+            let Some((entry, mut item)) = proposed(&entries, rows.as_deref(), proposal) else { continue };
+            for (place, condition) in conditions.iter().enumerate() {
+                item.matches |= Matches::from(condition.matches(&entry.item)) << place;
+            }
+            groups.extend(attributes.iter().map(|attribute| group_of(attribute, &entry.item)));
+            found.push(item);
+        }
         Ok(CandidateResponse {
             snapshot: request.snapshot.clone(),
-            candidates: proposals
-                .iter()
-                .filter_map(|proposal| proposed(&entries, rows.as_deref(), proposal))
-                .collect(),
+            candidates: found,
             known_items: known_items(&entries, &request.person, &context_items),
+            groups,
             missing: Vec::new(),
         })
     }
@@ -243,7 +282,7 @@ impl Retrieval for RetrievalService {
             return Err(RoleError::Invalid(format!("item \"{}\" is not in the catalogue", request.item_id)));
         };
         let rows = self.rows(snapshot.as_ref());
-        let offer = OnOffer::new(&entries, rows.as_deref(), &[], None);
+        let offer = OnOffer::new(&entries, rows.as_deref(), None, &[]);
         let mut candidates = match &snapshot {
             Some(snapshot) => {
                 let key = request.item_id.key();
@@ -269,6 +308,7 @@ impl Retrieval for RetrievalService {
             snapshot: request.snapshot.clone(),
             candidates,
             known_items: Vec::new(),
+            groups: Vec::new(),
             missing: Vec::new(),
         })
     }
@@ -313,17 +353,24 @@ fn models_of(snapshot: &Snapshot) -> CandidateModels<'_> {
         als: Some(&snapshot.als),
         ann: Some(snapshot.ann.as_ref()),
         item_item: Some(&snapshot.item_item),
+        popular: None,
     }
 }
 
-/// A proposal as the next stage takes it; `None` if the item left the catalogue in between.
-fn proposed(entries: &Entries, rows: Option<&SnapshotRows>, proposal: &Proposal) -> Option<ProposedItem> {
+/// A proposal as the next stage takes it, and what the catalogue says of it; `None` if the item left the catalogue in
+/// between.
+fn proposed<'a>(
+    entries: &'a Entries,
+    rows: Option<&SnapshotRows>,
+    proposal: &Proposal,
+) -> Option<(&'a Entry, ProposedItem)> {
     let slot = match (proposal.idx, rows) {
         (Some(idx), Some(rows)) => rows.slot(idx),
         _ => entries.slot(proposal.item)?,
     };
-    let attributes = entries.at(slot)?.attributes;
-    Some(ProposedItem { item: proposal.item, attributes, opinions: proposal.opinions })
+    let entry = entries.at(slot)?;
+    let Proposal { item, opinions, .. } = *proposal;
+    Some((entry, ProposedItem { item, attributes: entry.attributes, opinions, matches: 0 }))
 }
 
 fn of_one_source(entry: &Entry, opinion: Opinion) -> ProposedItem {
@@ -331,6 +378,7 @@ fn of_one_source(entry: &Entry, opinion: Opinion) -> ProposedItem {
         item: entry.item.item_id.key(),
         attributes: entry.attributes,
         opinions: [opinion].into_iter().collect(),
+        matches: 0,
     }
 }
 
@@ -355,7 +403,7 @@ fn listed(
 /// Joins the snapshot to the table; the one before the last is forgotten.
 fn join(table: &ItemTable, rows: &ArcSwap<Vec<Arc<SnapshotRows>>>, snapshot: &Snapshot) {
     let version = &snapshot.manifest.version;
-    let joined = Arc::new(table.join(version.clone(), &snapshot.vocabulary));
+    let joined = Arc::new(table.join(version.clone(), &snapshot.vocabulary, snapshot.popularity.scores()));
     let before = rows.load();
     let others = before.iter().filter(|known| known.version != *version).take(1).cloned();
     rows.store(Arc::new(std::iter::once(joined).chain(others).collect()));

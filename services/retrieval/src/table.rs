@@ -13,6 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tracing::error;
 use waggle_features::ItemAttributes;
+use waggle_filter::{Inferred, Schema};
 use waggle_model::{CatalogChange, Item, ItemId, ItemIdx, ItemKey, KeyMap, SnapshotVersion, Timestamp};
 use waggle_models::Vocabulary;
 
@@ -21,7 +22,9 @@ use crate::bits::Bits;
 /// Parts of the map from keys to slots that are replaced one by one.
 const N_SHARDS: usize = 64;
 /// Entries that are replaced together: one changed item copies so many of them.
-const CHUNK: usize = 64;
+pub const CHUNK: usize = 64;
+/// Entries by slot.
+pub type Chunk = [Option<Entry>; CHUNK];
 
 /// An item with what requests need of it, worked out once.
 #[derive(Debug, Clone)]
@@ -39,7 +42,16 @@ pub struct Slot(pub u32);
 pub struct ItemTable {
     entries: ArcSwap<Entries>,
     /// Held while a table is made from the one before: each partition of the topic has a follower of its own.
-    writer: Mutex<()>,
+    writer: Mutex<Writer>,
+}
+
+/// What only whoever changes the table needs.
+#[derive(Debug, Default)]
+struct Writer {
+    /// Types of properties that the shop has declared.
+    declared: Schema,
+    /// Types of all others, as the items have them.
+    inferred: Inferred,
 }
 
 /// The table at one moment.
@@ -47,9 +59,13 @@ pub struct ItemTable {
 pub struct Entries {
     shards: [Arc<KeyMap<Slot>>; N_SHARDS],
     /// By slot; the last one is not full.
-    chunks: Vec<Arc<[Option<Entry>; CHUNK]>>,
+    chunks: Vec<Arc<Chunk>>,
     n_slots: usize,
     n_items: usize,
+    /// Grows with every change.
+    generation: u64,
+    /// Which properties the items have, and of which types.
+    schema: Arc<Schema>,
     /// By slot: what may be shown now.
     offered: Arc<Bits>,
     /// What may be shown from a later moment on, by that moment.
@@ -61,9 +77,21 @@ pub struct Entries {
 pub struct SnapshotRows {
     pub version: SnapshotVersion,
     slots: Vec<Slot>,
+    /// The row of a slot, [`NO_ROW`] for what the snapshot does not know.
+    rows: Vec<u32>,
+    by_popularity: Vec<ItemIdx>,
 }
 
+const NO_ROW: u32 = u32::MAX;
+
 impl ItemTable {
+    /// An empty table of a shop that has declared the types of some properties.
+    pub fn new(declared: Schema) -> Self {
+        let entries = Entries { schema: Arc::new(declared.clone()), ..Entries::default() };
+        let writer = Writer { declared, inferred: Inferred::default() };
+        Self { entries: ArcSwap::from_pointee(entries), writer: Mutex::new(writer) }
+    }
+
     /// The table as it is now; stays as it is while the caller holds it.
     pub fn load(&self) -> Arc<Entries> {
         self.entries.load_full()
@@ -75,27 +103,45 @@ impl ItemTable {
         if changes.is_empty() {
             return changes;
         }
-        self.replace(|entries| changes.into_iter().filter(|change| entries.apply(change, now)).collect())
+        self.replace(|entries, writer| {
+            let counted: Vec<CatalogChange> = changes
+                .into_iter()
+                .filter(|change| entries.apply(change, now, &mut writer.inferred))
+                .collect();
+            let schema = writer.inferred.schema(&writer.declared);
+            if *entries.schema != schema {
+                entries.schema = Arc::new(schema);
+            }
+            counted
+        })
     }
 
     /// Shows what may be shown from `now` on.
     pub fn advance(&self, now: Timestamp) {
         if self.load().next_upcoming().is_some_and(|due| due <= now) {
-            self.replace(|entries| entries.advance(now));
+            self.replace(|entries, _| entries.advance(now));
         }
     }
 
     /// Joins a snapshot's rows to slots; items that the shop does not sell any more get one, too.
-    pub fn join(&self, version: SnapshotVersion, vocabulary: &Vocabulary) -> SnapshotRows {
-        let slots =
-            self.replace(|entries| vocabulary.keys().iter().map(|key| entries.slot_for(*key)).collect());
-        SnapshotRows { version, slots }
+    ///
+    /// - `popularity`: by row
+    pub fn join(
+        &self,
+        version: SnapshotVersion,
+        vocabulary: &Vocabulary,
+        popularity: &[f32],
+    ) -> SnapshotRows {
+        let slots: Vec<Slot> =
+            self.replace(|entries, _| vocabulary.keys().iter().map(|key| entries.slot_for(*key)).collect());
+        SnapshotRows::new(version, slots, popularity)
     }
 
-    fn replace<T>(&self, change: impl FnOnce(&mut Entries) -> T) -> T {
-        let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+    fn replace<T>(&self, change: impl FnOnce(&mut Entries, &mut Writer) -> T) -> T {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut entries = Entries::clone(&self.entries.load());
-        let outcome = change(&mut entries);
+        let outcome = change(&mut entries, &mut writer);
+        entries.generation += 1;
         self.entries.store(Arc::new(entries));
         outcome
     }
@@ -119,6 +165,25 @@ impl Entries {
         self.chunks.get(slot.place() / CHUNK)?[slot.place() % CHUNK].as_ref()
     }
 
+    /// All entries, by slot.
+    pub fn chunks(&self) -> &[Arc<Chunk>] {
+        &self.chunks
+    }
+
+    pub fn n_slots(&self) -> usize {
+        self.n_slots
+    }
+
+    /// Another number for every table that this process has had.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What filters may ask about.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
     /// Which slots hold what may be shown, as of the last change or [`ItemTable::advance`].
     pub fn offered(&self) -> &Bits {
         &self.offered
@@ -137,14 +202,18 @@ impl Entries {
         self.n_items == 0
     }
 
-    fn apply(&mut self, change: &CatalogChange, now: Timestamp) -> bool {
+    fn apply(&mut self, change: &CatalogChange, now: Timestamp, inferred: &mut Inferred) -> bool {
         let (item_id, key) = (change.item_id(), change.item_id().key());
         if let Some(other) = self.get(key).filter(|entry| entry.item.item_id != *item_id) {
             error!(item.id = %item_id, other = %other.item.item_id, "left out a change: another item has the same key");
             return false;
         }
+        if let Some(before) = self.get(key) {
+            inferred.forget(&before.item.properties);
+        }
         match change {
             CatalogChange::Put(item) => {
+                inferred.learn(&item.properties);
                 let slot = self.slot_for(key);
                 let entry = Entry { attributes: ItemAttributes::of(item), item: Arc::new(item.clone()) };
                 self.put(slot, Some(entry), now);
@@ -204,6 +273,31 @@ impl Entries {
 }
 
 impl SnapshotRows {
+    fn new(version: SnapshotVersion, slots: Vec<Slot>, popularity: &[f32]) -> Self {
+        let n_slots = slots.iter().map(|slot| slot.place() + 1).max().unwrap_or(0);
+        let mut rows = vec![NO_ROW; n_slots];
+        for (row, slot) in (0..).zip(&slots) {
+            rows[slot.place()] = row;
+        }
+        let mut by_popularity: Vec<ItemIdx> = (0..slots.len()).map(ItemIdx::from_row).collect();
+        let score = |idx: ItemIdx| popularity.get(idx.row()).copied().unwrap_or(0.0);
+        by_popularity.sort_by(|a, b| score(*b).total_cmp(&score(*a)).then(a.cmp(b)));
+        Self { version, slots, rows, by_popularity }
+    }
+
+    /// Every row, the most popular first.
+    pub fn by_popularity(&self) -> &[ItemIdx] {
+        &self.by_popularity
+    }
+
+    pub fn row(&self, slot: Slot) -> Option<ItemIdx> {
+        self.rows.get(slot.place()).copied().filter(|row| *row != NO_ROW).map(ItemIdx)
+    }
+
+    pub fn n_rows(&self) -> usize {
+        self.slots.len()
+    }
+
     pub fn slot(&self, item: ItemIdx) -> Slot {
         self.slots[item.row()]
     }
@@ -222,6 +316,8 @@ impl Default for Entries {
             chunks: Vec::new(),
             n_slots: 0,
             n_items: 0,
+            generation: 0,
+            schema: Arc::default(),
             offered: Arc::default(),
             upcoming: Arc::default(),
         }

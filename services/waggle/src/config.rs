@@ -7,7 +7,7 @@ mod stores;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use anyhow::Result;
@@ -17,7 +17,7 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 use waggle_features_role::{ArchiverConfig, ConsumerConfig};
-use waggle_gateway_role::GatewayConfig;
+use waggle_gateway_role::{GatewayConfig, PlacementConfigs};
 use waggle_ingest_role::IngestConfig;
 use waggle_retrieval_role::RetrievalConfig;
 use waggle_stores::S3Config;
@@ -42,6 +42,9 @@ const MAX_NAME_BYTES: usize = 100;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
+    /// The file that was read, if there is one.
+    #[serde(skip)]
+    pub(crate) file: Option<PathBuf>,
     /// Folder for all state of the embedded default.
     pub(crate) dir: PathBuf,
     /// What all names in Kafka, Redis and Postgres begin with: one installation, one catalogue. Several installations
@@ -62,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) archive: ArchiverConfig,
     pub(crate) retrieval: RetrievalConfig,
     pub(crate) gateway: GatewayConfig,
+    /// What each place on a page is made of, by name; read again when the file changes.
+    pub(crate) placements: PlacementConfigs,
     pub(crate) web: WebConfig,
     pub(crate) canary: CanaryConfig,
 }
@@ -98,6 +103,7 @@ pub(crate) struct WebConfig {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            file: None,
             dir: PathBuf::from("./waggle-data"),
             prefix: "waggle".to_owned(),
             member: None,
@@ -112,6 +118,7 @@ impl Default for Config {
             archive: ArchiverConfig::default(),
             retrieval: RetrievalConfig::default(),
             gateway: GatewayConfig::default(),
+            placements: PlacementConfigs::new(),
             web: WebConfig::default(),
             canary: CanaryConfig::default(),
         }
@@ -136,22 +143,38 @@ impl Config {
     /// # Errors
     /// Names the file or variable and the key that is wrong.
     pub(crate) fn load(flags: &Global) -> Result<Self> {
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
-        match &flags.config {
+        let file = match &flags.config {
             Some(path) => {
                 anyhow::ensure!(path.is_file(), "configuration file {} does not exist", path.display());
-                figment = figment.merge(Toml::file_exact(path));
+                Some(path.clone())
             }
-            None if Path::new(FILE).is_file() => figment = figment.merge(Toml::file_exact(FILE)),
-            None => {}
-        }
-        figment = figment.merge(Env::prefixed(VARIABLES).split("__"));
-        let mut config: Self = figment.extract().map_err(|error| explained(&error))?;
+            None => Some(PathBuf::from(FILE)).filter(|path| path.is_file()),
+        };
+        let mut config = Self::read(file)?;
         if let Some(dir) = &flags.dir {
             config.dir.clone_from(dir);
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// Defaults, then the file, then the environment.
+    fn read(file: Option<PathBuf>) -> Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(path) = &file {
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        figment = figment.merge(Env::prefixed(VARIABLES).split("__"));
+        let config: Self = figment.extract().map_err(|error| explained(&error))?;
+        Ok(Self { file, ..config })
+    }
+
+    /// What the file and the environment say now.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(crate) fn read_again(&self) -> Result<Self> {
+        Self::read(self.file.clone())
     }
 
     /// The same rules for everything, but with all state in a folder of its own: for work that must not touch what

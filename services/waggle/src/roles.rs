@@ -6,6 +6,7 @@
 pub(crate) mod features;
 pub(crate) mod gateway;
 pub(crate) mod ingest;
+mod placements;
 
 use std::{collections::BTreeSet, fmt};
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use waggle_features::{
     CandidateInput, FEATURES, ItemFacts, LiveLists, PersonContext, PersonState, ranking::values,
 };
-use waggle_model::{Event, EventBody, InteractionKind, ItemId, ItemKey, PersonKey, Timestamp};
+use waggle_model::{Event, EventBody, InteractionKind, ItemId, ItemKey, PersonKey, SeenRule, Timestamp};
 use waggle_models::{CandidateModels, CandidateQuery, Proposal, RecommendError, SourceLimits, candidates};
 
 use crate::{
@@ -98,7 +98,8 @@ impl Featuriser<'_> {
             now,
             limits: self.limits,
             offer: None,
-            exclude_known,
+            seen: if exclude_known { SeenRule::ExcludeBought } else { SeenRule::Keep },
+            at_least: 0,
         };
         let proposals = candidates(&self.models, live, &query)?;
         let context = PersonContext::new(person, &[], now, |item| self.attributes.get(&item).copied());

@@ -56,6 +56,7 @@ impl FittedModels {
             als: Some(&self.als),
             ann: Some(&*self.ann),
             item_item: Some(&self.item_item),
+            popular: None,
         }
     }
 }

@@ -12,7 +12,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 use waggle_features::{ItemHistory, LiveLists, Opinion, Opinions, PersonState, SessionItem, session_items};
-use waggle_model::{CandidateSource, ItemIdx, ItemKey, Scored, Timestamp};
+use waggle_model::{CandidateSource, ItemIdx, ItemKey, Scored, SeenRule, Timestamp};
 
 use crate::{Als, AnnIndex, HistoryEntry, ItemItem, RecommendError, Vocabulary};
 use accumulator::Accumulator;
@@ -26,6 +26,8 @@ pub struct CandidateModels<'a> {
     /// Index over the item factors of `als`.
     pub ann: Option<&'a dyn AnnIndex>,
     pub item_item: Option<&'a ItemItem>,
+    /// Every row, the most popular first: what a narrow filter leaves is looked for here.
+    pub popular: Option<&'a [ItemIdx]>,
 }
 
 /// Who asks for what.
@@ -38,8 +40,10 @@ pub struct CandidateQuery<'a> {
     pub limits: &'a SourceLimits,
     /// What may be shown at all; `None` allows every item.
     pub offer: Option<&'a dyn Offer>,
-    /// Leave out what the person bought before.
-    pub exclude_known: bool,
+    /// What becomes of items that the person knows.
+    pub seen: SeenRule,
+    /// As many are proposed if as many may be shown.
+    pub at_least: usize,
 }
 
 /// How many items each source may propose, and how far models look back. 0 turns a source off.
@@ -63,6 +67,12 @@ pub trait Offer: Sync {
 
     /// Whether an item may be that the snapshot need not know.
     fn has_key(&self, item: ItemKey) -> bool;
+
+    /// The snapshot's items that may be shown, if they are so few that looking at each beats searching among all.
+    fn few_rows(&self) -> Option<&[ItemIdx]>;
+
+    /// Some items that may be shown, known to the snapshot or not.
+    fn any(&self) -> Box<dyn Iterator<Item = ItemKey> + '_>;
 }
 
 /// A proposed item with everybody's opinion of it.
@@ -120,6 +130,7 @@ pub fn candidates(
         stage.propose_similar(CandidateSource::Session, by_session, query.limits.session);
         stage.propose_live(CandidateSource::Trending, &live.trending, query.limits.trending);
         stage.propose_live(CandidateSource::New, &live.new, query.limits.new);
+        stage.fill();
         let mut proposals = stage.into_proposals();
 
         if let (Some(als), Some(factors)) = (models.als, &factors) {
@@ -228,8 +239,11 @@ struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     fn new(models: &'a CandidateModels<'a>, query: &'a CandidateQuery<'a>, marks: &'a mut Marks) -> Self {
-        let bought = query.person.items.iter().filter(|entry| entry.n_purchases > 0);
-        marks.begin(models.vocabulary, bought.map(|entry| entry.item), query.context_items);
+        let is_known = |entry: &&ItemHistory| {
+            entry.n_purchases > 0 || entry.is_rejected || query.seen == SeenRule::ExcludeTouched
+        };
+        let known = query.person.items.iter().filter(is_known);
+        marks.begin(models.vocabulary, known.map(|entry| entry.item), query.context_items);
         Self { models, query, marks, proposals: Vec::with_capacity(512) }
     }
 
@@ -240,7 +254,7 @@ impl<'a> Stage<'a> {
         (!self.marks.is_on_page(spot) && is_offered()).then_some(spot)
     }
 
-    /// Whether the row may be shown on this page and is none that the person has bought.
+    /// Whether the row may be shown on this page and is none that only "repeat" may propose.
     fn is_fresh_row(&self, idx: ItemIdx) -> bool {
         self.marks.is_free_row(idx) && self.query.offer.is_none_or(|offer| offer.has_row(idx))
     }
@@ -251,7 +265,7 @@ impl<'a> Stage<'a> {
 
     /// What was bought before and not refused since, the most due first.
     fn propose_repeats(&mut self) {
-        if self.query.exclude_known || self.query.limits.repeat == 0 {
+        if self.query.seen != SeenRule::Keep || self.query.limits.repeat == 0 {
             return;
         }
         let mut due: Vec<(f32, Spot)> = self
@@ -271,7 +285,18 @@ impl<'a> Stage<'a> {
     }
 
     fn propose_ann(&mut self, ann: &dyn AnnIndex, factors: &[f32]) {
-        let found = ann.search(factors, self.query.limits.ann, Some(&|idx| self.is_fresh_row(idx)));
+        let limit = self.query.limits.ann;
+        let found = match (self.query.offer.and_then(Offer::few_rows), self.models.als) {
+            (Some(rows), Some(als)) => {
+                let fresh = rows.iter().filter(|idx| self.is_fresh_row(**idx));
+                let mut scored: Vec<Scored> =
+                    fresh.map(|&item| Scored { item, score: als.score(factors, item) }).collect();
+                scored.sort_unstable_by(Scored::best_first);
+                scored.truncate(limit);
+                scored
+            }
+            _ => ann.search(factors, limit, Some(&|idx| self.is_fresh_row(idx))),
+        };
         let found: Vec<_> = found.into_iter().map(|s| (self.spot(s.item), s.score, None)).collect();
         self.propose(CandidateSource::Ann, found);
     }
@@ -293,6 +318,40 @@ impl<'a> Stage<'a> {
             .take(limit)
             .collect();
         self.propose(source, found);
+    }
+
+    /// Where the sources found too few, the most popular of what may be shown, and then anything of it.
+    fn fill(&mut self) {
+        let missing = |stage: &Self| stage.query.at_least.saturating_sub(stage.proposals.len());
+        if missing(self) == 0 {
+            return;
+        }
+        let is_open = |stage: &Self, spot: Spot| {
+            !stage.marks.is_bought(spot) && !stage.marks.is_on_page(spot) && !stage.marks.is_placed(spot)
+        };
+        let few = self.query.offer.and_then(Offer::few_rows);
+        let popular = self.models.popular.unwrap_or_default();
+        let mut found: Vec<(Spot, f32, Option<ItemKey>)> = Vec::new();
+        // Of few rows all may be wanted anyway, and the ranker sorts them.
+        for &idx in few.unwrap_or(popular) {
+            if found.len() == missing(self) {
+                break;
+            }
+            let spot = self.spot(idx);
+            if is_open(self, spot) && self.is_fresh_row(idx) {
+                found.push((spot, 0.0, None));
+            }
+        }
+        self.propose(CandidateSource::Segment, found);
+        let Some(offer) = self.query.offer.filter(|_| missing(self) > 0) else { return };
+        let vocabulary = self.models.vocabulary;
+        let spots = offer.any().map(|item| Spot { item, idx: vocabulary.idx_of_key(item) });
+        let found: Vec<_> = spots
+            .filter(|spot| is_open(self, *spot))
+            .take(missing(self))
+            .map(|spot| (spot, 0.0, None))
+            .collect();
+        self.propose(CandidateSource::Segment, found);
     }
 
     /// Adds a source's list, best first.

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::{
-    Answer, AnswerId, AnsweredItem, CandidateSource, CatalogChange, CountsAs, EventBody, EventId, Impression,
-    Interaction, InteractionKind, Item, ItemId, Person, Placement, Rung, SessionId, Signal, SnapshotVersion,
-    SourceScore, Timestamp, UserChange, UserId, Watermark, event::SeenItem,
+    Answer, AnswerId, AnsweredItem, AppliedRule, CandidateSource, CatalogChange, CountsAs, EventBody,
+    EventId, Impression, Interaction, InteractionKind, Item, ItemId, Person, Placement, Rung, SessionId,
+    Signal, SnapshotVersion, SourceScore, Timestamp, UserChange, UserId, Watermark, event::SeenItem,
 };
 
 fn item_id() -> impl Strategy<Value = ItemId> {
@@ -102,9 +102,22 @@ prop_compose! {
             0..3,
         ),
         features in vec(weight(), 0..4),
+        rules in vec(applied_rule(), 0..3),
     ) -> AnsweredItem {
-        AnsweredItem { item_id, position, score, propensity, sources, features }
+        AnsweredItem { item_id, position, score, propensity, sources, rules, features }
     }
+}
+
+fn applied_rule() -> impl Strategy<Value = AppliedRule> {
+    prop_oneof![
+        Just(AppliedRule::Pin),
+        ("[ -~é]{0,20}", -9.0_f32..9.0).prop_map(|(when, by)| AppliedRule::Boost { when, by }),
+        Just(AppliedRule::NewShare),
+        ("[a-z]{0,9}", 0..99_usize)
+            .prop_map(|(attribute, n_passed)| AppliedRule::MaxPer { attribute, n_passed }),
+        (0..99_usize).prop_map(|n_passed| AppliedRule::Diversity { n_passed }),
+        Just(AppliedRule::Exploration),
+    ]
 }
 
 prop_compose! {

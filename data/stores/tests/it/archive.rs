@@ -6,9 +6,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use waggle_model::{
-    Answer, AnswerId, AnsweredItem, CatalogChange, CountsAs, Event, EventBody, EventId, Impression,
-    Interaction, InteractionKind, Item, ItemId, Person, Placement, Rung, SessionId, Signal, Timestamp,
-    UserChange, UserId, encode_event, event::SeenItem,
+    Answer, AnswerId, AnsweredItem, AppliedRule, CatalogChange, CountsAs, Event, EventBody, EventId,
+    Impression, Interaction, InteractionKind, Item, ItemId, Person, Placement, Rung, SessionId, Signal,
+    Timestamp, UserChange, UserId, encode_event, event::SeenItem,
 };
 use waggle_stores::{
     ArchiveBatch, ArchiveError, ArchiveFile, ArchiveReader, ArchiveWriter, ArtifactError, Artifacts,
@@ -193,6 +193,7 @@ fn other_bodies() -> Vec<EventBody> {
         score: 0.1,
         propensity: 0.3,
         sources: Vec::new(),
+        rules: vec![AppliedRule::Pin],
         features: vec![1.5, -0.0],
     };
     vec![

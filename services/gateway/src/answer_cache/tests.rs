@@ -1,15 +1,43 @@
+use std::collections::{BTreeMap, HashSet};
+
 use serde_json::json;
+use waggle_contracts::policy::OddsRule;
 use waggle_model::{ItemId, Person, UserId};
 
 use super::*;
+use crate::{GatewayConfig, Placements, recommend::Checked};
 
 fn request(pin: &[&str], exclude: &[&str]) -> Checked {
     let ids = |ids: &[&str]| ids.iter().map(|id| ItemId::try_new(id).unwrap()).collect();
-    Checked { k: 10, pin: ids(pin), exclude: ids(exclude), ..Checked::default() }
+    Checked { k: Some(10), pin: ids(pin), exclude: ids(exclude), ..Checked::default() }
 }
 
 fn key_of(request: &Checked) -> Vec<u8> {
-    key(request, &PersonState::default(), None, 1)
+    keyed(request, &PersonState::default(), 1)
+}
+
+fn keyed(request: &Checked, state: &PersonState, catalog_version: u64) -> Vec<u8> {
+    let wanted = Wanted::new(request, &Placements::default().load(), &GatewayConfig::default());
+    key(&wanted, state, None, catalog_version)
+}
+
+#[test]
+fn what_narrows_or_changes_the_list_is_part_of_the_key() {
+    let plain = request(&[], &[]);
+    let boost = |when: &str, by| vec![OddsRule { when: when.to_owned(), by }];
+    let changed = [
+        Checked { filter: Some("price < 3".to_owned()), ..plain.clone() },
+        Checked { filter: Some("price < 4".to_owned()), ..plain.clone() },
+        Checked { boost: boost("price < 3", 2.0), ..plain.clone() },
+        Checked { boost: boost("price < 3", 3.0), ..plain.clone() },
+        Checked { max_per: BTreeMap::from([("brand".to_owned(), 1)]), ..plain.clone() },
+        Checked { max_per: BTreeMap::from([("brand".to_owned(), 2)]), ..plain.clone() },
+        Checked { new_share: Some(0.5), ..plain.clone() },
+        Checked { k: Some(11), ..plain.clone() },
+        plain,
+    ];
+    let keys: HashSet<Vec<u8>> = changed.iter().map(key_of).collect();
+    assert_eq!(keys.len(), changed.len());
 }
 
 #[test]
@@ -23,8 +51,8 @@ fn lists_do_not_run_into_each_other() {
 fn the_catalogue_and_the_person_are_part_of_the_key() {
     let request = request(&[], &[]);
     let state = PersonState { n_events: 1, ..PersonState::default() };
-    assert_ne!(key_of(&request), key(&request, &PersonState::default(), None, 2));
-    assert_ne!(key_of(&request), key(&request, &state, None, 1));
+    assert_ne!(key_of(&request), keyed(&request, &PersonState::default(), 2));
+    assert_ne!(key_of(&request), keyed(&request, &state, 1));
 }
 
 #[test]

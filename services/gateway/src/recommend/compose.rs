@@ -1,7 +1,12 @@
 //! The rungs that need other roles: candidates, their counters, their order.
 
-use std::{cmp::Reverse, sync::Arc, time::Instant};
+use std::{
+    cmp::Reverse,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use serde_json::{Map, Value};
 use waggle_contracts::{
     RoleError,
     features::PersonView,
@@ -15,10 +20,13 @@ use waggle_model::{
 };
 
 use super::{
-    Checked, degraded, in_time,
+    Checked, Wanted, degraded, in_time,
     last_rung::{fill, remember},
 };
 use crate::app::App;
+
+/// Time that the database has to say what is known of a user.
+const PROPERTIES: Duration = Duration::from_millis(50);
 
 /// A slate before it becomes a response.
 pub(super) struct Composed {
@@ -59,14 +67,14 @@ impl Composed {
 /// Asks retrieval, features and ranking. A snapshot that was swapped out in mid-request is replaced once.
 pub(super) async fn compose(
     app: &App,
-    request: &Checked,
+    wanted: &Wanted<'_>,
     view: &PersonView,
     snapshot: Option<SnapshotVersion>,
     deadline: Instant,
 ) -> Result<Composed, RoleError> {
-    match compose_on(app, request, view, snapshot, deadline).await {
+    match compose_on(app, wanted, view, snapshot, deadline).await {
         Err(RoleError::SnapshotNotLoaded { loaded, .. }) => {
-            compose_on(app, request, view, loaded, deadline).await
+            compose_on(app, wanted, view, loaded, deadline).await
         }
         outcome => outcome,
     }
@@ -74,11 +82,12 @@ pub(super) async fn compose(
 
 async fn compose_on(
     app: &App,
-    request: &Checked,
+    wanted: &Wanted<'_>,
     view: &PersonView,
     snapshot: Option<SnapshotVersion>,
     deadline: Instant,
 ) -> Result<Composed, RoleError> {
+    let Wanted { request, .. } = wanted;
     let now = Timestamp::now();
     let rung = rung_of(request, &view.state);
     // What nobody asked to be personal is the same for everybody, and needs no snapshot.
@@ -91,15 +100,22 @@ async fn compose_on(
             person: person.clone(),
             context_items: request.items.clone(),
             category: request.category.clone(),
-            exclude: request.exclude.clone(),
-            exclude_known: request.exclude_known,
-            sources: request.sources.clone(),
-            limit: app.config.n_candidates,
+            filters: wanted.filters.clone(),
+            conditions: wanted.rules.boost.iter().map(|rule| rule.when.clone()).collect(),
+            group_by: wanted.rules.max_per.iter().map(|(attribute, _)| attribute.clone()).collect(),
+            user: user_properties(app, wanted).await,
+            exclude: wanted.exclude.clone(),
+            seen: wanted.seen,
+            sources: wanted.sources.clone(),
+            at_least: wanted.at_least(),
+            limit: wanted.n_candidates,
             now,
         })
         .await?;
-    let CandidateResponse { mut candidates, known_items, .. } = found;
-    add_pinned(app, request, &mut candidates).await?;
+    let CandidateResponse { mut candidates, known_items, mut groups, .. } = found;
+    add_pinned(app, wanted, &mut candidates).await?;
+    // Pinned items are not capped.
+    groups.resize(candidates.len() * wanted.rules.max_per.len(), 0);
     let mut composed =
         Composed { snapshot: snapshot.clone(), n_candidates: candidates.len(), ..Composed::empty(rung) };
     let item_facts = match item_facts(app, &candidates, now, deadline).await {
@@ -119,9 +135,9 @@ async fn compose_on(
         item_facts,
         known_items,
         now,
-        k: request.k,
-        diversity: request.diversity,
-        pin: request.pin.iter().map(ItemId::key).collect(),
+        k: wanted.k,
+        rules: wanted.rules.clone(),
+        groups,
     });
     // A quarter of what is left stays for what comes after.
     let ranked = match in_time(left(deadline) * 3 / 4, "ranking", ranked).await {
@@ -133,21 +149,36 @@ async fn compose_on(
         Err(e) => {
             degraded("ranking", &e);
             composed.is_degraded = true;
-            in_order_of_sources(request, &candidates)
+            in_order_of_sources(wanted, &candidates)
         }
     };
     (composed.slate, composed.items) = looked_up(app, &candidates, ranked).await?;
     if rung == Rung::Trending && !composed.is_degraded {
-        remember(app, request, &composed);
+        remember(app, wanted, &composed);
     }
     if composed.slate.is_empty() {
         composed.rung = Rung::Static;
     }
-    fill(app, request, view, &mut composed).await;
+    fill(app, wanted, view, &mut composed).await;
     Ok(composed)
 }
 
-fn left(deadline: Instant) -> std::time::Duration {
+/// What `user.…` in expressions refers to, if one of them does. Somebody unknown has no properties, and neither has
+/// somebody whose properties cannot be read now.
+async fn user_properties(app: &App, wanted: &Wanted<'_>) -> Arc<Map<String, Value>> {
+    let Some(user_id) = wanted.request.person.user_id.as_ref().filter(|_| wanted.uses_user()) else {
+        return Arc::default();
+    };
+    match tokio::time::timeout(PROPERTIES, app.database.user(user_id)).await {
+        Ok(Ok(user)) => Arc::new(user.map(|user| user.properties).unwrap_or_default()),
+        _ => {
+            degraded("database", &RoleError::Deadline { role: "database" });
+            Arc::default()
+        }
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
@@ -166,11 +197,11 @@ fn rung_of(request: &Checked, person: &PersonState) -> Rung {
 /// (its category, what the person has already) do not apply; what cannot be bought is left out all the same.
 async fn add_pinned(
     app: &App,
-    request: &Checked,
+    wanted: &Wanted<'_>,
     candidates: &mut Vec<ProposedItem>,
 ) -> Result<(), RoleError> {
     let mut missing: Vec<ItemId> = Vec::new();
-    for pin in &request.pin {
+    for pin in &wanted.pin {
         if !missing.contains(pin) && !candidates.iter().any(|c| c.item == pin.key()) {
             missing.push(pin.clone());
         }
@@ -185,6 +216,7 @@ async fn add_pinned(
             item: item.item_id.key(),
             attributes: ItemAttributes::of(&item),
             opinions: [static_opinion(1)].into_iter().collect(),
+            matches: 0,
         }
     }));
     Ok(())
@@ -202,20 +234,20 @@ async fn item_facts(
 }
 
 /// The slate without a ranker: pinned items, then whatever some source places highest.
-fn in_order_of_sources(request: &Checked, candidates: &[ProposedItem]) -> Vec<RankedItem> {
+fn in_order_of_sources(wanted: &Wanted<'_>, candidates: &[ProposedItem]) -> Vec<RankedItem> {
     let best_rank = |c: &ProposedItem| c.opinions.best_rank().unwrap_or(u32::MAX);
-    let pinned = |c: &ProposedItem| request.pin.iter().position(|pin| pin.key() == c.item);
+    let pinned = |c: &ProposedItem| wanted.pin.iter().position(|pin| pin.key() == c.item);
     let mut order: Vec<(usize, &ProposedItem)> = candidates.iter().enumerate().collect();
     order.sort_by_key(|(_, c)| {
         (pinned(c).unwrap_or(usize::MAX), best_rank(c), Reverse(c.opinions.iter().count()))
     });
-    order.truncate(request.k);
+    order.truncate(wanted.k);
     order.into_iter().map(|(place, c)| unexplored(place, 1.0 / best_rank(c) as f32)).collect()
 }
 
 /// A place that nothing but its score led to.
 fn unexplored(candidate: usize, score: f32) -> RankedItem {
-    RankedItem { candidate, score, propensity: 1.0, features: Vec::new() }
+    RankedItem { candidate, score, propensity: 1.0, features: Vec::new(), rules: Vec::new() }
 }
 
 /// The slate by ids, and the catalogue's entries of its items and of those that led to them. What has left the catalogue
@@ -255,6 +287,7 @@ async fn looked_up(
             score: place.score,
             propensity: place.propensity,
             sources: opinions.into_iter().map(of_source).collect(),
+            rules: place.rules,
             features: place.features,
         })
         .collect();

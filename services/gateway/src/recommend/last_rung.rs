@@ -8,10 +8,10 @@ use std::{
 use metrics::counter;
 use tracing::warn;
 use waggle_contracts::{RoleError, features::PersonView};
-use waggle_model::{AnsweredItem, CandidateSource, Item, ItemId, Rung, Timestamp};
+use waggle_model::{AnsweredItem, Item, ItemId, Rung, SeenRule, Timestamp};
 
 use super::{
-    Checked,
+    Wanted,
     compose::{Composed, static_source},
 };
 use crate::app::App;
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// Answers from the last rung, counted.
 pub(super) async fn step_down(
     app: &App,
-    request: &Checked,
+    wanted: &Wanted<'_>,
     view: &PersonView,
     why: &'static str,
     error: &RoleError,
@@ -32,17 +32,18 @@ pub(super) async fn step_down(
     counter!("waggle_gateway_degraded_total", "role" => "compose", "why" => why).increment(1);
     warn!(error = %error, "an answer fell to the last rung");
     let mut composed = Composed::empty(Rung::Static);
-    fill(app, request, view, &mut composed).await;
+    fill(app, wanted, view, &mut composed).await;
     composed
 }
 
 /// Keeps what is trending for the day when nobody can say. Only lists that are the same for everybody and that nobody
 /// narrowed down are worth keeping.
-pub(super) fn remember(app: &App, request: &Checked, composed: &Composed) {
-    let is_plain = request.category.is_none()
-        && request.exclude.is_empty()
-        && request.pin.is_empty()
-        && may_be_filled(request);
+pub(super) fn remember(app: &App, wanted: &Wanted<'_>, composed: &Composed) {
+    let is_plain = wanted.request.category.is_none()
+        && wanted.exclude.is_empty()
+        && wanted.pin.is_empty()
+        && wanted.rules.boost.is_empty()
+        && wanted.may_be_filled();
     if composed.slate.is_empty() || !is_plain {
         return;
     }
@@ -55,29 +56,37 @@ pub(super) fn remember(app: &App, request: &Checked, composed: &Composed) {
     *last_good = list;
 }
 
-/// Fills a short slate from the list of the last rung.
-pub(super) async fn fill(app: &App, request: &Checked, view: &PersonView, composed: &mut Composed) {
-    if composed.slate.len() >= request.k || !may_be_filled(request) {
+/// Fills a short slate: an empty one with what the placement names for this case, then with the list of the last rung.
+pub(super) async fn fill(app: &App, wanted: &Wanted<'_>, view: &PersonView, composed: &mut Composed) {
+    if composed.slate.len() >= wanted.k {
         return;
     }
     let now = Timestamp::now();
     let is_wanted = |item: &Item| {
-        let bought = view.state.item(item.item_id.key()).is_some_and(|entry| entry.n_purchases > 0);
-        item.is_available(now)
-            && request.category.as_ref().is_none_or(|c| item.category.as_ref() == Some(c))
-            && !request.exclude.contains(&item.item_id)
-            && !request.items.contains(&item.item_id)
-            && !(request.exclude_known && bought)
+        let entry = view.state.item(item.item_id.key());
+        let is_left_out = match wanted.seen {
+            SeenRule::Keep => entry.is_some_and(|entry| entry.is_rejected),
+            SeenRule::ExcludeBought => entry.is_some_and(|entry| entry.is_rejected || entry.n_purchases > 0),
+            SeenRule::ExcludeTouched => entry.is_some(),
+        };
+        item.is_available(now) && wanted.allows(item) && !is_left_out
     };
-    let mut list = remembered(app);
-    list.retain(|item| is_wanted(item));
-    let list = if list.is_empty() {
-        first_items(app, request.category.as_deref()).await
-    } else {
-        as_they_are_now(app, list).await
-    };
+    let mut list = Vec::new();
+    // The shop has named these itself, whatever the placement's rules say; what a client asks for may be something else.
+    if composed.slate.is_empty() && wanted.request.filter.is_none() {
+        list = items_of(app, &wanted.placement.fallback).await;
+    }
+    if wanted.may_be_filled() {
+        let mut known = remembered(app);
+        known.retain(|item| is_wanted(item));
+        list.extend(if known.is_empty() {
+            first_items(app, wanted.request.category.as_deref()).await
+        } else {
+            as_they_are_now(app, known).await
+        });
+    }
     for item in list.into_iter().filter(|item| is_wanted(item)) {
-        if composed.slate.len() >= request.k {
+        if composed.slate.len() >= wanted.k {
             break;
         }
         if composed.slate.iter().any(|place| place.item_id == item.item_id) {
@@ -91,15 +100,11 @@ pub(super) async fn fill(app: &App, request: &Checked, view: &PersonView, compos
             score: composed.slate.last().map_or(0.0, |last| last.score - 1.0),
             propensity: 1.0,
             sources: vec![static_source(position)],
+            rules: Vec::new(),
             features: Vec::new(),
         });
         composed.items.insert(item.item_id.key(), item);
     }
-}
-
-/// A list of new items holds new items only; every other may be filled with popular ones.
-fn may_be_filled(request: &Checked) -> bool {
-    request.sources.is_empty() || request.sources.contains(&CandidateSource::Trending)
 }
 
 fn remembered(app: &App) -> Vec<Arc<Item>> {
@@ -113,6 +118,17 @@ async fn as_they_are_now(app: &App, items: Vec<Arc<Item>>) -> Vec<Arc<Item>> {
     match tokio::time::timeout(PATIENCE, app.database.items(&ids)).await {
         Ok(Ok(now)) => now.into_iter().flatten().map(Arc::new).collect(),
         _ => items,
+    }
+}
+
+/// The items that the placement names for this case.
+async fn items_of(app: &App, ids: &[ItemId]) -> Vec<Arc<Item>> {
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    match tokio::time::timeout(PATIENCE, app.database.items(ids)).await {
+        Ok(Ok(items)) => items.into_iter().flatten().map(Arc::new).collect(),
+        _ => Vec::new(),
     }
 }
 

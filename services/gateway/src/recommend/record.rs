@@ -12,16 +12,17 @@ use waggle_contracts::{
 };
 use waggle_model::{Answer, AnswerId, Event, EventBody, Item, Placement, Timestamp};
 
-use super::{Checked, NO_WATERMARK, compose::Composed};
+use super::{Checked, NO_WATERMARK, Wanted, compose::Composed};
 use crate::{answer_cache::CachedAnswer, app::App, reasons::reason_of};
 
 /// The response for the client and the record for the log.
 pub(super) fn shape(
-    request: &Checked,
+    wanted: &Wanted<'_>,
     composed: Composed,
     view: &PersonView,
     started: Instant,
 ) -> (RecommendationResponse, Answer) {
+    let Wanted { request, .. } = wanted;
     let answer_id = new_answer_id(&request.placement);
     let watermark = Some(view.watermark).filter(|watermark| *watermark != NO_WATERMARK);
     let items: Vec<RecommendedItem> = composed
@@ -32,7 +33,8 @@ pub(super) fn shape(
             rank: place.position,
             score: place.score,
             sources: place.sources.clone(),
-            reason: reason_of(place, &view.state, request, &composed.items),
+            reason: reason_of(place, &view.state, wanted, &composed.items),
+            rules: place.rules.clone(),
             item: request
                 .include_items
                 .then(|| composed.items.get(&place.item_id.key()))

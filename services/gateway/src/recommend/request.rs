@@ -1,6 +1,11 @@
 //! What a client asks for, every field checked.
 
-use waggle_contracts::api::{DEFAULT_K, MAX_K, RecommendationRequest};
+use std::collections::BTreeMap;
+
+use waggle_contracts::{
+    api::{MAX_K, RecommendationRequest},
+    policy::{OddsRule, Policy},
+};
 use waggle_model::{
     CandidateSource, IdError, ItemId, Person, Placement, SessionId, UserId, answer::MAX_PLACEMENT_BYTES,
     ids::MAX_ID_BYTES,
@@ -14,14 +19,19 @@ pub const MAX_LISTED: usize = 200;
 pub struct Checked {
     pub person: Person,
     pub placement: Placement,
-    pub k: usize,
+    /// `None`: as many as the placement has by default.
+    pub k: Option<usize>,
     pub items: Vec<ItemId>,
     pub exclude: Vec<ItemId>,
     /// Without those that `exclude` names, too.
     pub pin: Vec<ItemId>,
     pub category: Option<String>,
+    pub filter: Option<String>,
+    pub boost: Vec<OddsRule>,
+    pub max_per: BTreeMap<String, usize>,
     pub exclude_known: bool,
     pub diversity: Option<f32>,
+    pub new_share: Option<f32>,
     pub include_items: bool,
     /// Which sources may propose; empty means all.
     pub sources: Vec<CandidateSource>,
@@ -37,9 +47,15 @@ impl Checked {
     /// # Errors
     /// One sentence that names the field and its limit.
     pub fn try_new(request: RecommendationRequest) -> Result<Self, String> {
-        if let Some(diversity) = request.diversity.filter(|d| !(0.0..=1.0).contains(d)) {
-            return Err(format!("diversity is {diversity}, it must be between 0 and 1"));
+        // What a request adds to the placement's policy has the same limits.
+        Policy {
+            boost: request.boost.clone(),
+            max_per: request.max_per.clone(),
+            diversity: request.diversity.unwrap_or_default(),
+            new_share: request.new_share.unwrap_or_default(),
+            ..Policy::default()
         }
+        .check()?;
         // The placement becomes part of the answer's id, so its name is shorter.
         for (name, value, max) in [
             ("placement", &request.placement, MAX_PLACEMENT_BYTES),
@@ -61,8 +77,12 @@ impl Checked {
             exclude,
             pin,
             category: request.category,
+            filter: request.filter,
+            boost: request.boost,
+            max_per: request.max_per,
             exclude_known: request.exclude_known,
             diversity: request.diversity,
+            new_share: request.new_share,
             include_items: request.include_items,
             sources: Vec::new(),
             is_impersonal: false,
@@ -72,13 +92,21 @@ impl Checked {
     }
 }
 
+impl Checked {
+    /// The expressions that the client wrote.
+    pub fn expressions(&self) -> Vec<String> {
+        self.filter.iter().cloned().chain(self.boost.iter().map(|rule| rule.when.clone())).collect()
+    }
+}
+
 /// # Errors
 /// Names the value and the range.
-pub fn checked_k(k: Option<i64>) -> Result<usize, String> {
-    let Some(k) = k else { return Ok(DEFAULT_K) };
+pub fn checked_k(k: Option<i64>) -> Result<Option<usize>, String> {
+    let Some(k) = k else { return Ok(None) };
     usize::try_from(k)
         .ok()
         .filter(|k| (1..=MAX_K).contains(k))
+        .map(Some)
         .ok_or_else(|| format!("k is {k}, it must be between 1 and {MAX_K}"))
 }
 

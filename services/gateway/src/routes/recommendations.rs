@@ -6,6 +6,7 @@ use actix_web::{
 };
 use serde::Deserialize;
 use waggle_contracts::{
+    RoleError,
     api::{RecommendationRequest, RecommendationResponse},
     retrieval::Likeness,
 };
@@ -31,6 +32,7 @@ pub(super) struct RecommendationQuery {
     exclude: Option<String>,
     pin: Option<String>,
     category: Option<String>,
+    filter: Option<String>,
     exclude_known: Option<String>,
     diversity: Option<String>,
     include_items: Option<String>,
@@ -54,9 +56,11 @@ pub(super) async fn get(
             exclude: listed(query.exclude.as_deref()),
             pin: listed(query.pin.as_deref()),
             category: query.category,
+            filter: query.filter,
             exclude_known: flag("exclude_known", query.exclude_known.as_deref())?,
             diversity: number("diversity", query.diversity.as_deref())?,
             include_items: flag("include_items", query.include_items.as_deref())?,
+            ..RecommendationRequest::default()
         },
     )
     .await
@@ -81,7 +85,21 @@ async fn answer(
 ) -> Result<Json<RecommendationResponse>, ApiError> {
     let mut checked = Checked::try_new(request).map_err(invalid)?;
     checked.is_uncached = is_uncached(http);
+    check_expressions(app, &checked).await?;
     Ok(Json(recommend::recommend(app, &checked).await))
+}
+
+/// What the client wrote is the client's to repair; a role that cannot say now costs a rung later and no error here.
+async fn check_expressions(app: &App, request: &Checked) -> Result<(), ApiError> {
+    let (expressions, attributes) =
+        (request.expressions(), request.max_per.keys().cloned().collect::<Vec<_>>());
+    if expressions.is_empty() && attributes.is_empty() {
+        return Ok(());
+    }
+    match app.ask("retrieval", app.retrieval.check(&expressions, &attributes)).await {
+        Err(RoleError::Invalid(detail)) => Err(invalid(detail)),
+        _ => Ok(()),
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,6 +107,7 @@ async fn answer(
 pub(super) struct ListQuery {
     k: Option<String>,
     category: Option<String>,
+    filter: Option<String>,
     /// `trending` (default) or `new`.
     source: Option<String>,
     user_id: Option<String>,
@@ -113,6 +132,7 @@ pub(super) async fn trending(
         session_id: query.session_id,
         k: number("k", query.k.as_deref())?,
         category: query.category,
+        filter: query.filter,
         include_items: flag("include_items", query.include_items.as_deref())?,
         placement: Some(source.as_str().to_owned()),
         ..RecommendationRequest::default()
@@ -121,6 +141,7 @@ pub(super) async fn trending(
     checked.sources = vec![source];
     checked.is_impersonal = true;
     checked.is_uncached = is_uncached(&http);
+    check_expressions(&app, &checked).await?;
     Ok(Json(recommend::recommend(&app, &checked).await))
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use actix_web::web::{Data, Json, Query};
 use serde::Deserialize;
 use waggle_contracts::{
-    api::{FoundItem, SearchAnswer},
+    api::{DEFAULT_K, FoundItem, SearchAnswer},
     retrieval::SearchRequest,
 };
 use waggle_http::ApiError;
@@ -38,7 +38,7 @@ pub(super) async fn search(
 ) -> Result<Json<SearchAnswer>, ApiError> {
     let started = Instant::now();
     let SearchQuery { q, k, offset, category } = query.into_inner();
-    let k = checked_k(number("k", k.as_deref())?).map_err(invalid)?;
+    let k = checked_k(number("k", k.as_deref())?).map_err(invalid)?.unwrap_or(DEFAULT_K);
     let offset: usize = number("offset", offset.as_deref())?.unwrap_or(0);
     if q.len() > MAX_QUERY_BYTES {
         return Err(invalid(format!("q has {} bytes, at most {MAX_QUERY_BYTES} are allowed", q.len())));

@@ -86,6 +86,10 @@ impl Retrieval for NoRetrieval {
         0
     }
 
+    async fn check(&self, _: &[String], _: &[String]) -> Result<(), RoleError> {
+        Err(self.0.strike().await)
+    }
+
     async fn candidates(&self, _: &CandidateRequest) -> Result<CandidateResponse, RoleError> {
         Err(self.0.strike().await)
     }
@@ -118,6 +122,10 @@ impl Retrieval for BeforeTheSwap {
 
     fn catalog_version(&self) -> u64 {
         self.0.catalog_version()
+    }
+
+    async fn check(&self, expressions: &[String], attributes: &[String]) -> Result<(), RoleError> {
+        self.0.check(expressions, attributes).await
     }
 
     async fn candidates(&self, request: &CandidateRequest) -> Result<CandidateResponse, RoleError> {

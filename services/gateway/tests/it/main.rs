@@ -7,4 +7,5 @@ mod items;
 mod ladder;
 mod people;
 mod recommendations;
+mod rules;
 mod world;

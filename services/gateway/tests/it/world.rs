@@ -86,7 +86,7 @@ impl World {
             ingest,
             features: Arc::new(FeaturesService::new(state, fold.clone())),
             retrieval,
-            ranking: Arc::new(RankingService::new(slot.clone(), Default::default())),
+            ranking: Arc::new(RankingService::new(slot.clone())),
             slot,
             database,
             dir,
@@ -119,6 +119,7 @@ impl World {
         let mut app = App {
             // Late only where a test stalls somebody: the machine may be busy.
             config: GatewayConfig { deadline_ms: 5_000, ..GatewayConfig::default() },
+            placements: Arc::default(),
             ingest: self.ingest.clone(),
             features: self.features.clone(),
             retrieval: self.retrieval.clone(),

@@ -118,7 +118,7 @@ fn a_snapshot_is_joined_to_what_the_shop_sells_and_to_what_it_will_sell() {
     apply(&table, vec![put("a", "x"), put("b", "x")]);
     let ids = ["b", "later", "a"].map(|id| ItemId::try_new(id).unwrap());
     let vocabulary = Vocabulary::try_new(ids).unwrap();
-    let rows = table.join(SnapshotVersion::try_new("v1").unwrap(), &vocabulary);
+    let rows = table.join(SnapshotVersion::try_new("v1").unwrap(), &vocabulary, &[1.0, 3.0, 2.0]);
     let title = |row: usize| {
         let entries = table.load();
         entries.at(rows.slot(ItemIdx::from_row(row))).map(|entry| entry.item.title.clone())
@@ -126,6 +126,11 @@ fn a_snapshot_is_joined_to_what_the_shop_sells_and_to_what_it_will_sell() {
     assert_eq!([0, 1, 2].map(title), [Some("x".to_owned()), None, Some("x".to_owned())]);
     apply(&table, vec![put("later", "now")]);
     assert_eq!(title(1), Some("now".to_owned()));
+    assert_eq!(rows.by_popularity(), [1, 2, 0].map(ItemIdx));
+    assert_eq!(rows.row(rows.slot(ItemIdx(2))), Some(ItemIdx(2)));
+    apply(&table, vec![put("unknown to it", "x")]);
+    let slot = table.load().slot(ItemId::try_new("unknown to it").unwrap().key()).unwrap();
+    assert_eq!(rows.row(slot), None);
 }
 
 #[test]

@@ -149,7 +149,7 @@ secret_key = "s3cret"
 
 #[test]
 fn the_documented_example_can_be_read() {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/waggle.toml");
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/waggle.toml");
     let config = load(&fs::read_to_string(example).unwrap(), None).unwrap();
     config.check_roles(&Roles::of(&[RoleName::Features])).unwrap();
 }

@@ -1,7 +1,6 @@
 //! The public API, with retrieval, ranking, the catalogue's projector and the shop in the same process. Needs every store.
 
 use std::{
-    collections::HashMap,
     net::SocketAddr,
     sync::{Arc, RwLock},
     time::Duration,
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use waggle_features_role::{FeaturesService, Progress, upkeep::GRACE};
 use waggle_gateway_role::{
-    AnswerLog, App, ForgetTimes, Held, ItemLocks, Projector, canary::measure_freshness,
+    AnswerLog, App, ForgetTimes, Held, ItemLocks, Placements, Projector, canary::measure_freshness,
 };
 use waggle_http::Readiness;
 use waggle_model::Item;
@@ -23,7 +22,7 @@ use waggle_retrieval_role::RetrievalService;
 use waggle_stores::Database;
 use waggle_web_role::{Shop, ShopConfig};
 
-use super::IngestRole;
+use super::{IngestRole, placements};
 use crate::{
     config::{Config, StateKind, WebConfig},
     process::Process,
@@ -54,6 +53,8 @@ impl GatewayRole {
         let projector = Arc::new(Projector::try_new(log.clone(), database.clone()).await?);
         projector.start(tasks, working);
 
+        let in_force =
+            Placements::try_new(config.placements.clone()).map_err(|detail| anyhow::anyhow!(detail))?;
         let slot = Arc::new(SnapshotSlot::default());
         match snapshots::load_best(artifacts, &database).await {
             Ok(Some(snapshot)) => slot.install(Arc::new(snapshot)),
@@ -74,10 +75,11 @@ impl GatewayRole {
             working,
         )
         .await?;
-        let ranking = Arc::new(RankingService::new(slot.clone(), HashMap::new()));
+        let ranking = Arc::new(RankingService::new(slot.clone()));
         let first_items = database.list_items(None, None, FIRST_ITEMS).await?;
         let app = Arc::new(App {
             config: config.gateway.clone(),
+            placements: Arc::new(in_force),
             ingest: ingest.service.clone(),
             features,
             retrieval: retrieval.clone(),
@@ -97,6 +99,7 @@ impl GatewayRole {
             tasks.spawn(measure_freshness(app.clone(), log, every, working.clone()));
         }
         tasks.spawn(missing.clone().report_until_ready(working.clone()));
+        tasks.spawn(placements::follow(config.clone(), app.clone(), working.clone()));
         Ok(Self { app, retrieval, snapshots: slot, missing })
     }
 

@@ -90,6 +90,11 @@ impl Marks {
         self.get(spot).is_on_page
     }
 
+    /// Whether it is among the proposals.
+    pub(super) fn is_placed(&self, spot: Spot) -> bool {
+        self.get(spot).place > 0
+    }
+
     /// The item's place among the proposals; `next` from now on if it has none.
     pub(super) fn place_of(&mut self, spot: Spot, next: usize) -> usize {
         let mark = self.mark(spot);

@@ -28,6 +28,7 @@ struct Shop {
     ann: Box<dyn AnnIndex>,
     item_item: ItemItem,
     live: LiveLists,
+    popular: Vec<ItemIdx>,
 }
 
 impl Shop {
@@ -52,7 +53,8 @@ impl Shop {
             new: vec![(key(1000), 2.0), (key(59), 1.0)],
             as_of: minute(0),
         };
-        Self { vocabulary, als, ann, item_item, live }
+        let popular = (0..N_ITEMS).rev().map(ItemIdx::from_row).collect();
+        Self { vocabulary, als, ann, item_item, live, popular }
     }
 
     fn models(&self) -> CandidateModels<'_> {
@@ -61,6 +63,7 @@ impl Shop {
             als: Some(&self.als),
             ann: Some(&*self.ann),
             item_item: Some(&self.item_item),
+            popular: Some(&self.popular),
         }
     }
 
@@ -79,6 +82,14 @@ impl Offer for Only {
 
     fn has_key(&self, item: ItemKey) -> bool {
         self.0.contains(&item)
+    }
+
+    fn few_rows(&self) -> Option<&[ItemIdx]> {
+        None
+    }
+
+    fn any(&self) -> Box<dyn Iterator<Item = ItemKey> + '_> {
+        Box::new(self.0.iter().copied())
     }
 }
 
@@ -101,7 +112,8 @@ fn query<'a>(person: &'a PersonState, limits: &'a SourceLimits) -> CandidateQuer
         now: minute(10_000),
         limits,
         offer: None,
-        exclude_known: false,
+        seen: SeenRule::Keep,
+        at_least: 0,
     }
 }
 
@@ -200,25 +212,47 @@ fn integers_order_scores_as_floats_do() {
 
 proptest! {
     #[test]
+    fn as_many_are_proposed_as_may_be_shown(
+        n_allowed in 0..N_ITEMS,
+        at_least in 0..40_usize,
+        acts in prop::collection::vec((0..4_usize, 0..70_usize, 0..10_000_i64), 0..20),
+    ) {
+        let acts: Vec<_> =
+            acts.into_iter().map(|(kind, n, at)| (InteractionKind::NAMED[kind].clone(), n, at)).collect();
+        let (state, limits) = (person(&acts), limits());
+        // Some of them are newer than the snapshot.
+        let offer = Only((0..n_allowed).map(|n| key(n * 3)).collect());
+        let query = CandidateQuery {
+            offer: Some(&offer), at_least, seen: SeenRule::ExcludeTouched, ..query(&state, &limits)
+        };
+        let n_possible = offer.0.iter().filter(|item| state.item(**item).is_none()).count();
+        prop_assert!(Shop::open().ask(&query).len() >= at_least.min(n_possible));
+    }
+
+    #[test]
     fn rules_hold_for_any_history(
         acts in prop::collection::vec((0..9_usize, 0..70_usize, 0..10_000_i64), 0..80),
         blocked in prop::collection::hash_set(0..70_usize, 0..40),
-        exclude_known in any::<bool>(),
+        seen in prop::sample::select(vec![SeenRule::Keep, SeenRule::ExcludeBought, SeenRule::ExcludeTouched]),
+        at_least in 0..40_usize,
     ) {
         let acts: Vec<_> =
             acts.into_iter().map(|(kind, n, at)| (InteractionKind::NAMED[kind].clone(), n, at)).collect();
         let (state, limits, shop) = (person(&acts), limits(), Shop::open());
         let offer = Only((0..70).filter(|n| !blocked.contains(n)).map(key).collect());
-        let query = CandidateQuery { offer: Some(&offer), exclude_known, ..query(&state, &limits) };
+        let query = CandidateQuery { offer: Some(&offer), seen, at_least, ..query(&state, &limits) };
         let proposals = shop.ask(&query);
         prop_assert_eq!(&proposals, &shop.ask(&query), "the same question, the same answer");
         let distinct: HashSet<ItemKey> = proposals.iter().map(|proposal| proposal.item).collect();
         prop_assert_eq!(distinct.len(), proposals.len());
         prop_assert!(proposals.iter().all(|proposal| offer.has_key(proposal.item)));
-        prop_assert!(proposals.len() <= 8 + 6 + 5 + 4 + 3 + 2);
+        prop_assert!(proposals.len() <= (8 + 6 + 5 + 4 + 3 + 2).max(at_least));
         let is_bought = |item: ItemKey| state.item(item).is_some_and(|entry| entry.n_purchases > 0);
+        let is_rejected = |item: ItemKey| state.item(item).is_some_and(|entry| entry.is_rejected);
         for proposal in &proposals {
-            prop_assert!(!(exclude_known && is_bought(proposal.item)));
+            prop_assert!(!is_rejected(proposal.item));
+            prop_assert!(seen == SeenRule::Keep || !is_bought(proposal.item));
+            prop_assert!(seen != SeenRule::ExcludeTouched || state.item(proposal.item).is_none());
             prop_assert_eq!(proposal.idx, shop.vocabulary.idx_of_key(proposal.item));
             prop_assert!(proposal.opinions.iter().all(|opinion| opinion.score.is_finite() && opinion.rank >= 1));
             let is_repeat = proposal.opinions.get(CandidateSource::Repeat).is_some();

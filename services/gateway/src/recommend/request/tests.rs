@@ -8,7 +8,7 @@ fn check(request: RecommendationRequest, expected: &str) {
 #[test]
 fn an_empty_request_is_ten_items_for_the_home_page() {
     let checked = Checked::try_new(RecommendationRequest::default()).unwrap();
-    assert_eq!((checked.k, checked.placement), (10, Placement::Home));
+    assert_eq!((checked.k, checked.placement), (None, Placement::Home));
     assert!(checked.person.is_nobody());
 }
 

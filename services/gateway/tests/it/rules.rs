@@ -1,0 +1,153 @@
+//! Filters, rules of requests, and placements by configuration.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use waggle_gateway_role::{PlacementConfigs, Placements};
+
+use crate::world::{World, json_of, slate};
+
+fn placements(json: Value) -> std::sync::Arc<Placements> {
+    let configs: PlacementConfigs = serde_json::from_value(json).unwrap();
+    std::sync::Arc::new(Placements::try_new(configs).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_lets_through_what_it_says_and_fills_the_list_with_it() {
+    let (world, gateway) = World::furnished().await;
+    for n in 0..6 {
+        gateway
+            .put(
+                &format!("chair-{n}"),
+                json!({ "title": "chair", "category": "chair", "price": 10 + n, "properties": { "legs": n } }),
+            )
+            .await;
+    }
+    world.settled().await;
+    let asked = async |filter: &str| {
+        let answer = gateway.recommend(json!({ "user_id": "anna", "k": 20, "filter": filter })).await;
+        (slate(&answer), answer["rung"].as_str().unwrap().to_owned())
+    };
+    let (mut chairs, rung) = asked("category = \"chair\" and price in 11..14").await;
+    chairs.sort();
+    assert_eq!(
+        (chairs, rung.as_str()),
+        (["chair-1", "chair-2", "chair-3", "chair-4"].map(str::to_owned).to_vec(), "personal")
+    );
+    assert_eq!(asked("legs >= 5").await.0, ["chair-5"]);
+    assert_eq!(asked("legs > 100").await.0, Vec::<String>::new());
+    let (others, _) = asked("not exists(legs)").await;
+    assert!(others.len() >= 10 && others.iter().all(|id| !id.starts_with("chair")), "{others:?}");
+    gateway.patch("chair-5", json!({ "properties": { "legs": 3 } })).await;
+    world.settled().await;
+    assert_eq!(asked("legs >= 5").await.0, Vec::<String>::new());
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_user_told_is_asked_for_by_name() {
+    let (world, gateway) = World::furnished().await;
+    let blocked = json!({ "properties": { "blocked": "lamp" } });
+    json_of(gateway.send(Method::PUT, "/v1/users/bert", Some(blocked)).await, 200).await;
+    world.settled().await;
+    let filter = "not category = user.blocked";
+    let of = async |user: &str| {
+        slate(&gateway.recommend(json!({ "user_id": user, "k": 20, "filter": filter })).await)
+    };
+    let (bert, anna) = (of("bert").await, of("anna").await);
+    assert!(!bert.is_empty() && bert.iter().all(|id| !id.starts_with("lamp")), "{bert:?}");
+    assert!(anna.iter().any(|id| id.starts_with("lamp")), "{anna:?}");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_a_request_name_themselves_where_they_counted() {
+    let (_world, gateway) = World::furnished().await;
+    let plain = gateway.recommend(json!({ "user_id": "anna", "k": 5 })).await;
+    assert!(plain["items"].as_array().unwrap().iter().all(|item| item.get("rules").is_none()), "{plain}");
+    let last = slate(&gateway.recommend(json!({ "user_id": "anna", "k": 15 })).await).pop().unwrap();
+    let when = format!("item_id = \"{last}\"");
+    let boosted = gateway
+        .recommend(json!({ "user_id": "anna", "k": 5, "boost": [{ "when": when, "by": 1000 }] }))
+        .await;
+    assert_eq!(boosted["items"][0]["item_id"], last.as_str());
+    assert_eq!(boosted["items"][0]["rules"], json!([{ "rule": "boost", "when": when, "by": 1000.0 }]));
+    let capped = gateway.recommend(json!({ "user_id": "anna", "k": 5, "max_per": { "category": 1 } })).await;
+    let kinds: Vec<String> =
+        slate(&capped).iter().map(|id| id.split_once('-').unwrap().0.to_owned()).collect();
+    assert_eq!(kinds.len(), kinds.iter().collect::<std::collections::HashSet<_>>().len(), "{kinds:?}");
+    let pinned = gateway.recommend(json!({ "user_id": "anna", "k": 5, "pin": [last] })).await;
+    assert_eq!(pinned["items"][0]["rules"], json!([{ "rule": "pin" }]));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_an_expression_is_told_to_who_wrote_it() {
+    let (_world, gateway) = World::furnished().await;
+    for (body, says) in [
+        (json!({ "filter": "price < " }), "filter"),
+        (json!({ "filter": "colour = 'red'" }), "colour"),
+        (json!({ "filter": "price = 'red'" }), "number"),
+        (json!({ "filter": "a".repeat(5_000) }), "4096"),
+        (json!({ "filter": format!("{}price < 3{}", "(".repeat(500), ")".repeat(500)) }), "deep"),
+        (json!({ "boost": [{ "when": "prize < 3", "by": 2 }] }), "price"),
+        (json!({ "boost": [{ "when": "price < 3", "by": 0 }] }), "by 0"),
+        (json!({ "max_per": { "colour": 2 } }), "colour"),
+        (json!({ "max_per": { "brand": 0 } }), "max_per.brand is 0"),
+        (json!({ "new_share": 7 }), "new_share is 7"),
+    ] {
+        gateway.refused(Method::POST, "/v1/recommendations", Some(body), 400, says).await;
+    }
+    gateway.refused(Method::GET, "/v1/trending?filter=prize%3C3", None, 400, "price").await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_placement_is_what_its_section_says_and_changes_without_a_restart() {
+    let (world, _gateway) = World::furnished().await;
+    let configured = placements(json!({
+        "shelf": { "k": 3, "policy": { "filter": "category = \"sofa\"", "pin": ["sofa-1"] } },
+    }));
+    let gateway = world.gateway_with(|app| app.placements = configured.clone()).await;
+    let shelf = async || slate(&gateway.get("/v1/recommendations?user_id=anna&placement=shelf").await);
+    let before = shelf().await;
+    assert_eq!((before.len(), before[0].as_str()), (3, "sofa-1"));
+    assert!(before.iter().all(|id| id.starts_with("sofa")), "{before:?}");
+    // The answer of before is not served any more.
+    configured.replace(serde_json::from_value(json!({ "shelf": { "k": 2 } })).unwrap()).unwrap();
+    assert_eq!(shelf().await.len(), 2);
+    assert_eq!(
+        slate(&gateway.get("/v1/recommendations?user_id=anna").await).len(),
+        10,
+        "others are as they were"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_placement_that_the_catalogue_cannot_answer_shows_nothing_that_it_forbids() {
+    let (world, _gateway) = World::furnished().await;
+    let configured = placements(json!({
+        "adults": { "policy": { "filter": "age_limit < 18" } },
+        "plain": { "fallback": ["sofa-2", "lamp-3"], "policy": { "max_per": { "shade": 1 } } },
+    }));
+    let gateway = world.gateway_with(|app| app.placements = configured).await;
+    let adults = gateway.get("/v1/recommendations?user_id=anna&placement=adults").await;
+    assert_eq!((slate(&adults), &adults["rung"]), (Vec::new(), &json!("static")));
+    let plain = gateway.get("/v1/recommendations?user_id=anna&placement=plain&k=2").await;
+    assert_eq!(
+        (slate(&plain), &plain["rung"]),
+        (vec!["sofa-2".to_owned(), "lamp-3".to_owned()], &json!("static"))
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_that_a_person_refused_are_not_shown_to_them_again() {
+    let (world, gateway) = World::furnished().await;
+    let first = slate(&gateway.recommend(json!({ "user_id": "anna", "k": 20 })).await);
+    gateway.act("user_id", "anna", "dismiss", &[first[0].as_str(), first[1].as_str()]).await;
+    world.settled().await;
+    let after = slate(&gateway.recommend(json!({ "user_id": "anna", "k": 20 })).await);
+    assert!(!after.contains(&first[0]) && !after.contains(&first[1]), "{after:?}");
+    gateway.stop().await;
+}
