@@ -1,12 +1,12 @@
 //! The scan: every inner product, exactly.
 
-use std::{cmp::Ordering, collections::BinaryHeap, sync::Arc};
+use std::sync::Arc;
 
 use ndarray::Array2;
 use waggle_model::{ItemIdx, Scored};
 
-use super::{Allow, AnnError, AnnIndex};
-use crate::linalg::dot_rows;
+use super::{Allow, AnnError, AnnIndex, best::Best};
+use crate::linalg::{self, dot_gathered, dot_rows};
 
 /// Rows scored at a time: their scores stay in the first-level cache until they are compared.
 const BLOCK: usize = 512;
@@ -42,6 +42,43 @@ impl ExactIndex {
         &self.vectors
     }
 
+    /// Row-major, tightly packed.
+    pub(super) fn values(&self) -> &[f32] {
+        self.vectors.as_slice().expect("kept in standard layout")
+    }
+
+    pub(super) fn row(&self, row: u32) -> &[f32] {
+        let width = self.vectors.ncols();
+        &self.values()[row as usize * width..][..width]
+    }
+
+    /// The `k` best of `rows`, which are rows of this index, by their exact scores.
+    pub(super) fn best_of(
+        &self,
+        query: &[f32],
+        rows: &[u32],
+        scores: &mut Vec<f32>,
+        k: usize,
+    ) -> Vec<Scored> {
+        /// `f32` of a line of the cache.
+        const LINE: usize = 16;
+        for &row in rows {
+            for at in (0..query.len()).step_by(LINE) {
+                linalg::prefetch(self.values(), row as usize * query.len() + at);
+            }
+        }
+        scores.resize(rows.len(), 0.0);
+        dot_gathered(self.values(), query, rows, scores);
+        let scored = rows.iter().zip(&*scores).map(|(&row, &score)| Scored { item: ItemIdx(row), score });
+        let mut list: Vec<Scored> = scored.filter(|scored| scored.score.is_finite()).collect();
+        if k < list.len() {
+            list.select_nth_unstable_by(k, Scored::best_first);
+            list.truncate(k);
+        }
+        list.sort_unstable_by(Scored::best_first);
+        list
+    }
+
     pub(super) fn accepts(&self, query: &[f32]) -> bool {
         query.len() == self.vectors.ncols() && query.iter().all(|x| x.is_finite())
     }
@@ -57,7 +94,7 @@ impl AnnIndex for ExactIndex {
         if k == 0 || !self.accepts(query) {
             return Vec::new();
         }
-        let vectors = self.vectors.as_slice().expect("kept in standard layout");
+        let vectors = self.values();
         let mut best = Best::new(k);
         let mut scores = [0.0_f32; BLOCK];
         for (block, rows) in vectors.chunks(BLOCK * query.len()).enumerate() {
@@ -74,59 +111,20 @@ impl AnnIndex for ExactIndex {
         }
         best.into_list()
     }
-}
 
-/// The `k` best of what is pushed in ascending row order.
-struct Best {
-    k: usize,
-    heap: BinaryHeap<WorstFirst>,
-    /// What a score must exceed once the list is full.
-    threshold: f32,
-}
-
-impl Best {
-    fn new(k: usize) -> Self {
-        Self { k, heap: BinaryHeap::with_capacity(k.min(4096) + 1), threshold: f32::NEG_INFINITY }
-    }
-
-    /// Equal to the threshold is too late: the row that holds it is smaller. Overflowed scores (±∞, NaN) are refused.
-    fn admits(&self, score: f32) -> bool {
-        score > self.threshold && score.is_finite()
-    }
-
-    fn push(&mut self, scored: Scored) {
-        self.heap.push(WorstFirst(scored));
-        if self.heap.len() > self.k {
-            self.heap.pop();
+    fn search_rows(&self, query: &[f32], rows: &[ItemIdx], k: usize) -> Vec<Scored> {
+        if !self.accepts(query) {
+            return Vec::new();
         }
-        if self.heap.len() == self.k {
-            self.threshold = self.heap.peek().map_or(f32::NEG_INFINITY, |worst| worst.0.score);
-        }
+        let n_items = self.vectors.nrows();
+        let mut present: Vec<u32> =
+            rows.iter().filter(|item| item.row() < n_items).map(|item| item.0).collect();
+        present.sort_unstable();
+        present.dedup();
+        self.best_of(query, &present, &mut Vec::new(), k)
     }
 
-    fn into_list(self) -> Vec<Scored> {
-        self.heap.into_sorted_vec().into_iter().map(|worst| worst.0).collect()
-    }
-}
-
-struct WorstFirst(Scored);
-
-impl Ord for WorstFirst {
-    fn cmp(&self, other: &Self) -> Ordering {
-        Scored::best_first(&self.0, &other.0)
+    fn size_bytes(&self) -> usize {
+        size_of_val(self.values())
     }
 }
-
-impl PartialOrd for WorstFirst {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for WorstFirst {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for WorstFirst {}

@@ -1,4 +1,5 @@
-//! A navigable small-world graph (Malkov and Yashunin 2018, by `hnsw_rs`) over inner products.
+//! A navigable small-world graph (Malkov and Yashunin 2018, by `hnsw_rs`) over inner products: what our own
+//! [`graph`](super::graph) is measured beside, as it is and [frozen](HnswIndex::freeze) into the same arrays.
 //!
 //! The graph is built in memory from verified vectors. Dumps of `hnsw_rs` are never read: its loader may end the
 //! process over a damaged file. Points are inserted one after the other, because only then the same vectors give the
@@ -7,7 +8,7 @@
 use hnsw_rs::prelude::{Distance, Hnsw};
 use waggle_model::{ItemIdx, Scored};
 
-use super::{Allow, AnnError, AnnIndex, ExactIndex};
+use super::{Allow, AnnError, AnnIndex, ExactIndex, Graph, GraphError, GraphParams, int8::by_norm};
 use crate::linalg::dot;
 
 /// Shape of the graph.
@@ -91,6 +92,31 @@ impl HnswIndex {
     pub fn set_ef_search(&mut self, ef_search: usize) {
         self.ef_search = ef_search;
     }
+
+    /// The links of the lowest layer, in the arrays of our own engine.
+    ///
+    /// # Errors
+    /// [`GraphError`] when they are more than those arrays take.
+    pub fn freeze(&self) -> Result<Graph, GraphError> {
+        const LOWEST: usize = 0;
+        let order = by_norm(&self.exact);
+        let mut nodes = vec![0_u32; order.len()];
+        for (node, &item) in (0..).zip(&order) {
+            nodes[item as usize] = node;
+        }
+        let mut lists = vec![Vec::new(); order.len()];
+        for point in self.graph.get_point_indexation() {
+            let own = nodes[point.get_origin_id()];
+            let linked = &point.get_neighborhood_id()[LOWEST];
+            let mut list: Vec<u32> = linked.iter().map(|neighbour| nodes[neighbour.d_id]).collect();
+            list.sort_unstable();
+            list.dedup();
+            list.retain(|&node| node != own);
+            lists[own as usize] = list;
+        }
+        let degrees: Vec<u8> = lists.iter().map(|list| u8::try_from(list.len()).unwrap_or(u8::MAX)).collect();
+        Graph::try_new(order, &degrees, &lists.concat(), GraphParams::default().n_hubs)
+    }
 }
 
 impl AnnIndex for HnswIndex {
@@ -107,6 +133,8 @@ impl AnnIndex for HnswIndex {
         if k == 0 || !self.exact.accepts(query) {
             return Vec::new();
         }
+        // It allocates for as many as it is asked for.
+        let k = k.min(self.exact.vectors().nrows());
         let scaled: Vec<f32> = query.iter().map(|x| x / norm * self.greatest_norm).collect();
         let found = self.graph.search(&scaled, k, self.ef_search.max(k));
         let mut list: Vec<Scored> = found
@@ -119,5 +147,14 @@ impl AnnIndex for HnswIndex {
             .collect();
         list.sort_by(Scored::best_first);
         list
+    }
+
+    fn search_rows(&self, query: &[f32], rows: &[ItemIdx], k: usize) -> Vec<Scored> {
+        self.exact.search_rows(query, rows, k)
+    }
+
+    /// Without the graph, whose memory `hnsw_rs` does not tell.
+    fn size_bytes(&self) -> usize {
+        self.exact.size_bytes()
     }
 }

@@ -1,19 +1,21 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
-fn random(n_rows: usize, n_factors: usize, seed: u64) -> ndarray::Array2<f32> {
+pub(super) fn random(n_rows: usize, n_factors: usize, seed: u64) -> ndarray::Array2<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     ndarray::Array2::from_shape_simple_fn((n_rows, n_factors), || rng.gen_range(-1.0..1.0))
 }
 
-fn exact(vectors: ndarray::Array2<f32>) -> ExactIndex {
+pub(super) fn exact(vectors: ndarray::Array2<f32>) -> ExactIndex {
     ExactIndex::try_new(Arc::new(vectors)).unwrap()
 }
 
-fn rows(found: &[Scored]) -> Vec<u32> {
+pub(super) fn rows(found: &[Scored]) -> Vec<u32> {
     found.iter().map(|scored| scored.item.0).collect()
 }
 
@@ -38,27 +40,90 @@ proptest! {
     }
 }
 
+/// Every engine over the same vectors.
+fn engines(vectors: &ndarray::Array2<f32>) -> Vec<Box<dyn AnnIndex>> {
+    let scan = exact(vectors.clone());
+    let graph = Graph::build(&scan, &GraphParams::default()).unwrap();
+    vec![
+        Box::new(scan.clone()),
+        Box::new(Int8Index::new(scan.clone())),
+        Box::new(GraphIndex::try_new(scan.clone(), Arc::new(graph)).unwrap()),
+        Box::new(HnswIndex::try_new(scan, &HnswParams::default()).unwrap()),
+    ]
+}
+
 #[test]
 fn a_query_that_does_not_fit_finds_nothing() {
-    let vectors = random(50, 4, 1);
-    let hnsw = HnswIndex::try_new(exact(vectors.clone()), &HnswParams::default()).unwrap();
-    let scan = exact(vectors);
-    for index in [&scan as &dyn AnnIndex, &hnsw] {
+    for index in engines(&random(50, 4, 1)) {
         assert!(index.search(&[1.0; 3], 5, None).is_empty());
         assert!(index.search(&[1.0, f32::NAN, 0.0, 0.0], 5, None).is_empty());
         assert!(index.search(&[f32::INFINITY, 0.0, 0.0, 0.0], 5, None).is_empty());
         assert!(index.search(&[1.0; 4], 0, None).is_empty());
         assert_eq!(rows(&index.search(&[0.0; 4], 3, None)), [0, 1, 2]);
         assert_eq!(index.search(&[1.0; 4], 100, None).len(), 50);
+        assert_eq!(index.search(&[1.0; 4], usize::MAX, None).len(), 50);
+        assert!(index.search_rows(&[f32::NAN; 4], &[ItemIdx(1)], 5).is_empty());
     }
 }
 
 #[test]
 fn an_index_over_nothing_finds_nothing() {
-    let scan = exact(ndarray::Array2::zeros((0, 4)));
-    let hnsw = HnswIndex::try_new(scan.clone(), &HnswParams::default()).unwrap();
-    assert!(scan.search(&[1.0; 4], 5, None).is_empty());
-    assert!(hnsw.search(&[1.0; 4], 5, None).is_empty());
+    for index in engines(&ndarray::Array2::zeros((0, 4))) {
+        assert!(index.search(&[1.0; 4], 5, None).is_empty());
+        assert!(index.search_rows(&[1.0; 4], &[ItemIdx(0)], 5).is_empty());
+    }
+}
+
+#[test]
+fn vectors_of_extreme_length_do_no_harm() {
+    let mut vectors = random(200, 4, 3);
+    vectors.row_mut(7).fill(0.0);
+    vectors.row_mut(8).fill(1e-38);
+    vectors.row_mut(9).fill(1e18);
+    for index in engines(&vectors) {
+        for query in [[1.0; 4], [1e30; 4], [1e-30; 4], [f32::MAX; 4], [f32::MIN_POSITIVE; 4]] {
+            let found = index.search(&query, 300, None);
+            assert!(found.len() <= 200 && found.iter().all(|s| s.score.is_finite()));
+        }
+        assert_eq!(rows(&index.search(&[1.0; 4], 1, None)), [9]);
+    }
+}
+
+#[test]
+fn just_the_rows_that_are_named_are_scored() {
+    let vectors = random(300, 8, 5);
+    let query = random(1, 8, 6).row(0).to_vec();
+    let named: Vec<ItemIdx> = [250, 3, 17, 3, 299, 300, u32::MAX].map(ItemIdx).to_vec();
+    let allow = |item: ItemIdx| named.contains(&item);
+    let expected = exact(vectors.clone()).search(&query, 3, Some(&allow));
+    for index in engines(&vectors) {
+        let found = index.search_rows(&query, &named, 3);
+        assert_eq!(rows(&found), rows(&expected), "{}", index.name());
+        assert_eq!(index.search_rows(&query, &named, 100).len(), 4);
+    }
+}
+
+#[test]
+fn many_queries_at_once_find_what_each_finds() {
+    let scan = exact(random(700, 9, 5));
+    let queries: Vec<Vec<f32>> = random(20, 9, 6).outer_iter().map(|row| row.to_vec()).collect();
+    let each: Vec<_> = queries.iter().map(|query| rows(&scan.search(query, 30, None))).collect();
+    let at_once: Vec<_> = best_of_all(&scan, &queries, 30).iter().map(|list| rows(list)).collect();
+    assert_eq!(at_once, each);
+}
+
+#[test]
+fn the_scan_of_rounded_vectors_finds_nearly_everything() {
+    let vectors = random(3000, 24, 7);
+    let (scan, int8) = (exact(vectors.clone()), Int8Index::new(exact(vectors)));
+    let odd = |item: ItemIdx| item.0 % 2 == 1;
+    for allow in [None, Some(&odd as Allow<'_>)] {
+        let queries = random(50, 24, 8);
+        let search = |index: &dyn AnnIndex| -> Vec<Vec<Scored>> {
+            queries.outer_iter().map(|query| index.search(&query.to_vec(), 50, allow)).collect()
+        };
+        assert!(mean_recall(&search(&scan), &search(&int8)) > 0.995);
+    }
 }
 
 #[test]
@@ -77,23 +142,17 @@ fn vectors_that_are_not_finite_and_wild_parameters_are_refused() {
 }
 
 #[test]
-fn the_graph_finds_nearly_everything_and_gives_exact_scores() {
+fn the_graph_of_hnsw_rs_finds_nearly_everything_also_when_frozen() {
     let vectors = random(3000, 16, 7);
-    let scan = exact(vectors.clone());
+    let scan = exact(vectors);
     let hnsw = HnswIndex::try_new(scan.clone(), &HnswParams::default()).unwrap();
+    let frozen = GraphIndex::try_new(scan.clone(), Arc::new(hnsw.freeze().unwrap())).unwrap();
     let queries: Vec<Vec<f32>> = random(20, 16, 8).outer_iter().map(|row| row.to_vec()).collect();
-    let (truth, _) = timed_searches(&scan, &queries);
-    let (found, _) = timed_searches(&hnsw, &queries);
-    assert!(mean_recall(&truth, &found) > 0.95);
-    for (query, list) in queries.iter().zip(&found) {
-        assert!(list.iter().all(|s| {
-            (s.score - vectors.row(s.item.row()).iter().zip(query).map(|(x, q)| x * q).sum::<f32>()).abs()
-                < 1e-5
-        }));
-        assert!(list.windows(2).all(|pair| pair[0].score >= pair[1].score));
-        let odd = |item: ItemIdx| item.0 % 2 == 1;
-        assert_eq!(hnsw.search(query, 10, Some(&odd)), scan.search(query, 10, Some(&odd)));
-    }
+    let search = |index: &dyn AnnIndex| -> Vec<Vec<Scored>> {
+        queries.iter().map(|query| index.search(query, 100, None)).collect()
+    };
+    assert!(mean_recall(&search(&scan), &search(&hnsw)) > 0.95);
+    assert!(mean_recall(&search(&scan), &search(&frozen.with_ef_search(256))) > 0.95);
 }
 
 #[test]
@@ -112,20 +171,31 @@ fn the_same_vectors_give_the_same_graph() {
 fn the_choice_is_measured_and_says_why() {
     let (items, queries) = (random(3000, 16, 7), random(20, 16, 8));
     let (index, report) = choose(items.view(), queries.view(), 0.95).unwrap();
-    assert_eq!((index.name(), report.hnsw_build_ms), ("exact", None));
-    assert!(report.reason.contains("below 50000 items"), "{}", report.reason);
+    assert_eq!((index.name(), report.engines.len()), ("exact", 1));
+    assert!(report.reason.contains("below 10000 items"), "{}", report.reason);
 
-    let (index, report) =
-        choose_above(100, &HnswParams::default(), items.view(), queries.view(), 0.95).unwrap();
+    let low = Thresholds { int8_min_items: 100, graph_min_items: 100, ..Thresholds::default() };
+    let choose = |queries: &ndarray::Array2<f32>, min_recall| {
+        choose_with(&low, None, items.view(), queries.view(), min_recall).unwrap()
+    };
+    let (index, report, graph) = choose(&queries, 0.95);
     assert_eq!(index.name(), report.engine);
-    assert!(report.hnsw_build_ms.is_some() && report.hnsw_us.is_some() && report.recall_at_100 >= 0.95);
+    assert_eq!(report.engines.len(), 3);
+    assert!(report.graph_build_ms.is_some() && graph.is_some() && report.recall_at_100 >= 0.95);
+    assert!(report.reason.contains("judged by 20 queries only"), "{}", report.reason);
 
-    // No graph has a recall above 1: the scan stays.
-    let (index, report) =
-        choose_above(100, &HnswParams::default(), items.view(), queries.view(), 1.1).unwrap();
-    assert_eq!((index.name(), report.recall_at_100), ("exact", 1.0));
+    // A graph that came along is not built again.
+    let (_, report, _) = choose_with(&low, graph.clone(), items.view(), queries.view(), 0.95).unwrap();
+    assert_eq!(report.graph_build_ms, None);
+    let fewer = items.slice(ndarray::s![..2999, ..]);
+    let refused = choose_with(&low, graph, fewer, queries.view(), 0.95).map(|_| ());
+    assert_eq!(refused, Err(AnnError::OtherGraph { expected: 2999, got: 3000 }));
 
-    let none = ndarray::Array2::zeros((0, 16));
-    let (_, report) = choose_above(100, &HnswParams::default(), items.view(), none.view(), 0.95).unwrap();
-    assert!(report.reason.contains("no sample queries"), "{}", report.reason);
+    // Nothing has a recall above 1: the exact scan stays.
+    let (index, report, _) = choose(&queries, 1.1);
+    assert_eq!(index.name(), "exact");
+    assert!((report.recall_at_100 - 1.0).abs() < 1e-9);
+
+    let (_, report, graph) = choose(&ndarray::Array2::zeros((0, 16)), 0.95);
+    assert!(report.reason.contains("no sample queries") && graph.is_none(), "{}", report.reason);
 }
