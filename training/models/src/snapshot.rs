@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use waggle_model::{SnapshotVersion, Timestamp};
 
 pub use content::{MIN_RECALL, Snapshot, SnapshotDraft, SnapshotModels};
+pub use parts::{decode_graph, encode_graph};
 
 /// Format written today. A reader takes this one and the one before it.
 pub const FORMAT_VERSION: u32 = 1;

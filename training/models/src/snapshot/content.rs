@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 
 use super::{FORMAT_VERSION, MAX_PART_BYTES, Manifest, PartEntry, SnapshotError, parts};
 use crate::{
     Vocabulary,
     als::Als,
-    ann::{self, AnnIndex, AnnReport},
+    ann::{self, AnnIndex, AnnReport, Graph, Thresholds},
     item_item::ItemItem,
     popularity::Popularity,
     ranker::Ranker,
@@ -23,6 +23,8 @@ const POPULARITY: (&str, &str) = ("popularity", "popularity.bin");
 const ITEM_ITEM: (&str, &str) = ("item_item", "item_item.bin");
 const ALS: (&str, &str) = ("als", "als.bin");
 const SAMPLE_QUERIES: (&str, &str) = ("sample_queries", "sample_queries.bin");
+/// Only where there are items enough for one to be built.
+const GRAPH: (&str, &str) = ("graph", "graph.bin");
 const RANKER: (&str, &str) = ("ranker", "ranker.json");
 
 /// All that serving needs of one training run. Rows of every model are rows of the vocabulary.
@@ -35,9 +37,11 @@ pub struct Snapshot {
     pub als: Als,
     /// Folded-in vectors of sampled persons, `[n, n_factors]`: what the index is measured with.
     pub sample_queries: Array2<f32>,
-    /// Over `als.item_factors()`; never stored, built when the snapshot is.
+    /// Over `als.item_factors()`: the engine that was measured to be the fastest, here and now.
     pub ann: Arc<dyn AnnIndex>,
     pub ann_report: AnnReport,
+    /// What the engine of that name walks through; stored, because building it takes long.
+    pub graph: Option<Arc<Graph>>,
     /// `None`: candidates are served in the order of their sources.
     pub ranker: Option<Ranker>,
 }
@@ -68,6 +72,15 @@ impl Snapshot {
     /// # Errors
     /// [`SnapshotError`] names the part that does not fit.
     pub fn try_new(manifest: Manifest, models: SnapshotModels) -> Result<Self, SnapshotError> {
+        Self::with_graph(manifest, models, None)
+    }
+
+    /// [`try_new`](Self::try_new) with the graph, if it is there already.
+    fn with_graph(
+        manifest: Manifest,
+        models: SnapshotModels,
+        graph: Option<Arc<Graph>>,
+    ) -> Result<Self, SnapshotError> {
         let SnapshotModels { vocabulary, popularity, item_item, als, sample_queries, ranker } = models;
         let fits = |part: (&str, _), what: &str, expected: usize, got: usize| {
             if got == expected {
@@ -88,8 +101,30 @@ impl Snapshot {
         if let Some(ranker) = &ranker {
             ranker.validate().map_err(|detail| damaged(RANKER, detail.to_string()))?;
         }
-        let (ann, ann_report) = index(als.item_factors(), sample_queries.view())?;
-        Ok(Self { manifest, vocabulary, popularity, item_item, als, sample_queries, ann, ann_report, ranker })
+        if let Some(graph) = &graph {
+            fits(GRAPH, "items", n_items, graph.n_items())?;
+        }
+        let (ann, ann_report, graph) = ann::choose_with(
+            &Thresholds::default(),
+            graph,
+            als.item_factors(),
+            sample_queries.view(),
+            MIN_RECALL,
+        )
+        .map_err(|e| damaged(ALS, e.to_string()))?;
+        let ann = Arc::from(ann);
+        Ok(Self {
+            manifest,
+            vocabulary,
+            popularity,
+            item_item,
+            als,
+            sample_queries,
+            ann,
+            ann_report,
+            graph,
+            ranker,
+        })
     }
 
     /// Every part by name, as bytes.
@@ -116,6 +151,9 @@ impl Snapshot {
             (ALS, parts::encode_als(&self.als)),
             (SAMPLE_QUERIES, parts::encode_queries(self.sample_queries.view())),
         ];
+        if let Some(graph) = &self.graph {
+            encoded.push((GRAPH, parts::encode_graph(graph)));
+        }
         if let Some(ranker) = &self.ranker {
             encoded.push((RANKER, serde_json::to_vec(ranker).expect("a ranker serialises into memory")));
         }
@@ -156,17 +194,12 @@ impl Snapshot {
                 Err(_) => None,
             },
         };
-        Self::try_new(manifest, models)
+        let graph = match part(GRAPH) {
+            Ok(bytes) => Some(Arc::new(parts::decode_graph(bytes).map_err(|e| damaged(GRAPH, e))?)),
+            Err(_) => None,
+        };
+        Self::with_graph(manifest, models, graph)
     }
-}
-
-fn index(
-    item_factors: ArrayView2<'_, f32>,
-    sample_queries: ArrayView2<'_, f32>,
-) -> Result<(Arc<dyn AnnIndex>, AnnReport), SnapshotError> {
-    let (ann, report) =
-        ann::choose(item_factors, sample_queries, MIN_RECALL).map_err(|e| damaged(ALS, e.to_string()))?;
-    Ok((Arc::from(ann), report))
 }
 
 /// A manifest may name plain files only, and none too large to hold.

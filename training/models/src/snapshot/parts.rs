@@ -9,6 +9,7 @@ use waggle_model::{ItemId, ItemIdx};
 use crate::{
     Vocabulary,
     als::{Als, AlsParams},
+    ann::Graph,
     item_item::{ItemItem, ItemItemScoring},
     popularity::Popularity,
 };
@@ -114,6 +115,34 @@ pub(super) fn decode_queries(bytes: &[u8]) -> Result<Array2<f32>, String> {
     }
 }
 
+/// A graph as a part of a snapshot has it: the item of every node, its number of neighbours, and the neighbours.
+pub fn encode_graph(graph: &Graph) -> Vec<u8> {
+    let mut part = Writer::new(b"grph");
+    part.size(graph.n_items());
+    part.size(graph.n_hubs());
+    part.words(graph.order().iter().copied());
+    let degrees = (0..graph.n_items()).map(|node| graph.neighbours(node).count());
+    part.0.extend(degrees.map(|degree| u8::try_from(degree).expect("a graph keeps degrees small")));
+    for node in 0..graph.n_items() {
+        part.words(graph.neighbours(node));
+    }
+    part.0
+}
+
+/// # Errors
+/// Says what is wrong with the bytes, in time and memory proportional to them.
+pub fn decode_graph(bytes: &[u8]) -> Result<Graph, String> {
+    let mut part = Reader::open(bytes, b"grph")?;
+    // A node takes its item and its number of neighbours.
+    let (n, n_hubs) = (part.size_of(5)?, part.size()?);
+    let order = part.words(n)?;
+    let degrees = part.take(n, 1)?;
+    let n_neighbours = degrees.iter().map(|&degree| usize::from(degree)).sum();
+    let neighbours = part.words(n_neighbours)?;
+    part.end()?;
+    Graph::try_new(order, degrees, &neighbours, n_hubs).map_err(|e| e.to_string())
+}
+
 struct Writer(Vec<u8>);
 
 impl Writer {
@@ -137,6 +166,10 @@ impl Writer {
 
     fn floats<'a>(&mut self, values: impl IntoIterator<Item = &'a f32>) {
         self.0.extend(values.into_iter().flat_map(|value| value.to_le_bytes()));
+    }
+
+    fn words(&mut self, words: impl IntoIterator<Item = u32>) {
+        self.0.extend(words.into_iter().flat_map(u32::to_le_bytes));
     }
 
     fn matrix(&mut self, matrix: ArrayView2<'_, f32>) {
@@ -199,6 +232,10 @@ impl<'a> Reader<'a> {
 
     fn floats(&mut self, count: usize) -> Result<Vec<f32>, String> {
         Ok(self.take(count, 4)?.chunks_exact(4).map(|bytes| f32::from_le_bytes(four(bytes))).collect())
+    }
+
+    fn words(&mut self, count: usize) -> Result<Vec<u32>, String> {
+        Ok(self.take(count, 4)?.chunks_exact(4).map(|bytes| u32::from_le_bytes(four(bytes))).collect())
     }
 
     fn matrix(&mut self) -> Result<Array2<f32>, String> {

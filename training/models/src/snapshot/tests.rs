@@ -1,8 +1,13 @@
+use std::sync::Arc;
+
 use ndarray::Array2;
 use waggle_model::{ItemId, ItemIdx, SnapshotVersion};
 
 use super::*;
-use crate::{Als, AlsParams, ItemItem, Popularity, Vocabulary};
+use crate::{
+    Als, AlsParams, ItemItem, Popularity, Vocabulary,
+    ann::{ExactIndex, Graph, GraphParams},
+};
 
 fn models() -> SnapshotModels {
     let n_items = 7;
@@ -42,8 +47,16 @@ fn manifest() -> Manifest {
     }
 }
 
+/// With a graph, for which there would be too few items otherwise.
+fn snapshot() -> Snapshot {
+    let mut snapshot = Snapshot::try_new(manifest(), models()).unwrap();
+    let exact = ExactIndex::try_new(Arc::new(snapshot.als.item_factors().to_owned())).unwrap();
+    snapshot.graph = Some(Arc::new(Graph::build(&exact, &GraphParams::default()).unwrap()));
+    snapshot
+}
+
 fn draft() -> SnapshotDraft {
-    Snapshot::try_new(manifest(), models()).unwrap().draft()
+    snapshot().draft()
 }
 
 fn decode(draft: &SnapshotDraft) -> Result<Snapshot, SnapshotError> {
@@ -72,13 +85,38 @@ fn refused(got: Result<Snapshot, SnapshotError>, expected: &str) {
 
 #[test]
 fn a_snapshot_reads_back_as_it_was_written() {
-    let written = Snapshot::try_new(manifest(), models()).unwrap();
+    let written = snapshot();
     let read = decode(&written.draft()).unwrap();
     assert_eq!(read.encode_parts(), written.encode_parts());
     assert_eq!(read.vocabulary.ids(), written.vocabulary.ids());
     assert_eq!(read.als.params(), written.als.params());
     assert_eq!(read.ann.name(), "exact");
     assert_eq!(read.ann.search(&[1.0, 0.5, 0.0], 7, None), written.ann.search(&[1.0, 0.5, 0.0], 7, None));
+}
+
+#[test]
+fn a_snapshot_without_a_graph_reads_as_well() {
+    let written = Snapshot::try_new(manifest(), models()).unwrap();
+    let draft = written.draft();
+    assert!(!draft.manifest.parts.contains_key("graph"));
+    assert!(decode(&draft).unwrap().graph.is_none());
+}
+
+#[test]
+fn a_graph_of_other_items_or_with_links_to_nowhere_is_refused() {
+    let of_two = |items: Array2<f32>| {
+        Graph::build(&ExactIndex::try_new(Arc::new(items)).unwrap(), &GraphParams::default()).unwrap()
+    };
+    refused(forged("graph", |bytes| *bytes = encode_graph(&of_two(Array2::ones((2, 3))))), "2 items, not 7");
+    // The last neighbour of the last node, then the item of the first node: 16 bytes of header and two sizes before it.
+    refused(
+        forged("graph", |bytes| {
+            let at = bytes.len() - 4;
+            bytes[at..].copy_from_slice(&7_u32.to_le_bytes());
+        }),
+        "has the neighbour 7",
+    );
+    refused(forged("graph", |bytes| bytes[32..36].fill(0xff)), "each must have one node");
 }
 
 #[test]
