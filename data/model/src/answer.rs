@@ -101,6 +101,17 @@ impl AnswerId {
         Self::try_new(id).expect("digits and a short name are a valid id")
     }
 
+    /// When it was minted; `None` for an id of another form.
+    pub fn minted_at(&self) -> Option<Timestamp> {
+        let digits = self.as_str().get(..MINTED_DIGITS)?;
+        let is_minted = digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let rest = &self.as_str()[MINTED_DIGITS..];
+        if !is_minted || !(rest.is_empty() || rest.starts_with(PLACEMENT_MARK)) {
+            return None;
+        }
+        i64::from_str_radix(&digits[..12], 16).ok().map(Timestamp::from_millis)
+    }
+
     /// The placement that [`mint`](Self::mint) put into the id; `None` for ids of another form.
     pub fn placement(&self) -> Option<Placement> {
         let (digits, name) = self.as_str().split_once(PLACEMENT_MARK)?;

@@ -9,7 +9,7 @@ use waggle_model::{
     UserId, Watermark,
 };
 
-use crate::policy::OddsRule;
+use crate::policy::{OddsRule, SeenRule};
 
 /// Length of a list when `k` is not given.
 pub const DEFAULT_K: usize = 10;
@@ -66,6 +66,8 @@ pub struct RecommendationRequest {
     pub new_share: Option<f32>,
     /// Carry each item's catalogue entry in the answer.
     pub include_items: bool,
+    /// The next page after this answer: the same person and placement, without what was shown before.
+    pub after: Option<String>,
 }
 
 /// The answer of every list of items that Waggle chose.
@@ -94,6 +96,82 @@ pub struct RecommendedItem {
     pub rules: Vec<AppliedRule>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Item>,
+}
+
+/// `GET /v1/explain?answer_id=&item_id=`: why the item is in the answer, or why it is not.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Explanation {
+    pub answer_id: AnswerId,
+    pub item_id: ItemId,
+    pub rung: Rung,
+    pub snapshot: Option<SnapshotVersion>,
+    /// How many items the answer was chosen from.
+    pub n_candidates: u32,
+    /// The item as it was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<RecommendedItem>,
+    /// What each feature adds to the score, what moves it most first; with the ranker's intercept and the boosts they sum
+    /// to the score.
+    pub contributions: Vec<Contribution>,
+    /// Worked out again on the answer's snapshot, with the person and the catalogue as they are now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_not: Option<WhyNot>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contribution {
+    pub feature: String,
+    pub value: f32,
+    /// `weight · (value − mean)/scale`.
+    pub contribution: f32,
+}
+
+/// Why an item is not in an answer: the first of these that holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum WhyNot {
+    NotInCatalogue,
+    Hidden,
+    OutOfStock,
+    /// It is offered from a later moment on.
+    NotYet {
+        available_from: Option<Timestamp>,
+    },
+    /// It stands on a page before this one.
+    OnAnEarlierPage,
+    /// The request or the placement excludes it by name.
+    Excluded,
+    /// The page is about it.
+    OnThePage,
+    /// The person said that they do not want it.
+    Refused,
+    /// The person knows it, and the placement leaves such items out.
+    Known {
+        seen: SeenRule,
+    },
+    OtherCategory {
+        category: String,
+    },
+    Filter {
+        filter: String,
+    },
+    /// No source thought of it.
+    NotProposed,
+    /// Others have higher scores.
+    Outranked {
+        rank: u32,
+        n_candidates: u32,
+        score: f32,
+        last_shown_score: f32,
+        sources: Vec<SourceScore>,
+    },
+    /// Its score would do, but it stands back for pins, caps, new items, variety or chance.
+    StoodBack {
+        rank: u32,
+        n_candidates: u32,
+        score: f32,
+        sources: Vec<SourceScore>,
+    },
 }
 
 /// Why an item is in the list, for showing to the person: the source that weighed most.

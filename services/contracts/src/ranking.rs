@@ -8,6 +8,7 @@ use waggle_model::{ItemKey, Placement, SnapshotVersion, Timestamp};
 
 use crate::{
     RoleError,
+    api::Contribution,
     policy::{AppliedRule, OddsRule},
     retrieval::ProposedItem,
 };
@@ -16,6 +17,13 @@ use crate::{
 pub trait Ranking: Send + Sync + 'static {
     /// The `k` items to show, in order, with what led to them.
     async fn rank(&self, request: RankRequest) -> Result<RankResponse, RoleError>;
+
+    /// What each feature of one candidate adds to its score, by the ranker of that snapshot; nothing without one.
+    async fn contributions(
+        &self,
+        snapshot: &SnapshotVersion,
+        features: &[f32],
+    ) -> Result<Vec<Contribution>, RoleError>;
 }
 
 #[derive(Debug, Clone)]

@@ -53,7 +53,12 @@ pub fn key(
         text(attribute);
         text(&most.to_string());
     }
-    for (list, name) in [(&request.items, "items"), (&request.exclude, "exclude"), (&request.pin, "pin")] {
+    for (list, name) in [
+        (&request.items, "items"),
+        (&request.exclude, "exclude"),
+        (&request.pin, "pin"),
+        (&request.shown_before, "shown before"),
+    ] {
         text(name);
         text(&list.len().to_string());
         list.iter().for_each(|id| text(id.as_str()));

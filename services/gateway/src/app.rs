@@ -22,13 +22,22 @@ pub struct GatewayConfig {
     pub n_candidates: usize,
     /// How long an answer may be served again to a person who did nothing since, in seconds; 0 turns the cache off.
     pub cache_ttl_s: u64,
+    /// How long an answer can be asked for again, paged through and explained, in seconds; 0 keeps none. They lie in the
+    /// cache and may make room earlier.
+    pub answer_retention_s: u64,
     /// Answers waiting for the log; beyond it they are dropped from the record (and counted), never delayed.
     pub answer_queue: usize,
 }
 
 impl Default for GatewayConfig {
     fn default() -> Self {
-        Self { deadline_ms: 250, n_candidates: 500, cache_ttl_s: 30, answer_queue: 10_000 }
+        Self {
+            deadline_ms: 250,
+            n_candidates: 500,
+            cache_ttl_s: 30,
+            answer_retention_s: 600,
+            answer_queue: 10_000,
+        }
     }
 }
 
@@ -49,6 +58,10 @@ impl App {
 impl GatewayConfig {
     pub fn deadline(&self) -> Duration {
         Duration::from_millis(self.deadline_ms)
+    }
+
+    pub fn answer_retention(&self) -> Duration {
+        Duration::from_secs(self.answer_retention_s)
     }
 
     pub fn cache_ttl(&self) -> Duration {

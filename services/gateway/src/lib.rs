@@ -3,6 +3,7 @@
 //! - [`app`]: what the role is made of. [`routes`]: every route in one table.
 //! - [`recommend`]: one recommendation request from start to end, with its ladder of rungs. Start here.
 //! - [`placements`]: what each place on a page is made of, by configuration.
+//! - [`kept`]: answers of the last minutes, for pages and explanations.
 //! - [`item_locks`]: writes of one item, one after the other.
 //! - [`held`]: what the installation holds about a person, and until when.
 //! - [`reasons`]: why an item is in the list, for people. [`answer_cache`]: when an answer may be served again.
@@ -19,6 +20,7 @@ pub mod canary;
 pub mod error;
 pub mod held;
 pub mod item_locks;
+pub mod kept;
 pub mod placements;
 pub mod projector;
 pub mod reasons;

@@ -8,6 +8,7 @@
 //!   does not. [`record`]: the slate as a response, and as an answer in the log.
 
 mod compose;
+mod explain;
 mod last_rung;
 mod record;
 pub mod request;
@@ -29,8 +30,10 @@ use waggle_model::{Answer, ItemId, Person, Rung, Timestamp, Watermark};
 use crate::{
     answer_cache::{self, CachedAnswer},
     app::App,
+    kept::{keep, keep_again},
 };
 use compose::{Composed, compose};
+pub use explain::explain;
 use last_rung::step_down;
 use record::{millis, observe, record, serve_again, shape};
 pub use request::{Checked, checked_k, checked_person};
@@ -51,7 +54,10 @@ pub async fn recommend(app: &App, request: &Checked) -> RecommendationResponse {
     if let Some(key) = &cached_under
         && let Some(cached) = from_cache(app, key).await
     {
-        return serve_again(app, request, cached, view.as_ref(), started);
+        let computed_by = cached.response.answer_id.clone();
+        let response = serve_again(app, request, cached, view.as_ref(), started);
+        keep_again(app, &response.answer_id, computed_by).await;
+        return response;
     }
     let view = view.unwrap_or_else(nobody);
     let composed =
@@ -72,6 +78,7 @@ pub async fn recommend(app: &App, request: &Checked) -> RecommendationResponse {
     }
     response.took_ms = millis(started.elapsed());
     let n_candidates = answer.n_candidates;
+    keep(app, request, &response, &answer).await;
     record(app, request, Answer { took_ms: response.took_ms, ..answer });
     observe(request, &response, n_candidates, "computed");
     response

@@ -1,6 +1,7 @@
 //! Every route of the public API in one table. `POST /v1/events` belongs to ingest, which mounts it itself where both
 //! roles share a process.
 
+mod answers;
 mod items;
 mod person_export;
 mod profile;
@@ -25,6 +26,8 @@ pub fn configure(app: Arc<App>) -> impl FnOnce(&mut ServiceConfig) + Clone {
                     .route(web::get().to(recommendations::get))
                     .route(web::post().to(recommendations::post)),
             )
+            .service(web::resource("/v1/answers/{id}").route(web::get().to(answers::get)))
+            .service(web::resource("/v1/explain").route(web::get().to(answers::explanation)))
             .service(web::resource("/v1/trending").route(web::get().to(recommendations::trending)))
             .service(web::resource("/v1/search").route(web::get().to(search::search)))
             .service(web::resource("/v1/categories").route(web::get().to(items::categories)))

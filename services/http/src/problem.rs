@@ -22,6 +22,8 @@ pub enum Kind {
     /// The key does not allow this.
     Forbidden,
     NotFound,
+    /// It was here and is past its retention.
+    Expired,
     MethodNotAllowed,
     /// The request does not fit the present state (another snapshot is loaded, the id is taken …).
     Conflict,
@@ -39,11 +41,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Invalid,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
+        Self::Expired,
         Self::MethodNotAllowed,
         Self::Conflict,
         Self::PayloadTooLarge,
@@ -61,6 +64,7 @@ impl Kind {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Expired => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -79,6 +83,7 @@ impl Kind {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
+            Self::Expired => "expired",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Conflict => "conflict",
             Self::PayloadTooLarge => "payload-too-large",
@@ -97,6 +102,7 @@ impl Kind {
             Self::Unauthorized => "A valid key is needed",
             Self::Forbidden => "The key does not allow this",
             Self::NotFound => "There is no such thing",
+            Self::Expired => "It is not kept any more",
             Self::MethodNotAllowed => "The resource does not know this method",
             Self::Conflict => "The request does not fit the present state",
             Self::PayloadTooLarge => "The body is too large",

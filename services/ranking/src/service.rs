@@ -5,9 +5,11 @@ use std::sync::{Arc, LazyLock};
 use async_trait::async_trait;
 use waggle_contracts::{
     Ranking, RoleError,
+    api::Contribution,
     ranking::{RankRequest, RankResponse, RankedItem},
 };
 use waggle_features::FEATURES;
+use waggle_model::SnapshotVersion;
 use waggle_models::SnapshotSlot;
 
 use crate::{
@@ -32,6 +34,30 @@ impl RankingService {
 
 #[async_trait]
 impl Ranking for RankingService {
+    async fn contributions(
+        &self,
+        snapshot: &SnapshotVersion,
+        features: &[f32],
+    ) -> Result<Vec<Contribution>, RoleError> {
+        let loaded = self.snapshots.get(snapshot).ok_or_else(|| RoleError::SnapshotNotLoaded {
+            wanted: snapshot.clone(),
+            loaded: self.snapshots.current().map(|s| s.manifest.version.clone()),
+        })?;
+        let Some(ranker) = loaded.ranker.as_ref().filter(|ranker| ranker.weights.len() == features.len())
+        else {
+            return Ok(Vec::new());
+        };
+        let mut each = vec![0.0; features.len()];
+        ranker.contributions(features, &mut each);
+        let named = ranker.feature_names.iter().zip(features).zip(each);
+        let contribution = |((feature, value), contribution): ((&String, &f32), f32)| Contribution {
+            feature: feature.clone(),
+            value: *value,
+            contribution,
+        };
+        Ok(named.map(contribution).collect())
+    }
+
     async fn rank(&self, request: RankRequest) -> Result<RankResponse, RoleError> {
         if request.candidates.len() != request.item_facts.len() {
             return Err(RoleError::Invalid(format!(

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use waggle_contracts::{
     RoleError,
     features::PersonView,
-    ranking::{RankRequest, RankResponse, RankedItem},
+    ranking::{RankRequest, RankResponse, RankedItem, Rules},
     retrieval::{CandidateRequest, CandidateResponse, ProposedItem},
 };
 use waggle_features::{ItemAttributes, ItemFacts, Opinion, PersonState};
@@ -92,57 +92,13 @@ async fn compose_on(
     let rung = rung_of(request, &view.state);
     // What nobody asked to be personal is the same for everybody, and needs no snapshot.
     let snapshot = if rung == Rung::Trending { None } else { snapshot };
-    let person = Arc::new(view.state.clone());
-    let found = app
-        .retrieval
-        .candidates(&CandidateRequest {
-            snapshot: snapshot.clone(),
-            person: person.clone(),
-            context_items: request.items.clone(),
-            category: request.category.clone(),
-            filters: wanted.filters.clone(),
-            conditions: wanted.rules.boost.iter().map(|rule| rule.when.clone()).collect(),
-            group_by: wanted.rules.max_per.iter().map(|(attribute, _)| attribute.clone()).collect(),
-            user: user_properties(app, wanted).await,
-            exclude: wanted.exclude.clone(),
-            seen: wanted.seen,
-            sources: wanted.sources.clone(),
-            at_least: wanted.at_least(),
-            limit: wanted.n_candidates,
-            now,
-        })
-        .await?;
-    let CandidateResponse { mut candidates, known_items, mut groups, .. } = found;
-    add_pinned(app, wanted, &mut candidates).await?;
-    // Pinned items are not capped.
-    groups.resize(candidates.len() * wanted.rules.max_per.len(), 0);
+    let proposed = propose(app, wanted, view, snapshot.clone(), now).await?;
+    let candidates = proposed.candidates.clone();
     let mut composed =
         Composed { snapshot: snapshot.clone(), n_candidates: candidates.len(), ..Composed::empty(rung) };
-    let item_facts = match item_facts(app, &candidates, now, deadline).await {
-        Ok(facts) => facts,
-        Err(e) => {
-            degraded("features", &e);
-            composed.is_degraded = true;
-            vec![ItemFacts::default(); candidates.len()]
-        }
-    };
-    let ranked = app.ranking.rank(RankRequest {
-        snapshot,
-        placement: request.placement.clone(),
-        person,
-        context_items: request.items.iter().map(ItemId::key).collect(),
-        candidates: candidates.clone(),
-        item_facts,
-        known_items,
-        now,
-        k: wanted.k,
-        rules: wanted.rules.clone(),
-        groups,
-    });
-    // A quarter of what is left stays for what comes after.
-    let ranked = match in_time(left(deadline) * 3 / 4, "ranking", ranked).await {
-        Ok(RankResponse { slate, feature_names }) => {
-            composed.feature_names = feature_names;
+    let ranked = match rank(app, wanted, view, proposed, (wanted.k, wanted.rules.clone()), deadline).await {
+        Ok(Ranked { slate, feature_names, is_degraded }) => {
+            (composed.feature_names, composed.is_degraded) = (feature_names, is_degraded);
             slate
         }
         Err(e @ RoleError::SnapshotNotLoaded { .. }) => return Err(e),
@@ -161,6 +117,98 @@ async fn compose_on(
     }
     fill(app, wanted, view, &mut composed).await;
     Ok(composed)
+}
+
+/// Candidates with what else ranking needs.
+pub(super) struct Proposed {
+    snapshot: Option<SnapshotVersion>,
+    now: Timestamp,
+    pub(super) candidates: Vec<ProposedItem>,
+    known_items: Vec<(ItemKey, ItemAttributes)>,
+    groups: Vec<u64>,
+}
+
+/// Asks retrieval for candidates, and adds what is pinned.
+pub(super) async fn propose(
+    app: &App,
+    wanted: &Wanted<'_>,
+    view: &PersonView,
+    snapshot: Option<SnapshotVersion>,
+    now: Timestamp,
+) -> Result<Proposed, RoleError> {
+    let Wanted { request, .. } = wanted;
+    let asked = CandidateRequest {
+        snapshot: snapshot.clone(),
+        person: Arc::new(view.state.clone()),
+        context_items: request.items.clone(),
+        category: request.category.clone(),
+        filters: wanted.filters.clone(),
+        conditions: wanted.rules.boost.iter().map(|rule| rule.when.clone()).collect(),
+        group_by: wanted.rules.max_per.iter().map(|(attribute, _)| attribute.clone()).collect(),
+        user: user_properties(app, wanted).await,
+        exclude: wanted.exclude.clone(),
+        seen: wanted.seen,
+        sources: wanted.sources.clone(),
+        at_least: wanted.at_least(),
+        limit: wanted.n_candidates,
+        now,
+    };
+    let CandidateResponse { mut candidates, known_items, mut groups, .. } =
+        app.retrieval.candidates(&asked).await?;
+    add_pinned(app, wanted, &mut candidates).await?;
+    // Pinned items are not capped.
+    groups.resize(candidates.len() * wanted.rules.max_per.len(), 0);
+    Ok(Proposed { snapshot, now, candidates, known_items, groups })
+}
+
+/// What ranking made of candidates.
+pub(super) struct Ranked {
+    pub(super) slate: Vec<RankedItem>,
+    feature_names: Arc<[String]>,
+    /// Counters were missing.
+    is_degraded: bool,
+}
+
+/// Reads what everybody does with the candidates, and asks ranking for the best so many by these rules.
+pub(super) async fn rank(
+    app: &App,
+    wanted: &Wanted<'_>,
+    view: &PersonView,
+    proposed: Proposed,
+    (k, rules): (usize, Rules),
+    deadline: Instant,
+) -> Result<Ranked, RoleError> {
+    let Proposed { snapshot, now, candidates, known_items, groups } = proposed;
+    let (item_facts, is_degraded) = match item_facts(app, &candidates, now, deadline).await {
+        Ok(facts) => (facts, false),
+        Err(e) => {
+            degraded("features", &e);
+            (vec![ItemFacts::default(); candidates.len()], true)
+        }
+    };
+    let ranked = app.ranking.rank(RankRequest {
+        snapshot,
+        placement: wanted.request.placement.clone(),
+        person: Arc::new(view.state.clone()),
+        context_items: wanted.request.items.iter().map(ItemId::key).collect(),
+        candidates,
+        item_facts,
+        known_items,
+        now,
+        k,
+        rules,
+        groups,
+    });
+    // A quarter of what is left stays for what comes after.
+    let RankResponse { slate, feature_names } = in_time(left(deadline) * 3 / 4, "ranking", ranked).await?;
+    Ok(Ranked { slate, feature_names, is_degraded })
+}
+
+/// What the sources say of one candidate, with the ids of the items that led to it.
+pub(super) async fn by_ids(app: &App, candidate: &ProposedItem) -> Result<Vec<SourceScore>, RoleError> {
+    let ranked = vec![unexplored(0, 0.0)];
+    let (slate, _) = looked_up(app, std::slice::from_ref(candidate), ranked).await?;
+    Ok(slate.into_iter().next().map(|place| place.sources).unwrap_or_default())
 }
 
 /// What `user.…` in expressions refers to, if one of them does. Somebody unknown has no properties, and neither has

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use waggle_contracts::{
     api::{MAX_K, RecommendationRequest},
     policy::{OddsRule, Policy},
@@ -15,7 +16,8 @@ use waggle_model::{
 pub const MAX_LISTED: usize = 200;
 
 /// A request whose every field was checked.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Checked {
     pub person: Person,
     pub placement: Placement,
@@ -33,6 +35,8 @@ pub struct Checked {
     pub diversity: Option<f32>,
     pub new_share: Option<f32>,
     pub include_items: bool,
+    /// What stands on the pages before this one.
+    pub shown_before: Vec<ItemId>,
     /// Which sources may propose; empty means all.
     pub sources: Vec<CandidateSource>,
     /// The same list for everybody: the person is only kept for the record.
@@ -84,6 +88,7 @@ impl Checked {
             diversity: request.diversity,
             new_share: request.new_share,
             include_items: request.include_items,
+            shown_before: Vec::new(),
             sources: Vec::new(),
             is_impersonal: false,
             is_uncached: false,

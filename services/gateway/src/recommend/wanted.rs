@@ -43,7 +43,8 @@ impl<'a> Wanted<'a> {
         let placement = placements.of(&request.placement).clone();
         let Policy { filter, exclude, pin, seen, boost, max_per, new_share, diversity, exploration } =
             &placement.policy;
-        let exclude: Vec<ItemId> = joined(&request.exclude, exclude);
+        let mut exclude: Vec<ItemId> = joined(&request.exclude, exclude);
+        exclude.extend(request.shown_before.iter().cloned());
         let mut pin = joined(&request.pin, pin);
         pin.retain(|id| !exclude.contains(id));
         let mut caps = max_per.clone();
@@ -70,6 +71,24 @@ impl<'a> Wanted<'a> {
             request,
             placements_version: placements.version,
             placement,
+        }
+    }
+
+    /// The same question about what these expressions let through, whatever else the placement says.
+    pub fn narrowed_to(&self, filters: Vec<String>) -> Wanted<'a> {
+        Wanted {
+            request: self.request,
+            placement: self.placement.clone(),
+            placements_version: self.placements_version,
+            k: 1,
+            n_candidates: self.n_candidates,
+            cache_ttl: Duration::ZERO,
+            sources: Vec::new(),
+            filters,
+            exclude: Vec::new(),
+            pin: Vec::new(),
+            seen: SeenRule::Keep,
+            rules: Rules::default(),
         }
     }
 

@@ -13,10 +13,14 @@ use waggle_contracts::{
 use waggle_http::{ApiError, Object};
 use waggle_model::{CandidateSource, ItemId, Placement};
 
-use super::query::{flag, is_uncached, number};
+use super::{
+    answers::kept_answer,
+    query::{flag, is_uncached, number},
+};
 use crate::{
     App,
     error::{invalid, not_found, of_role},
+    kept::MAX_PAGED,
     recommend::{self, Checked, checked_k, checked_person},
 };
 
@@ -36,6 +40,7 @@ pub(super) struct RecommendationQuery {
     exclude_known: Option<String>,
     diversity: Option<String>,
     include_items: Option<String>,
+    after: Option<String>,
 }
 
 pub(super) async fn get(
@@ -60,6 +65,7 @@ pub(super) async fn get(
             exclude_known: flag("exclude_known", query.exclude_known.as_deref())?,
             diversity: number("diversity", query.diversity.as_deref())?,
             include_items: flag("include_items", query.include_items.as_deref())?,
+            after: query.after,
             ..RecommendationRequest::default()
         },
     )
@@ -83,10 +89,31 @@ async fn answer(
     http: &HttpRequest,
     request: RecommendationRequest,
 ) -> Result<Json<RecommendationResponse>, ApiError> {
+    let after = request.after.clone();
     let mut checked = Checked::try_new(request).map_err(invalid)?;
     checked.is_uncached = is_uncached(http);
+    if let Some(after) = after {
+        checked.shown_before = shown_before(app, &checked, &after).await?;
+    }
     check_expressions(app, &checked).await?;
     Ok(Json(recommend::recommend(app, &checked).await))
+}
+
+/// What stands on the page of that answer and on those before it.
+async fn shown_before(app: &App, request: &Checked, after: &str) -> Result<Vec<ItemId>, ApiError> {
+    let kept = kept_answer(app, after).await?;
+    let is_same = kept.request.person == request.person && kept.request.placement == request.placement;
+    if !is_same || kept.request.is_impersonal {
+        return Err(invalid("after: that answer was given to somebody else, or for another placement"));
+    }
+    let shown = kept.shown();
+    if shown.len() > MAX_PAGED {
+        return Err(invalid(format!(
+            "after: {} items were shown already, pages go up to {MAX_PAGED}",
+            shown.len()
+        )));
+    }
+    Ok(shown)
 }
 
 /// What the client wrote is the client's to repair; a role that cannot say now costs a rung later and no error here.

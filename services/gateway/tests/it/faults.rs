@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use waggle_contracts::{
     Features, Ranking, Retrieval, RoleError,
+    api::Contribution,
     features::PersonView,
     ranking::{RankRequest, RankResponse},
     retrieval::{CandidateRequest, CandidateResponse, SearchRequest, SearchResponse, SimilarRequest},
@@ -68,6 +69,10 @@ pub(crate) struct NoRanking(pub(crate) Fault);
 
 #[async_trait]
 impl Ranking for NoRanking {
+    async fn contributions(&self, _: &SnapshotVersion, _: &[f32]) -> Result<Vec<Contribution>, RoleError> {
+        Err(self.0.strike().await)
+    }
+
     async fn rank(&self, _: RankRequest) -> Result<RankResponse, RoleError> {
         Err(self.0.strike().await)
     }
