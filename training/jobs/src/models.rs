@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use waggle_model::{Event, EventBody, Item, ItemId, Timestamp};
 use waggle_models::{
     Als, AlsParams, AnnIndex, CandidateModels, ItemItem, Popularity, Vocabulary, ann,
-    candidates::history_entries, snapshot::MIN_RECALL,
+    ann::choice::SUFFICIENT_QUERIES, candidates::history_entries, snapshot::MIN_RECALL,
 };
 
 use crate::{
@@ -24,6 +24,9 @@ pub struct ModelParams {
     pub als: AlsParams,
     pub item_item: ItemItemParams,
     pub popularity: PopularityParams,
+    /// Most people who are held out of the fit of the embeddings, so that the index is measured with vectors of people
+    /// it was not made for. None are where a tenth of all would be fewer than 1,000.
+    pub max_held_out: usize,
 }
 
 impl Default for ModelParams {
@@ -33,6 +36,7 @@ impl Default for ModelParams {
             als: AlsParams { n_iterations: 8, unobserved_weight: 0.3, ..AlsParams::default() },
             item_item: ItemItemParams::default(),
             popularity: PopularityParams { half_life: Some(std::time::Duration::from_secs(14 * 86_400)) },
+            max_held_out: 1_500,
         }
     }
 }
@@ -45,8 +49,18 @@ pub struct FittedModels {
     pub ann: Arc<dyn AnnIndex>,
     pub item_item: ItemItem,
     pub popularity: Popularity,
-    /// What the embeddings were fitted on: one row per person.
+    /// One row per person.
     pub histories: Interactions,
+    /// Whose vectors the index is measured with.
+    pub sample: Sample,
+}
+
+/// Some people's histories.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    pub histories: Interactions,
+    /// Whether the embeddings were fitted without them.
+    pub is_held_out: bool,
 }
 
 impl FittedModels {
@@ -99,13 +113,23 @@ pub fn fit_models(
     progress.report("item-item", 1, 1);
     let popularity =
         fit_popularity(&histories, &params.popularity, now).context("popularity could not be fitted")?;
+    let (sample, trained_on) = sample(&histories, params.max_held_out);
+    let trained_on = trained_on.as_ref().unwrap_or(&histories);
     let als =
-        fit_als(&histories, &params.als, seed, &|done, total| progress.report("embeddings", done, total))
+        fit_als(trained_on, &params.als, seed, &|done, total| progress.report("embeddings", done, total))
             .context("the embeddings could not be fitted")?;
     // Without queries to judge a graph by, this is the exact scan: no candidate is lost to the index in training.
     let (ann, _) = ann::choose(als.item_factors(), ArrayView2::from(&[[0.0; 0]; 0]), MIN_RECALL)?;
     let ann: Arc<dyn AnnIndex> = Arc::from(ann);
-    Ok(FittedModels { vocabulary: Arc::clone(vocabulary), als, ann, item_item, popularity, histories })
+    Ok(FittedModels {
+        vocabulary: Arc::clone(vocabulary),
+        als,
+        ann,
+        item_item,
+        popularity,
+        histories,
+        sample,
+    })
 }
 
 /// One row per person who has a history, ascending by key.
@@ -121,6 +145,29 @@ fn histories(vocabulary: &Vocabulary, states: &Replay) -> Result<Interactions> {
         }));
     }
     Ok(Interactions::from_triples(people.len(), vocabulary.len(), triples)?)
+}
+
+/// Most people that an index is measured with.
+const MAX_SAMPLE: usize = 1_500;
+/// One person in so many is held out at most: more would cost the embeddings too much.
+const ONE_IN: usize = 10;
+
+/// Evenly spread people to measure the index with, and everybody else if those are held out.
+fn sample(histories: &Interactions, max_held_out: usize) -> (Sample, Option<Interactions>) {
+    let people: Vec<usize> =
+        (0..histories.n_users()).filter(|&user| !histories.items(user).is_empty()).collect();
+    let n_held_out = (people.len() / ONE_IN).min(max_held_out);
+    let is_held_out = n_held_out >= SUFFICIENT_QUERIES;
+    let n = if is_held_out { n_held_out } else { people.len().min(MAX_SAMPLE) };
+    let mut is_sampled = vec![false; people.len()];
+    for at in 0..n {
+        is_sampled[at * people.len() / n] = true;
+    }
+    let those = |sampled: bool| -> Vec<usize> {
+        people.iter().zip(&is_sampled).filter(|(_, is)| **is == sampled).map(|(&user, _)| user).collect()
+    };
+    let sample = Sample { histories: histories.of_users(&those(true)), is_held_out };
+    (sample, is_held_out.then(|| histories.of_users(&those(false))))
 }
 
 /// Fewer baskets of two items or more say too little about what goes together.
@@ -139,4 +186,51 @@ fn basket_rows(vocabulary: &Vocabulary, baskets: &[Basket]) -> Result<Interactio
         }));
     }
     Ok(Interactions::from_triples(together.len(), vocabulary.len(), triples)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every third person has no history.
+    fn people(n: usize) -> Interactions {
+        let triples = (0..n as u32).filter(|user| user % 3 != 0).map(|user| Triple {
+            user,
+            item: waggle_model::ItemIdx(user % 7),
+            weight: 1.0 + user as f32,
+            time: Timestamp::from_millis(user.into()),
+        });
+        Interactions::from_triples(n, 7, triples.collect()).unwrap()
+    }
+
+    #[test]
+    fn a_tenth_of_many_people_is_held_out() {
+        let all = people(18_000);
+        let (sample, rest) = sample(&all, 1_500);
+        let rest = rest.unwrap();
+        assert!(sample.is_held_out);
+        assert_eq!((sample.histories.n_users(), rest.n_users()), (1_200, 10_800));
+        // Weights tell people apart: nobody is on both sides, and nobody is lost.
+        let mut weights: Vec<f32> = [&sample.histories, &rest]
+            .into_iter()
+            .flat_map(|side| (0..side.n_users()).flat_map(|user| side.weights(user).to_vec()))
+            .collect();
+        weights.sort_by(f32::total_cmp);
+        let expected: Vec<f32> = (0..18_000_u32).filter(|u| u % 3 != 0).map(|u| 1.0 + u as f32).collect();
+        assert_eq!(weights, expected);
+
+        let (sample, _) = super::sample(&people(60_000), 1_500);
+        assert_eq!(sample.histories.n_users(), 1_500);
+    }
+
+    #[test]
+    fn of_few_people_nobody_is_held_out() {
+        for (n, max_held_out, n_sampled) in
+            [(0, 1_500, 0), (9, 1_500, 6), (12_000, 1_500, 1_500), (60_000, 0, 1_500)]
+        {
+            let (sample, rest) = sample(&people(n), max_held_out);
+            assert!(!sample.is_held_out && rest.is_none());
+            assert_eq!(sample.histories.n_users(), n_sampled);
+        }
+    }
 }

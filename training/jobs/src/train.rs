@@ -13,13 +13,13 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use ndarray::{Array2, s};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use waggle_evaluation::TimeSplit;
 use waggle_model::{Event, EventBody, Item, SnapshotVersion, Timestamp};
 use waggle_models::{
     Manifest, Ranker, Snapshot, SourceLimits, Vocabulary,
+    ann::choice::{INT8_MIN_ITEMS, SUFFICIENT_QUERIES},
     snapshot::{FORMAT_VERSION, SnapshotModels},
 };
 
@@ -157,6 +157,7 @@ pub fn train(
     let models = run
         .fit(&Arc::new(vocabulary), &states, run.end)
         .map_err(|e| TrainError::Step("fitting the published models", e))?;
+    notes.extend(sample_note(&models));
     let snapshot = run
         .snapshot(models, ranker, created_at, evaluation.as_ref(), l2)
         .map_err(|e| TrainError::Step("assembling the snapshot", e))?;
@@ -336,11 +337,15 @@ impl<'a> Run<'a> {
         evaluation: Option<&TimeSplitReport>,
         l2: Option<f64>,
     ) -> anyhow::Result<Snapshot> {
-        let sample_queries = sample_queries(&models)?;
-        let FittedModels { vocabulary, als, item_item, popularity, histories, .. } = models;
+        let sample_queries = user_factors(&models.sample.histories, &models.als)?;
+        let FittedModels { vocabulary, als, item_item, popularity, histories, sample, .. } = models;
         let version: String = created_at.to_rfc3339().chars().filter(char::is_ascii_alphanumeric).collect();
         let mut settings = serde_json::to_value(self.params)?;
         settings["ranker_l2"] = serde_json::to_value(l2)?;
+        settings["sample_queries"] = serde_json::json!({
+            "n": sample.histories.n_users(),
+            "held_out": sample.is_held_out,
+        });
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             version: SnapshotVersion::try_new(version)?,
@@ -356,18 +361,23 @@ impl<'a> Run<'a> {
         };
         let vocabulary = Arc::unwrap_or_clone(vocabulary);
         let models = SnapshotModels { vocabulary, popularity, item_item, als, sample_queries, ranker };
-        Ok(Snapshot::try_new(manifest, models)?)
+        let mut snapshot = Snapshot::try_new(manifest, models)?;
+        // As it was when this was published; whoever loads it measures again.
+        snapshot.manifest.settings["ann"] = serde_json::to_value(&snapshot.ann_report)?;
+        Ok(snapshot)
     }
 }
 
-/// Most folded-in people that an index is measured with.
-const MAX_SAMPLE_QUERIES: usize = 256;
-
-/// Evenly spread people's vectors, `[n, n_factors]`.
-fn sample_queries(models: &FittedModels) -> anyhow::Result<Array2<f32>> {
-    let all = user_factors(&models.histories, &models.als)?;
-    let step = all.nrows().div_ceil(MAX_SAMPLE_QUERIES).max(1);
-    Ok(all.slice(s![..;step, ..]).to_owned())
+/// What an operator should know about the sample that the index was measured with, where it matters.
+fn sample_note(models: &FittedModels) -> Option<String> {
+    let is_worth_a_note = !models.sample.is_held_out && models.vocabulary.len() >= INT8_MIN_ITEMS;
+    is_worth_a_note.then(|| {
+        format!(
+            "the index is measured with {} people whom the embeddings were trained on: at most a tenth of all people \
+             is held out, and {SUFFICIENT_QUERIES} are needed",
+            models.sample.histories.n_users()
+        )
+    })
 }
 
 /// Place of the first event at or after `time`.

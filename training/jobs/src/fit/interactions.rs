@@ -137,6 +137,28 @@ impl Interactions {
         history
     }
 
+    /// These users alone, in this order.
+    #[must_use]
+    pub fn of_users(&self, users: &[usize]) -> Self {
+        let mut indptr = vec![0];
+        let places: Vec<usize> = users
+            .iter()
+            .flat_map(|&user| {
+                let row = self.row(user);
+                indptr.push(indptr[indptr.len() - 1] + row.len());
+                row
+            })
+            .collect();
+        Self {
+            n_users: users.len(),
+            n_items: self.n_items,
+            indptr,
+            items: places.iter().map(|&at| self.items[at]).collect(),
+            weights: places.iter().map(|&at| self.weights[at]).collect(),
+            times: places.iter().map(|&at| self.times[at]).collect(),
+        }
+    }
+
     /// Rows and columns exchanged: row `i` of the result holds who touched item `i`, with rows of users where items
     /// were.
     #[must_use]

@@ -9,6 +9,9 @@ use waggle_model::{ItemIdx, Scored};
 use super::{AnnError, AnnIndex, ExactIndex, Graph, GraphIndex, GraphParams, Int8Index, best::Best};
 use crate::linalg::dot_rows;
 
+/// Names of the engines that [`choose`] chooses from.
+pub const ENGINES: [&str; 3] = ["exact", "int8", "graph"];
+
 /// Fewer items are always scanned exactly: it takes microseconds, and answers do not depend on what was measured when.
 pub const INT8_MIN_ITEMS: usize = 10_000;
 
