@@ -36,9 +36,7 @@ enum Kept {
         features: Vec<Vec<f32>>,
     },
     /// The same list under another id.
-    Again {
-        of: AnswerId,
-    },
+    Again { of: AnswerId },
 }
 
 impl KeptAnswer {
