@@ -4,10 +4,12 @@
 //! - [`serving`]: answers of the whole system over HTTP, beside Serenade.
 //! - [`freshness`]: from an event's acknowledgement to the answer that has seen it, under load in the background.
 //! - [`replay`]: the online state rebuilt from the log, beside reading the log alone.
+//! - [`ann`]: the index of items, beside hnswlib and faiss-cpu.
 //!
-//! Each runs in one or two modes: embedded, in a folder of its own under `--dir`; and, where the configuration names
+//! All but the last run in one or two modes: embedded, in a folder of its own under `--dir`; and, where the configuration names
 //! other servers, on those, under a prefix of its own that is removed at the end.
 
+pub(crate) mod ann;
 pub(crate) mod freshness;
 pub(crate) mod ingest;
 mod load;

@@ -486,6 +486,39 @@ pub(crate) enum BenchCommand {
     Freshness(BenchFreshnessArgs),
     /// The online state rebuilt from the log, beside reading the log alone
     Replay(BenchReplayArgs),
+    /// The index of items, beside hnswlib and faiss-cpu, which pip installs into a Python environment of this command
+    Ann(BenchAnnArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchAnnArgs {
+    /// Simulated items
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..).map(|n| n as usize))]
+    pub(crate) items: usize,
+    /// Dimensions of their vectors
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=4_096).map(usize::from))]
+    pub(crate) dimensions: usize,
+    /// People who are asked for
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..).map(|n| n as usize))]
+    pub(crate) queries: usize,
+    /// Seed of the simulated vectors
+    #[arg(long, value_name = "S", default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// The vectors of the snapshot that serves, and the people its index is measured with, instead of simulated ones
+    #[arg(long)]
+    pub(crate) own: bool,
+    /// Times that every engine is measured, in turn
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
+    pub(crate) rounds: usize,
+    /// The graph of `hnsw_rs` as well, as it is and in our own arrays; it takes minutes to build
+    #[arg(long)]
+    pub(crate) hnsw_rs: bool,
+    /// Where vectors, graphs and the Python environment are kept for the next run; bench-ann under --dir by default
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use waggle_model::SnapshotVersion;
-use waggle_models::{Manifest, Snapshot, SnapshotSlot};
+use waggle_models::{Manifest, Snapshot, SnapshotSlot, ann::choice::ENGINES};
 use waggle_stores::{ArtifactError, Artifacts, Database, NewSnapshot, database::SnapshotState};
 
 /// How often the registry is asked for another promoted snapshot.
@@ -95,6 +95,23 @@ pub(crate) fn is_of_place(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ArtifactError>().is_some_and(ArtifactError::is_of_place)
 }
 
+/// Makes `snapshot` the one that serves, and says with what recall its index finds what it should.
+pub(crate) fn install(slot: &SnapshotSlot, snapshot: Snapshot) {
+    const RECALL: &str = "waggle_ann_recall_at_100";
+    metrics::describe_gauge!(
+        RECALL,
+        "Share of the true 100 best items that the index of the snapshot in use finds for its sample of people, by \
+         engine; 0 for engines that are not in use"
+    );
+    let report = &snapshot.ann_report;
+    for engine in ENGINES {
+        let recall = if report.engine == engine { report.recall_at_100 } else { 0.0 };
+        metrics::gauge!(RECALL, "engine" => engine).set(recall);
+    }
+    info!("index {} over {} items: {}", report.engine, report.n_items, report.reason);
+    slot.install(Arc::new(snapshot));
+}
+
 /// Installs whatever snapshot is promoted from now on, by this process or another, until cancelled.
 pub(crate) async fn follow(
     artifacts: Artifacts,
@@ -124,7 +141,7 @@ pub(crate) async fn follow(
         }
         match load(&artifacts, &version).await {
             Ok(snapshot) => {
-                slot.install(Arc::new(snapshot));
+                install(&slot, snapshot);
                 info!("snapshot {version} serves from now on");
             }
             Err(e) if is_of_place(&e) => {

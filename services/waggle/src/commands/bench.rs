@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     bench::{
-        Mode, freshness,
+        Mode, ann, freshness,
         ingest::{self, PerfTest},
         replay, serving,
     },
@@ -21,12 +21,17 @@ pub(super) async fn run(config: &Config, global: &Global, command: BenchCommand)
         return serving_in_rounds(config.clone(), global.clone(), args).await;
     }
     waggle_http::telemetry::metrics_handle();
+    if let BenchCommand::Ann(args) = command {
+        let outcome = ann::run(config, &args).await?;
+        print(&if args.json { serde_json::to_string_pretty(&outcome)? } else { ann::table(&outcome) });
+        return Ok(());
+    }
     let modes = Mode::of(config);
     if modes.len() == 1 {
         say("embedded only: with log.kind = \"kafka\" in the configuration its servers are measured, too");
     }
     match command {
-        BenchCommand::Serving(_) => Ok(()),
+        BenchCommand::Ann(_) | BenchCommand::Serving(_) => Ok(()),
         BenchCommand::Ingest(args) => {
             let mut outcomes = Vec::new();
             for mode in modes {

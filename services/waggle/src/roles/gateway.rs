@@ -57,7 +57,7 @@ impl GatewayRole {
             Placements::try_new(config.placements.clone()).map_err(|detail| anyhow::anyhow!(detail))?;
         let slot = Arc::new(SnapshotSlot::default());
         match snapshots::load_best(artifacts, &database).await {
-            Ok(Some(snapshot)) => slot.install(Arc::new(snapshot)),
+            Ok(Some(snapshot)) => snapshots::install(&slot, snapshot),
             Ok(None) => {}
             // Whoever follows the registry tries again.
             Err(e) if stores.waits() && snapshots::is_of_place(&e) => {

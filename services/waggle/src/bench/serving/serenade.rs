@@ -28,6 +28,20 @@ const SETTINGS: [(&str, &str); 5] = [
     ("num_items_to_recommend", "21"),
     ("idf_weighting", "1"),
 ];
+/// Of its search for settings.
+const SEARCH: &str = r#"[hyperparam]
+training_data_path = "train.txt"
+test_data_path = "train.txt"
+validation_data_path = "train.txt"
+num_iterations = 1
+save_records = false
+out_path = "results.csv"
+enable_business_logic = false
+n_most_recent_sessions_range = [100, 2500]
+neighborhood_size_k_range = [50, 1500]
+last_items_in_session_range = [1, 20]
+idf_weighting_range = [0, 5]
+"#;
 /// Newest items of a customer that requests are about, in turn: the session grows as they come.
 const ITEMS_PER_CUSTOMER: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -121,6 +135,8 @@ fn write_settings(dir: &Path, port: u16) -> Result<()> {
     for (name, value) in SETTINGS {
         writeln!(settings, "{name} = {value}")?;
     }
+    // Its program does not start without the section of its search for settings, which serving does not look at.
+    settings += SEARCH;
     fs::write(dir.join("serenade.toml"), settings)?;
     Ok(())
 }
