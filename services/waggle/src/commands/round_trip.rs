@@ -176,7 +176,8 @@ impl Running {
                 let url = format!("{}/v1/{path}user_id={person}", self.url);
                 client.get(url).send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
             };
-            let (answer, profile) = (get("recommendations?k=100&").await, get("profile?").await);
+            // More than there are items: a cut between two scores that are nearly equal would fall here or there.
+            let (answer, profile) = (get("recommendations?k=200&").await, get("profile?").await);
             let items = answer["items"].as_array().unwrap().iter();
             let scores = items.map(|item| (item["item_id"].to_string(), item["score"].as_f64().unwrap()));
             let known =
