@@ -280,6 +280,8 @@ pub struct ErasureReport {
     /// When the online state on disk is written without them at the latest; absent where it is in another server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_by: Option<Timestamp>,
+    /// When the last of the answers that were given to them has left the cache at the latest.
+    pub answers_by: Timestamp,
     /// Records of the log. Nothing removes a single record: each stays until its topic's retention takes it.
     pub log: Vec<LogTraces>,
     pub archive: ArchiveTraces,

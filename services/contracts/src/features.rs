@@ -1,6 +1,6 @@
 //! Features: folds the log into online state and reads it back.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use waggle_features::{ItemFacts, PersonState};
@@ -26,6 +26,6 @@ pub trait Features: Send + Sync + 'static {
 /// A person's state, and how much of the log it has seen.
 #[derive(Debug, Clone)]
 pub struct PersonView {
-    pub state: PersonState,
+    pub state: Arc<PersonState>,
     pub watermark: Watermark,
 }

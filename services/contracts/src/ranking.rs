@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use waggle_features::{ItemAttributes, ItemFacts, PersonState};
-use waggle_model::{ItemKey, Placement, SnapshotVersion, Timestamp};
+use waggle_model::{ItemKey, SnapshotVersion, Timestamp};
 
 use crate::{
     RoleError,
@@ -30,10 +30,9 @@ pub trait Ranking: Send + Sync + 'static {
 pub struct RankRequest {
     /// `None`: no ranker is needed (trending and static rungs keep retrieval's order).
     pub snapshot: Option<SnapshotVersion>,
-    pub placement: Placement,
     pub person: Arc<PersonState>,
     pub context_items: Vec<ItemKey>,
-    pub candidates: Vec<ProposedItem>,
+    pub candidates: Arc<Vec<ProposedItem>>,
     /// What everybody does with the candidates, in the same order.
     pub item_facts: Vec<ItemFacts>,
     /// Attributes of the items of the person's history and of the page, ascending by key.

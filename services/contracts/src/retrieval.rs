@@ -82,6 +82,12 @@ pub struct SimilarRequest {
     pub snapshot: Option<SnapshotVersion>,
     pub item_id: ItemId,
     pub kind: Likeness,
+    /// Only items that all of these expressions let through.
+    pub filters: Vec<String>,
+    /// What `user.…` in them refers to.
+    pub user: Arc<Map<String, Value>>,
+    /// Never proposed.
+    pub exclude: Vec<ItemId>,
     pub limit: usize,
     pub now: Timestamp,
 }

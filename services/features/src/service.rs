@@ -62,7 +62,7 @@ impl Features for FeaturesService {
         let applied = self.state.applied(partition).await.map_err(|e| unavailable(&e))?;
         let watermark = Watermark { partition, offset: applied.offset, time: applied.time };
         let Some(own) = person.key() else {
-            return Ok(PersonView { state: PersonState::default(), watermark });
+            return Ok(PersonView { state: Arc::default(), watermark });
         };
         let session = person.session_id.as_ref().filter(|_| person.user_id.is_some());
         let mut keys = vec![person_key(partition, own)];
@@ -81,7 +81,7 @@ impl Features for FeaturesService {
         if let Some(session) = session_state {
             state = state.united_with(&session);
         }
-        Ok(PersonView { state, watermark })
+        Ok(PersonView { state: Arc::new(state), watermark })
     }
 
     async fn aliases(&self, user: &UserId, patience: Duration) -> Result<Vec<SessionId>, RoleError> {

@@ -67,7 +67,7 @@ pub fn key(
         catalog_version,
         state.n_events,
         state.last_seen.as_millis().cast_unsigned(),
-        wanted.placements_version,
+        wanted.placements_fingerprint,
         wanted.k as u64,
         u64::from(request.exclude_known),
         u64::from(request.include_items),

@@ -43,6 +43,8 @@ pub struct ForgetTimes {
     pub grace: Duration,
     /// Until the online state's next checkpoint is on disk; `None` where the state is in another server.
     pub checkpoint: Option<Duration>,
+    /// How long answers are kept.
+    pub answers: Duration,
 }
 
 /// The stores in which people's records lie.
@@ -109,6 +111,7 @@ impl Held {
         let snapshots = snapshots.map(|s| SnapshotTrace { version: s.version, created_at: s.created_at });
         Ok(ErasureReport {
             erased_at,
+            answers_by: after(erased_at, self.times.answers),
             checkpoint_by: self.times.checkpoint.map(|checkpoint| after(erased_at, checkpoint)),
             log,
             archive,

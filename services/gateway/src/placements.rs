@@ -10,6 +10,7 @@ use waggle_contracts::{
     policy::{OddsRule, Policy},
 };
 use waggle_model::{CandidateSource, ItemId, Placement, answer::MAX_PLACEMENT_BYTES};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// One placement. What is not named here has the defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -46,8 +47,9 @@ pub struct Loaded {
     by_name: BTreeMap<String, Arc<PlacementConfig>>,
     configs: PlacementConfigs,
     default: Arc<PlacementConfig>,
-    /// Another number for other placements.
-    pub version: u64,
+    /// XXH3 of the configuration: the same in every process that serves the same placements, so that processes may share
+    /// a cache.
+    pub fingerprint: u64,
 }
 
 impl Placements {
@@ -78,12 +80,9 @@ impl Placements {
         }
         let shared = |(name, config): (&String, &PlacementConfig)| (name.clone(), Arc::new(config.clone()));
         let by_name: BTreeMap<_, _> = configs.iter().map(shared).collect();
-        self.0.rcu(|before| Loaded {
-            by_name: by_name.clone(),
-            configs: configs.clone(),
-            default: Arc::default(),
-            version: before.version + 1,
-        });
+        let text = serde_json::to_vec(&configs).expect("a configuration serialises into memory");
+        let fingerprint = xxh3_64(&text);
+        self.0.store(Arc::new(Loaded { by_name, configs, default: Arc::default(), fingerprint }));
         Ok(())
     }
 }

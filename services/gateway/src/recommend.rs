@@ -14,7 +14,10 @@ mod record;
 pub mod request;
 mod wanted;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use metrics::counter;
 use tracing::{debug, warn};
@@ -24,7 +27,6 @@ use waggle_contracts::{
     features::PersonView,
     retrieval::{Likeness, SimilarRequest},
 };
-use waggle_features::PersonState;
 use waggle_model::{Answer, ItemId, Person, Rung, Timestamp, Watermark};
 
 use crate::{
@@ -32,7 +34,7 @@ use crate::{
     app::App,
     kept::{keep, keep_again},
 };
-use compose::{Composed, compose};
+use compose::{Composed, compose, user_properties};
 pub use explain::explain;
 use last_rung::step_down;
 use record::{millis, observe, record, serve_again, shape};
@@ -101,6 +103,9 @@ pub async fn similar(
         snapshot: app.retrieval.current_snapshot(),
         item_id,
         kind,
+        filters: wanted.filters.clone(),
+        user: user_properties(app, wanted).await,
+        exclude: wanted.exclude.clone(),
         limit: wanted.k,
         now: Timestamp::now(),
     };
@@ -114,10 +119,20 @@ pub async fn similar(
             outcome => outcome,
         }
     });
-    let composed = Composed { rung: Rung::Segment, ..Composed::in_order(app, found.await?).await? };
+    let composed = match found.await {
+        Ok(found) => Composed::in_order(app, found).await?,
+        // The placement's filter cannot be answered: nothing that it may forbid is shown.
+        Err(e @ RoleError::Invalid(_)) if !wanted.filters.is_empty() => {
+            degraded("retrieval", &e);
+            Composed::empty(Rung::Segment)
+        }
+        Err(e) => return Err(e),
+    };
+    let composed = Composed { rung: Rung::Segment, ..composed };
     let (mut response, answer) = shape(wanted, composed, &nobody(), started);
     response.took_ms = millis(started.elapsed());
     let n_candidates = answer.n_candidates;
+    keep(app, request, &response, &answer).await;
     record(app, request, Answer { took_ms: response.took_ms, ..answer });
     observe(request, &response, n_candidates, "computed");
     Ok(response)
@@ -127,7 +142,7 @@ const NO_WATERMARK: Watermark = Watermark { partition: 0, offset: 0, time: Times
 
 /// A stranger, or somebody whose state cannot be read.
 fn nobody() -> PersonView {
-    PersonView { state: PersonState::default(), watermark: NO_WATERMARK }
+    PersonView { state: Arc::default(), watermark: NO_WATERMARK }
 }
 
 /// What is known of the person; `None` when the features role cannot say in half the time there is.

@@ -34,7 +34,7 @@ pub fn score_all(ranker: Option<&Ranker>, request: &RankRequest) -> Scores {
     let n_features = FEATURES.len();
     let mut all_values = vec![0.0; n_features * request.candidates.len()];
     let rows = all_values.chunks_exact_mut(n_features);
-    for ((row, candidate), facts) in rows.zip(&request.candidates).zip(&request.item_facts) {
+    for ((row, candidate), facts) in rows.zip(request.candidates.iter()).zip(&request.item_facts) {
         let ProposedItem { item, attributes, opinions, .. } = candidate;
         let input = CandidateInput { item: *item, facts, attributes: *attributes, opinions };
         values(&person, &input, row);

@@ -14,7 +14,7 @@ use waggle_contracts::{
     retrieval::ProposedItem,
 };
 use waggle_features::{FEATURES, ItemAttributes, ItemFacts, Opinion, PersonState};
-use waggle_model::{CandidateSource, ItemId, ItemKey, Placement, SnapshotVersion, Timestamp};
+use waggle_model::{CandidateSource, ItemId, ItemKey, SnapshotVersion, Timestamp};
 use waggle_models::{Ranker, SnapshotSlot};
 
 use crate::{
@@ -40,17 +40,20 @@ fn request(candidates: &[(&str, &str, u32)]) -> RankRequest {
         .collect();
     RankRequest {
         snapshot: None,
-        placement: Placement::Home,
         person: Arc::new(PersonState::default()),
         context_items: Vec::new(),
         item_facts: vec![ItemFacts::default(); candidates.len()],
-        candidates,
+        candidates: Arc::new(candidates),
         known_items: Vec::new(),
         now: Timestamp::from_millis(1_700_000_000_000),
         k: 10,
         rules: Rules::default(),
         groups: Vec::new(),
     }
+}
+
+fn candidate(asked: &mut RankRequest, place: usize) -> &mut ProposedItem {
+    &mut Arc::make_mut(&mut asked.candidates)[place]
 }
 
 fn key(id: &str) -> ItemKey {
@@ -81,7 +84,7 @@ async fn rank(request: RankRequest) -> RankResponse {
 async fn without_a_ranker_the_sources_ranks_decide() {
     let mut asked = request(&[("third", "x", 9), ("first", "x", 1), ("second", "x", 4)]);
     // Two sources outweigh one that ranks it a little higher.
-    asked.candidates[2].opinions.set(opinion(CandidateSource::Trending, 4));
+    candidate(&mut asked, 2).opinions.set(opinion(CandidateSource::Trending, 4));
     let response = rank(asked).await;
     let places: Vec<usize> = response.slate.iter().map(|place| place.candidate).collect();
     assert_eq!(places, [2, 1, 0]);
@@ -142,8 +145,8 @@ fn odds_are_multiplied_for_what_meets_a_condition() {
     let mut asked = request(&[("a", "x", 1), ("b", "x", 2), ("c", "x", 3)]);
     let rule = |when: &str, by| OddsRule { when: when.to_owned(), by };
     asked.rules.boost = vec![rule("brand = \"b\"", 4.0), rule("price > 3", 0.5)];
-    asked.candidates[1].matches = 0b01;
-    asked.candidates[2].matches = 0b11;
+    candidate(&mut asked, 1).matches = 0b01;
+    candidate(&mut asked, 2).matches = 0b11;
     let mut log_odds = [1.0, 0.0, 0.0];
     apply_odds(&asked, true, &mut log_odds);
     for (got, expected) in log_odds.iter().zip([1.0, 4_f32.ln(), 2_f32.ln()]) {
@@ -178,13 +181,14 @@ fn new_items_get_their_share_as_far_as_there_are_any() {
     let mut asked = RankRequest { k: 5, ..request(&ids) };
     asked.rules.new_share = 0.4;
     for new in [4, 5] {
-        asked.candidates[new].attributes.available_from = Some(asked.now.shifted_by_millis(-1_000));
+        let a_second_ago = asked.now.shifted_by_millis(-1_000);
+        candidate(&mut asked, new).attributes.available_from = Some(a_second_ago);
     }
     let (places, slate) = arranged(&asked, &[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]);
     assert_eq!(places, [0, 1, 4, 2, 5]);
     let is_reserved = |place: &Place| place.rules.contains(&AppliedRule::NewShare);
     assert_eq!(slate.iter().map(is_reserved).collect::<Vec<_>>(), [false, false, true, false, true]);
-    asked.candidates[5].attributes.available_from = None;
+    candidate(&mut asked, 5).attributes.available_from = None;
     assert_eq!(arranged(&asked, &[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]).0, [0, 1, 4, 2, 3], "one is all there is");
 }
 

@@ -8,7 +8,6 @@ mod column;
 
 use std::{
     collections::HashMap,
-    num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -20,7 +19,7 @@ use crate::{bits::Bits, table::Entries};
 use column::Column;
 
 /// Parsed expressions, and outcomes of filters that are the same for everybody, that are kept.
-const MAX_KEPT: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
+const MAX_KEPT: usize = 1_024;
 
 /// What is kept between requests.
 #[derive(Default)]
@@ -41,7 +40,7 @@ impl<T> Default for Kept<T> {
 
 impl<T> Kept<T> {
     fn put(&mut self, key: String, value: T) {
-        if self.0.len() >= MAX_KEPT.get() {
+        if self.0.len() >= MAX_KEPT {
             self.0.clear();
         }
         self.0.insert(key, value);
@@ -71,21 +70,9 @@ impl Filters {
         user: &Map<String, Value>,
         now: Timestamp,
     ) -> Arc<Bits> {
-        let mut allowed: Option<Bits> = None;
-        let mut only: Option<Arc<Bits>> = None;
-        for filter in filters {
-            let passed = self.passed(filter, entries, user, now);
-            match (&mut allowed, &only) {
-                (None, None) => only = Some(passed),
-                (None, Some(first)) => allowed = Some(first.and(&passed)),
-                (Some(all), _) => *all = all.and(&passed),
-            }
-        }
-        match (allowed, only) {
-            (Some(all), _) => Arc::new(all),
-            (None, Some(only)) => only,
-            (None, None) => Arc::new(entries.offered().clone()),
-        }
+        let passed = filters.iter().map(|filter| self.passed(filter, entries, user, now));
+        let all = passed.reduce(|all, passed| Arc::new(all.and(&passed)));
+        all.unwrap_or_else(|| Arc::new(entries.offered().clone()))
     }
 
     /// The slots that the filter lets through, among those that may be shown.

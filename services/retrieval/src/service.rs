@@ -20,7 +20,7 @@ use waggle_contracts::{
 use waggle_features::{ItemAttributes, Opinion, PersonState};
 use waggle_model::{CandidateSource, Item, ItemId, ItemKey, Scored, SnapshotVersion, Timestamp};
 use waggle_models::{
-    Snapshot, SnapshotSlot, Vocabulary,
+    Offer as _, Snapshot, SnapshotSlot, Vocabulary,
     candidates::{CandidateModels, CandidateQuery, Proposal, SourceLimits, candidates, similar},
 };
 use waggle_stores::{EventLog, StateStore, Topic};
@@ -154,9 +154,9 @@ impl RetrievalService {
     async fn co_visited(
         &self,
         entries: &Entries,
+        offer: &OnOffer<'_>,
         page: &Entry,
         limit: usize,
-        now: Timestamp,
     ) -> Vec<ProposedItem> {
         let item = &page.item;
         let found = match self.lists.co_visited(item.item_id.key()).await {
@@ -168,8 +168,8 @@ impl RetrievalService {
         };
         let offered = found
             .into_iter()
-            .filter_map(|(key, weight)| Some((weight, entries.get(key)?)))
-            .filter(|(_, entry)| is_offered(entry, None, now));
+            .filter(|(key, _)| offer.has_key(*key))
+            .filter_map(|(key, weight)| Some((weight, entries.get(key)?)));
         (1..)
             .zip(offered.take(limit))
             .map(|(rank, (score, entry))| {
@@ -183,6 +183,7 @@ impl RetrievalService {
     fn more_like_this(
         &self,
         entries: &Entries,
+        offer: &OnOffer<'_>,
         item: &Item,
         limit: usize,
         now: Timestamp,
@@ -191,8 +192,8 @@ impl RetrievalService {
         let offered = found
             .iter()
             .filter(|hit| hit.item_id != item.item_id)
-            .filter_map(|hit| Some((hit, entries.find(&hit.item_id)?)))
-            .filter(|(_, entry)| is_offered(entry, None, now));
+            .filter(|hit| offer.has_key(hit.item_id.key()))
+            .filter_map(|hit| Some((hit, entries.find(&hit.item_id)?)));
         Ok((1..)
             .zip(offered.take(limit))
             .map(|(rank, (hit, entry))| {
@@ -282,7 +283,10 @@ impl Retrieval for RetrievalService {
             return Err(RoleError::Invalid(format!("item \"{}\" is not in the catalogue", request.item_id)));
         };
         let rows = self.rows(snapshot.as_ref());
-        let offer = OnOffer::new(&entries, rows.as_deref(), None, &[]);
+        let asked =
+            Asked { filters: &self.filters, entries: &entries, user: &request.user, now: request.now };
+        let allowed = asked.allowed(&request.filters, None)?;
+        let offer = OnOffer::new(&entries, rows.as_deref(), allowed, &request.exclude);
         let mut candidates = match &snapshot {
             Some(snapshot) => {
                 let key = request.item_id.key();
@@ -296,10 +300,10 @@ impl Retrieval for RetrievalService {
             None => Vec::new(),
         };
         if candidates.is_empty() {
-            candidates = self.co_visited(&entries, page, request.limit, request.now).await;
+            candidates = self.co_visited(&entries, &offer, page, request.limit).await;
         }
         if candidates.len() < request.limit && request.kind == Likeness::Similar {
-            let more = self.more_like_this(&entries, &page.item, request.limit, request.now)?;
+            let more = self.more_like_this(&entries, &offer, &page.item, request.limit, request.now)?;
             let known: Vec<ItemKey> = candidates.iter().map(|c| c.item).collect();
             candidates.extend(more.into_iter().filter(|c| !known.contains(&c.item)));
             candidates.truncate(request.limit);

@@ -28,5 +28,11 @@ fn wrong_placements_leave_those_in_force() {
     assert!(Arc::ptr_eq(&before, &placements.load()));
     placements.replace(configs(r#"{"home": {"k": 5}}"#)).unwrap();
     assert_eq!(placements.load().of(&Placement::Home).k, Some(5));
-    assert_ne!(placements.load().version, before.version);
+    assert_ne!(placements.load().fingerprint, before.fingerprint);
+    placements.replace(configs(r#"{"home": {"k": 4}}"#)).unwrap();
+    assert_eq!(
+        placements.load().fingerprint,
+        before.fingerprint,
+        "the same placements are the same everywhere"
+    );
 }

@@ -123,7 +123,7 @@ async fn compose_on(
 pub(super) struct Proposed {
     snapshot: Option<SnapshotVersion>,
     now: Timestamp,
-    pub(super) candidates: Vec<ProposedItem>,
+    pub(super) candidates: Arc<Vec<ProposedItem>>,
     known_items: Vec<(ItemKey, ItemAttributes)>,
     groups: Vec<u64>,
 }
@@ -139,7 +139,7 @@ pub(super) async fn propose(
     let Wanted { request, .. } = wanted;
     let asked = CandidateRequest {
         snapshot: snapshot.clone(),
-        person: Arc::new(view.state.clone()),
+        person: view.state.clone(),
         context_items: request.items.clone(),
         category: request.category.clone(),
         filters: wanted.filters.clone(),
@@ -158,7 +158,7 @@ pub(super) async fn propose(
     add_pinned(app, wanted, &mut candidates).await?;
     // Pinned items are not capped.
     groups.resize(candidates.len() * wanted.rules.max_per.len(), 0);
-    Ok(Proposed { snapshot, now, candidates, known_items, groups })
+    Ok(Proposed { snapshot, now, candidates: Arc::new(candidates), known_items, groups })
 }
 
 /// What ranking made of candidates.
@@ -188,8 +188,7 @@ pub(super) async fn rank(
     };
     let ranked = app.ranking.rank(RankRequest {
         snapshot,
-        placement: wanted.request.placement.clone(),
-        person: Arc::new(view.state.clone()),
+        person: view.state.clone(),
         context_items: wanted.request.items.iter().map(ItemId::key).collect(),
         candidates,
         item_facts,
@@ -213,7 +212,7 @@ pub(super) async fn by_ids(app: &App, candidate: &ProposedItem) -> Result<Vec<So
 
 /// What `user.…` in expressions refers to, if one of them does. Somebody unknown has no properties, and neither has
 /// somebody whose properties cannot be read now.
-async fn user_properties(app: &App, wanted: &Wanted<'_>) -> Arc<Map<String, Value>> {
+pub(super) async fn user_properties(app: &App, wanted: &Wanted<'_>) -> Arc<Map<String, Value>> {
     let Some(user_id) = wanted.request.person.user_id.as_ref().filter(|_| wanted.uses_user()) else {
         return Arc::default();
     };

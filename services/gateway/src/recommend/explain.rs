@@ -52,6 +52,8 @@ pub async fn explain(app: &App, kept: &KeptAnswer, item_id: &ItemId) -> Result<E
     };
     let why_not = match left_out(app, &wanted, &view.state, item_id).await? {
         Some(why_not) => why_not,
+        // Such lists are as their source has them: nobody ranks what is not in them.
+        None if request.beside.is_some() => WhyNot::NotProposed,
         None => {
             let (why_not, features) =
                 outranked(app, &wanted, &view, response.snapshot.clone(), item_id).await?;
@@ -95,7 +97,7 @@ async fn left_out(
     if wanted.exclude.contains(item_id) {
         return Ok(Some(WhyNot::Excluded));
     }
-    if wanted.request.items.contains(item_id) {
+    if wanted.request.items.contains(item_id) || wanted.request.beside.as_ref() == Some(item_id) {
         return Ok(Some(WhyNot::OnThePage));
     }
     if let Some(entry) = person.item(item_id.key()) {

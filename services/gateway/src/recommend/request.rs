@@ -35,6 +35,8 @@ pub struct Checked {
     pub diversity: Option<f32>,
     pub new_share: Option<f32>,
     pub include_items: bool,
+    /// The item whose page the list stands on, for what is like it or goes with it.
+    pub beside: Option<ItemId>,
     /// What stands on the pages before this one.
     pub shown_before: Vec<ItemId>,
     /// Which sources may propose; empty means all.
@@ -88,6 +90,7 @@ impl Checked {
             diversity: request.diversity,
             new_share: request.new_share,
             include_items: request.include_items,
+            beside: None,
             shown_before: Vec::new(),
             sources: Vec::new(),
             is_impersonal: false,

@@ -22,8 +22,8 @@ const SPARE: usize = 20;
 pub struct Wanted<'a> {
     pub request: &'a Checked,
     pub placement: Arc<PlacementConfig>,
-    /// Another number for other placements.
-    pub placements_version: u64,
+    /// [`Loaded::fingerprint`].
+    pub placements_fingerprint: u64,
     pub k: usize,
     pub n_candidates: usize,
     pub cache_ttl: Duration,
@@ -49,6 +49,7 @@ impl<'a> Wanted<'a> {
         pin.retain(|id| !exclude.contains(id));
         let mut caps = max_per.clone();
         caps.extend(request.max_per.iter().map(|(attribute, most)| (attribute.clone(), *most)));
+        // A request with too many is refused before it comes here.
         let boosts = boost.iter().chain(&request.boost).take(MAX_ODDS_RULES);
         let sources = if request.sources.is_empty() { &placement.sources } else { &request.sources };
         Self {
@@ -69,7 +70,7 @@ impl<'a> Wanted<'a> {
             exclude,
             pin,
             request,
-            placements_version: placements.version,
+            placements_fingerprint: placements.fingerprint,
             placement,
         }
     }
@@ -79,7 +80,7 @@ impl<'a> Wanted<'a> {
         Wanted {
             request: self.request,
             placement: self.placement.clone(),
-            placements_version: self.placements_version,
+            placements_fingerprint: self.placements_fingerprint,
             k: 1,
             n_candidates: self.n_candidates,
             cache_ttl: Duration::ZERO,

@@ -54,7 +54,7 @@ pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<HttpResponse
     if app.held.exports.available_permits() == 0 {
         return Err(busy());
     }
-    let is_known = record.is_some() || view.state != PersonState::default();
+    let is_known = record.is_some() || *view.state != PersonState::default();
     let (sender, mut pieces) = mpsc::channel::<Result<Bytes, HeldError>>(PIECES);
     let reader = app.clone();
     actix_web::rt::spawn(async move {

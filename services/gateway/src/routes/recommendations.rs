@@ -8,6 +8,7 @@ use serde::Deserialize;
 use waggle_contracts::{
     RoleError,
     api::{RecommendationRequest, RecommendationResponse},
+    policy::MAX_ODDS_RULES,
     retrieval::Likeness,
 };
 use waggle_http::{ApiError, Object};
@@ -103,7 +104,7 @@ async fn answer(
 async fn shown_before(app: &App, request: &Checked, after: &str) -> Result<Vec<ItemId>, ApiError> {
     let kept = kept_answer(app, after).await?;
     let is_same = kept.request.person == request.person && kept.request.placement == request.placement;
-    if !is_same || kept.request.is_impersonal {
+    if !is_same || kept.request.is_impersonal || kept.request.beside.is_some() {
         return Err(invalid("after: that answer was given to somebody else, or for another placement"));
     }
     let shown = kept.shown();
@@ -118,6 +119,13 @@ async fn shown_before(app: &App, request: &Checked, after: &str) -> Result<Vec<I
 
 /// What the client wrote is the client's to repair; a role that cannot say now costs a rung later and no error here.
 async fn check_expressions(app: &App, request: &Checked) -> Result<(), ApiError> {
+    let placement = app.placements.load().of(&request.placement).clone();
+    let n_rules = placement.policy.boost.len() + request.boost.len();
+    if n_rules > MAX_ODDS_RULES {
+        return Err(invalid(format!(
+            "boost: with those of the placement there are {n_rules} rules, at most {MAX_ODDS_RULES} are allowed"
+        )));
+    }
     let (expressions, attributes) =
         (request.expressions(), request.max_per.keys().cloned().collect::<Vec<_>>());
     if expressions.is_empty() && attributes.is_empty() {
@@ -200,6 +208,7 @@ pub(super) async fn similar(
     let request = Checked {
         person: checked_person(query.user_id, query.session_id).map_err(invalid)?,
         placement: Placement::ItemPage,
+        beside: Some(item_id.clone()),
         k: checked_k(number("k", query.k.as_deref())?).map_err(invalid)?,
         include_items: flag("include_items", query.include_items.as_deref())?,
         ..Checked::default()

@@ -155,3 +155,18 @@ async fn what_is_not_shown_has_its_reason() {
     assert_eq!(explain(&gateway, &page, &shown).await["why_not"], json!({ "kind": "on_an_earlier_page" }));
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_beside_an_item_is_explained_as_far_as_there_is_anything_to_say() {
+    let (_world, gateway) = World::furnished().await;
+    let list = gateway.get("/v1/items/lamp-1/similar?k=2&user_id=anna").await;
+    let shown = slate(&list)[0].clone();
+    assert_eq!(explain(&gateway, &list, &shown).await["shown"]["item_id"], shown.as_str());
+    assert_eq!(explain(&gateway, &list, "lamp-1").await["why_not"], json!({ "kind": "on_the_page" }));
+    let other =
+        ["lamp-5", "lamp-6", "lamp-7"].into_iter().find(|id| !slate(&list).iter().any(|s| s == id)).unwrap();
+    assert_eq!(explain(&gateway, &list, other).await["why_not"], json!({ "kind": "not_proposed" }));
+    let after = Some(json!({ "user_id": "anna", "placement": "item_page", "after": list["answer_id"] }));
+    gateway.refused(Method::POST, "/v1/recommendations", after, 400, "somebody else").await;
+    gateway.stop().await;
+}

@@ -119,6 +119,7 @@ async fn an_erasure_says_what_still_holds_the_person_and_until_when() {
     let archive = &report["archive"];
     assert_eq!((by(&archive["rewritten_by"]), by(&archive["deleted_by"])), (360, 360 + 3_600 + 300));
     assert_eq!(by(&report["checkpoint_by"]), 60);
+    assert_eq!(by(&report["answers_by"]), 600);
     assert_eq!(report["snapshots"][0]["version"], "before");
 
     world.archived().await;

@@ -91,6 +91,7 @@ async fn what_is_wrong_with_an_expression_is_told_to_who_wrote_it() {
         (json!({ "filter": format!("{}price < 3{}", "(".repeat(500), ")".repeat(500)) }), "deep"),
         (json!({ "boost": [{ "when": "prize < 3", "by": 2 }] }), "price"),
         (json!({ "boost": [{ "when": "price < 3", "by": 0 }] }), "by 0"),
+        (json!({ "boost": vec![json!({ "when": "price < 3", "by": 2 }); 33] }), "33 rules"),
         (json!({ "max_per": { "colour": 2 } }), "colour"),
         (json!({ "max_per": { "brand": 0 } }), "max_per.brand is 0"),
         (json!({ "new_share": 7 }), "new_share is 7"),
@@ -150,4 +151,25 @@ async fn items_that_a_person_refused_are_not_shown_to_them_again() {
     let after = slate(&gateway.recommend(json!({ "user_id": "anna", "k": 20 })).await);
     assert!(!after.contains(&first[0]) && !after.contains(&first[1]), "{after:?}");
     gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_beside_an_item_keep_to_the_filter_of_item_pages() {
+    let (world, plain) = World::furnished().await;
+    let beside =
+        async |gateway: &crate::world::Gateway| slate(&gateway.get("/v1/items/lamp-1/similar?k=20").await);
+    let unfiltered = beside(&plain).await;
+    assert!(unfiltered.len() > 3 && unfiltered.iter().any(|id| id.starts_with("lamp")), "{unfiltered:?}");
+    for (filter, excluded) in [("not category = \"lamp\"", "sofa-0"), ("age_limit < 18", "sofa-0")] {
+        let configured = json!({ "item_page": { "policy": { "filter": filter, "exclude": [excluded] } } });
+        let gateway = world.gateway_with(|app| app.placements = placements(configured)).await;
+        let list = beside(&gateway).await;
+        assert!(list.iter().all(|id| !id.starts_with("lamp") && id != excluded), "{filter}: {list:?}");
+        assert!(
+            filter.starts_with("age") == list.is_empty(),
+            "what cannot be answered shows nothing: {list:?}"
+        );
+        gateway.stop().await;
+    }
+    plain.stop().await;
 }

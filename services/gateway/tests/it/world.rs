@@ -159,6 +159,7 @@ impl World {
             upkeep: 300 * second,
             grace: 3_600 * second,
             checkpoint: Some(60 * second),
+            answers: 600 * second,
         };
         Held::new(self.log.clone(), self.database.clone(), self.artifacts().await, times)
     }

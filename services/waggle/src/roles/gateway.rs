@@ -136,6 +136,7 @@ fn forget_times(config: &Config) -> ForgetTimes {
             StateKind::Memory => Some(seconds(config.features.checkpoint_every_s)),
             StateKind::Redis => None,
         },
+        answers: config.gateway.answer_retention().max(config.gateway.cache_ttl()),
     }
 }
 
