@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use waggle_stores::{EventLog, LogError, SqliteLog, SqliteLogOptions, Topic};
+use waggle_stores::{EventLog, LogError, NewRecord, SqliteLog, SqliteLogOptions, Topic};
 
 use crate::contract::log::{closing_ends_everything, event_log_contract, read_all, record};
 
@@ -59,6 +59,55 @@ async fn everything_is_there_after_reopening() {
     assert_eq!(next.offset, records[next.partition as usize].len() as u64);
 }
 
+/// Bytes that cannot be compressed.
+fn noise(seed: u64, n_bytes: usize) -> Vec<u8> {
+    let words = (0_u64..).map(|nth| xxhash_rust::xxh3::xxh3_64_with_seed(&nth.to_le_bytes(), seed));
+    words.flat_map(u64::to_le_bytes).take(n_bytes).collect()
+}
+
+#[tokio::test]
+async fn records_that_repeat_each_other_take_a_tenth_of_their_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.log");
+    let log = open(&path, 1).await.unwrap();
+    let value = |i: u64| format!("{{\"type\":\"click\",\"user_id\":\"u{i}\",\"item_id\":\"i{}\"}}", i % 97);
+    let batch: Vec<NewRecord> = (0..20_000).map(|i| record("k", value(i))).collect();
+    let n_bytes: usize = batch.iter().map(|r| r.key.len() + r.value.len()).sum();
+    log.append(Topic::Events, batch.clone()).await.unwrap();
+    let read = read_all(&log, Topic::Events, 0).await;
+    assert!(read.iter().map(|r| &r.value).eq(batch.iter().map(|r| &r.value)));
+    log.close().await;
+    let on_disk = std::fs::metadata(&path).unwrap().len() as usize;
+    assert!(on_disk < n_bytes / 10 + (64 << 10), "{on_disk} bytes on disk for {n_bytes}");
+}
+
+/// Version 1 knew no compressed blocks; what it wrote stays as it is.
+#[tokio::test]
+async fn a_log_of_the_version_before_is_read_and_written_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.log");
+    let log = open(&path, 1).await.unwrap();
+    log.append(Topic::Events, vec![record("k", noise(1, 900))]).await.unwrap();
+    log.close().await;
+    let pool = || async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        sqlx::SqlitePool::connect_with(options).await.unwrap()
+    };
+    let before = pool().await;
+    sqlx::query("PRAGMA user_version = 1").execute(&before).await.unwrap();
+    before.close().await;
+
+    let log = open(&path, 1).await.unwrap();
+    log.append(Topic::Events, vec![record("k", vec![b'x'; 900])]).await.unwrap();
+    let values: Vec<_> = read_all(&log, Topic::Events, 0).await.into_iter().map(|r| r.value).collect();
+    assert_eq!(values, [noise(1, 900), vec![b'x'; 900]]);
+    log.close().await;
+    let after = pool().await;
+    let version = sqlx::query_scalar::<_, i64>("PRAGMA user_version").fetch_one(&after).await.unwrap();
+    assert_eq!(version, 2, "a build that reads version 1 alone must not open it");
+    after.close().await;
+}
+
 #[tokio::test]
 async fn another_partition_count_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -107,7 +156,7 @@ async fn a_full_log_takes_nothing_in_part_and_recovers_with_room() {
     let mut kept = 0_u64;
     let refused = loop {
         // Two partitions and many blocks, so that a refusal could leave a part behind.
-        let batch = (0..400).map(|i| record(&format!("{i}"), vec![7; 250])).collect::<Vec<_>>();
+        let batch = (0..400).map(|i| record(&format!("{i}"), noise(i, 250))).collect::<Vec<_>>();
         match log.append(Topic::Events, batch).await {
             Ok(positions) => kept += positions.len() as u64,
             Err(error) => break error,
@@ -115,7 +164,7 @@ async fn a_full_log_takes_nothing_in_part_and_recovers_with_room() {
         assert!(kept < 100_000, "the limit is not kept");
     };
     assert!(matches!(refused, LogError::Full(_)), "{refused:?}");
-    let huge = (0..40_000).map(|i| record(&format!("{i}"), vec![7; 250])).collect::<Vec<_>>();
+    let huge = (0..40_000).map(|i| record(&format!("{i}"), noise(i, 250))).collect::<Vec<_>>();
     assert!(matches!(log.append(Topic::Events, huge.clone()).await, Err(LogError::Full(_))));
     let ends = [log.end(Topic::Events, 0).await.unwrap(), log.end(Topic::Events, 1).await.unwrap()];
     assert_eq!(ends[0] + ends[1], kept);
@@ -143,7 +192,7 @@ async fn a_full_disk_takes_nothing_in_part_and_is_forgotten_with_room() {
     let log = open(&path, 2).await.unwrap();
     let balloon = folder.path().join("balloon");
     std::fs::write(&balloon, vec![0; 6 << 20]).unwrap();
-    let batch = || (0..400).map(|i| record(&format!("{i}"), vec![7; 250])).collect::<Vec<_>>();
+    let batch = || (0..400).map(|i| record(&format!("{i}"), noise(i, 250))).collect::<Vec<_>>();
     let mut kept = 0_u64;
     let refused = loop {
         match log.append(Topic::Events, batch()).await {
@@ -167,8 +216,8 @@ async fn damaged_files_are_named_and_refused() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole.log");
     let log = open(&whole, 1).await.unwrap();
-    for _ in 0..200 {
-        log.append(Topic::Events, vec![record("k", vec![b'x'; 2_000])]).await.unwrap();
+    for i in 0..200 {
+        log.append(Topic::Events, vec![record("k", noise(i, 2_000))]).await.unwrap();
     }
     log.close().await;
     let bytes = std::fs::read(&whole).unwrap();
@@ -189,7 +238,8 @@ async fn damaged_files_are_named_and_refused() {
     check("foreign.log", &foreign, "not a log").await;
     // One flipped bit in the newest record's value.
     let mut flipped = bytes.clone();
-    let at = flipped.windows(100).rposition(|w| w.iter().all(|&b| b == b'x')).unwrap();
+    let newest = noise(199, 2_000);
+    let at = flipped.windows(100).rposition(|w| w == &newest[..100]).unwrap();
     flipped[at] ^= 1;
     let path = folder.path().join("flipped.log");
     std::fs::write(&path, &flipped).unwrap();
@@ -228,7 +278,9 @@ async fn random_damage_never_panics_and_never_yields_wrong_records() {
     let whole = folder.path().join("whole.log");
     let log = open(&whole, 1).await.unwrap();
     for i in 0..300 {
-        log.append(Topic::Events, vec![record("k", format!("value {i}"))]).await.unwrap();
+        // Some blocks are compressed, some are not.
+        let value = format!("value {i}").repeat(1 + i % 90);
+        log.append(Topic::Events, vec![record("k", value)]).await.unwrap();
     }
     let truth = read_all(&log, Topic::Events, 0).await;
     log.close().await;

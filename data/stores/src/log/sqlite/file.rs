@@ -12,7 +12,10 @@ use crate::log::{LogError, Topic};
 
 /// "WGLG": tells a log from any other SQLite file.
 const APPLICATION_ID: i64 = 0x5747_4c47;
-const SCHEMA_VERSION: i64 = 1;
+/// 2: blocks may be compressed.
+const SCHEMA_VERSION: i64 = 2;
+/// Those before it are read, and become the newest when they are opened.
+const OLDEST_VERSION: i64 = 1;
 const PAGE_BYTES: u32 = 8_192;
 /// Up to this size the whole file is checked when it is opened.
 const QUICK_CHECK_BYTES: u64 = 64 << 20;
@@ -158,8 +161,12 @@ async fn prepare(
         create(connection, options.n_partitions).await.map_err(fail)?;
     } else if application != APPLICATION_ID {
         return Err(damaged("this SQLite file is not a log of waggle".to_owned()));
-    } else if version != SCHEMA_VERSION {
-        return Err(damaged(format!("the log has version {version}, this build reads {SCHEMA_VERSION}")));
+    } else if !(OLDEST_VERSION..=SCHEMA_VERSION).contains(&version) {
+        return Err(damaged(format!(
+            "the log has version {version}, this build reads {OLDEST_VERSION} to {SCHEMA_VERSION}"
+        )));
+    } else if version < SCHEMA_VERSION {
+        set_version(connection).await.map_err(fail)?;
     }
     let is_small = check_length(connection, path).await? <= QUICK_CHECK_BYTES;
     if is_small {
@@ -186,11 +193,16 @@ async fn create(connection: &mut SqliteConnection, n_partitions: u32) -> Result<
         "CREATE TABLE log (n_partitions INTEGER NOT NULL)".to_owned(),
         format!("INSERT INTO log (n_partitions) VALUES ({n_partitions})"),
         format!("PRAGMA application_id = {APPLICATION_ID}"),
-        format!("PRAGMA user_version = {SCHEMA_VERSION}"),
     ] {
         sqlx::query(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
     }
+    set_version(&mut transaction).await?;
     transaction.commit().await
+}
+
+async fn set_version(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let set = format!("PRAGMA user_version = {SCHEMA_VERSION}");
+    sqlx::query(AssertSqlSafe(set)).execute(connection).await.map(drop)
 }
 
 /// Folds the write-ahead log into the file, compares the file's length with what its header promises, and gives it.
