@@ -14,36 +14,38 @@ pub struct Opinion {
     pub because: Option<ItemKey>,
 }
 
-/// At most one opinion per source, in one piece of memory: an answer has hundreds of candidates.
+/// At most one opinion per source, in one small piece of memory: an answer has hundreds of candidates.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Opinions {
-    by_source: [Place; CandidateSource::ALL.len()],
+    /// By source; rank 0 is no opinion.
+    numbers: [(f32, u32); N_SOURCES],
+    /// By source, where its bit in `is_led` is set.
+    because: [u64; N_SOURCES],
+    is_led: u16,
 }
 
-/// Rank 0 is no opinion.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Place {
-    score: f32,
-    rank: u32,
-    because: Option<ItemKey>,
-}
+const N_SOURCES: usize = CandidateSource::ALL.len();
 
 impl Opinions {
     /// The source's opinion from now on. Rank 0 is taken as 1.
     pub fn set(&mut self, opinion: Opinion) {
         let Opinion { source, score, rank, because } = opinion;
-        self.by_source[source as usize] = Place { score, rank: rank.max(1), because };
+        let place = source as usize;
+        self.numbers[place] = (score, rank.max(1));
+        self.because[place] = because.map_or(0, |item| item.0);
+        self.is_led = self.is_led & !(1 << place) | u16::from(because.is_some()) << place;
     }
 
     pub fn get(&self, source: CandidateSource) -> Option<Opinion> {
-        let Place { score, rank, because } = self.by_source[source as usize];
+        let place = source as usize;
+        let (score, rank) = self.numbers[place];
+        let because = (self.is_led >> place & 1 == 1).then_some(ItemKey(self.because[place]));
         (rank > 0).then_some(Opinion { source, score, rank, because })
     }
 
     /// Score and rank; zeros without an opinion.
     pub(crate) fn numbers(&self, source: CandidateSource) -> (f32, u32) {
-        let Place { score, rank, .. } = self.by_source[source as usize];
-        (score, rank)
+        self.numbers[source as usize]
     }
 
     /// In the order of [`CandidateSource::ALL`].
@@ -60,7 +62,7 @@ impl Opinions {
 
     /// The best rank that some source gives.
     pub fn best_rank(&self) -> Option<u32> {
-        self.by_source.iter().map(|place| place.rank).filter(|rank| *rank > 0).min()
+        self.numbers.iter().map(|(_, rank)| *rank).filter(|rank| *rank > 0).min()
     }
 }
 

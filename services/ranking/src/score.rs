@@ -1,5 +1,7 @@
 //! Features and scores of all candidates of a request.
 
+use std::cell::Cell;
+
 use waggle_contracts::{ranking::RankRequest, retrieval::ProposedItem};
 use waggle_features::{CandidateInput, FEATURES, PersonContext, ranking::values};
 use waggle_model::ItemKey;
@@ -11,6 +13,17 @@ pub struct Scores {
     pub scores: Vec<f32>,
     /// `[n_candidates, n_features]`, row-major; empty without a ranker.
     values: Vec<f32>,
+}
+
+thread_local! {
+    /// Values of the request before, as memory: it is some dozens of KiB, and would be new and zeroed each time.
+    static SPARE: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+impl Drop for Scores {
+    fn drop(&mut self) {
+        SPARE.set(std::mem::take(&mut self.values));
+    }
 }
 
 impl Scores {
@@ -32,7 +45,8 @@ pub fn score_all(ranker: Option<&Ranker>, request: &RankRequest) -> Scores {
     };
     let person = PersonContext::new(&request.person, &request.context_items, request.now, attributes);
     let n_features = FEATURES.len();
-    let mut all_values = vec![0.0; n_features * request.candidates.len()];
+    let mut all_values = SPARE.take();
+    all_values.resize(n_features * request.candidates.len(), 0.0);
     let rows = all_values.chunks_exact_mut(n_features);
     for ((row, candidate), facts) in rows.zip(request.candidates.iter()).zip(&request.item_facts) {
         let ProposedItem { item, attributes, opinions, .. } = candidate;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use waggle_features::{ItemHistory, LiveLists, Opinion, Opinions, PersonState, SessionItem, session_items};
 use waggle_model::{CandidateSource, ItemIdx, ItemKey, Scored, SeenRule, Timestamp};
 
-use crate::{Als, AnnIndex, HistoryEntry, ItemItem, RecommendError, Vocabulary};
+use crate::{Als, AnnIndex, HistoryEntry, ItemItem, RecommendError, Vocabulary, order};
 use accumulator::Accumulator;
 use scratch::{Marks, Scratch, Spot, with_scratch};
 
@@ -388,22 +388,14 @@ fn give_opinions(
     let mut scored: Vec<(u64, f32, Option<ItemKey>)> = Vec::with_capacity(proposals.len());
     for (place, proposal) in (0_u32..).zip(&*proposals) {
         if let Some((score, because)) = proposal.idx.and_then(&opinion) {
-            scored.push((best_first_key(score, place), score, because));
+            scored.push((order::key(score, place), score, because));
         }
     }
     scored.sort_unstable_by_key(|(key, ..)| *key);
     for ((key, score, because), rank) in scored.into_iter().zip(1..) {
-        let place = (key & u64::from(u32::MAX)) as usize;
+        let place = order::place(key) as usize;
         proposals[place].opinions.set(Opinion { source, score, rank, because });
     }
-}
-
-/// Ascending keys are descending scores, ties by the smaller place: one comparison of integers instead of two of floats.
-fn best_first_key(score: f32, place: u32) -> u64 {
-    let bits = score.to_bits();
-    // The order of `f32::total_cmp`: negative numbers turned around, positive ones above them.
-    let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
-    u64::from(!ascending) << 32 | u64::from(place)
 }
 
 fn fold_in(

@@ -14,6 +14,7 @@ pub mod ann;
 pub mod candidates;
 pub mod item_item;
 pub mod linalg;
+mod order;
 pub mod popularity;
 pub mod ranker;
 pub mod recommender;

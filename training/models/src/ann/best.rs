@@ -1,65 +1,63 @@
 //! The best so far.
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use waggle_model::{ItemIdx, Scored};
 
-use waggle_model::Scored;
+use crate::order;
 
-/// The `k` best of what is pushed; of equal scores, those pushed first.
+/// The `k` best of what is pushed, ties by the smaller row.
+///
+/// Collects up to twice as many and keeps the better half: pushing costs a few instructions, where a heap of the `k`
+/// best would be reordered each time.
 pub(super) struct Best {
     k: usize,
-    heap: BinaryHeap<WorstFirst>,
-    /// What a score must exceed once the list is full.
+    keys: Vec<u64>,
+    /// What a score must exceed once there were twice as many.
     threshold: f32,
 }
 
+/// Fewest that are collected before the better half is kept.
+const MIN_COLLECTED: usize = 64;
+
 impl Best {
     pub(super) fn new(k: usize) -> Self {
-        Self { k, heap: BinaryHeap::with_capacity(k.min(4096) + 1), threshold: f32::NEG_INFINITY }
+        Self {
+            k,
+            keys: Vec::with_capacity(k.saturating_mul(2).clamp(MIN_COLLECTED, 8192)),
+            threshold: f32::NEG_INFINITY,
+        }
     }
 
     pub(super) fn threshold(&self) -> f32 {
         self.threshold
     }
 
-    /// Equal to the threshold is too late. Overflowed scores (±∞, NaN) are refused.
+    /// Equal to the threshold is too late, so rows are to be pushed in ascending order. Overflowed scores (±∞, NaN) are
+    /// refused.
     #[inline]
     pub(super) fn admits(&self, score: f32) -> bool {
         score > self.threshold && score.is_finite()
     }
 
-    pub(super) fn push(&mut self, scored: Scored) {
-        self.heap.push(WorstFirst(scored));
-        if self.heap.len() > self.k {
-            self.heap.pop();
-        }
-        if self.heap.len() == self.k {
-            self.threshold = self.heap.peek().map_or(f32::NEG_INFINITY, |worst| worst.0.score);
+    #[inline]
+    pub(super) fn push(&mut self, Scored { item, score }: Scored) {
+        self.keys.push(order::key(score, item.0));
+        if self.keys.len() >= self.k.saturating_mul(2).max(MIN_COLLECTED) {
+            self.keep_best();
         }
     }
 
-    pub(super) fn into_list(self) -> Vec<Scored> {
-        self.heap.into_sorted_vec().into_iter().map(|worst| worst.0).collect()
+    fn keep_best(&mut self) {
+        if self.k > 0 && self.k < self.keys.len() {
+            let (_, worst, _) = self.keys.select_nth_unstable(self.k - 1);
+            self.threshold = order::score(*worst);
+        }
+        self.keys.truncate(self.k);
+    }
+
+    pub(super) fn into_list(mut self) -> Vec<Scored> {
+        self.keep_best();
+        self.keys.sort_unstable();
+        let scored = |key| Scored { item: ItemIdx(order::place(key)), score: order::score(key) };
+        self.keys.into_iter().map(scored).collect()
     }
 }
-
-struct WorstFirst(Scored);
-
-impl Ord for WorstFirst {
-    fn cmp(&self, other: &Self) -> Ordering {
-        Scored::best_first(&self.0, &other.0)
-    }
-}
-
-impl PartialOrd for WorstFirst {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for WorstFirst {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for WorstFirst {}

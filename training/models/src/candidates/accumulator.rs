@@ -2,15 +2,16 @@
 
 use waggle_model::ItemIdx;
 
-use super::best_first_key;
-use crate::ItemItem;
+use crate::{ItemItem, order};
 
 /// For every item that some neighbour list names: the sum, and the item that contributed most. Kept from request to
 /// request; only what was touched is cleared.
 #[derive(Default)]
 pub(super) struct Accumulator {
     by_row: Vec<Sum>,
+    /// As long as `by_row`; the first `n_touched` are the rows that are not zero.
     touched: Vec<ItemIdx>,
+    n_touched: usize,
     /// `1/√(Σ weights)`.
     scale: f32,
     /// Working memory of [`best_first`](Self::best_first).
@@ -28,10 +29,12 @@ struct Sum {
 impl Accumulator {
     /// Forgets the request before, of a model with any number of items.
     pub(super) fn clear(&mut self, n_items: usize) {
-        for item in self.touched.drain(..) {
+        for item in &self.touched[..self.n_touched] {
             self.by_row[item.row()] = Sum::default();
         }
+        self.n_touched = 0;
         self.by_row.resize(n_items, Sum::default());
+        self.touched.resize(n_items, ItemIdx(0));
         self.scale = 0.0;
     }
 
@@ -49,16 +52,18 @@ impl Accumulator {
         self.scale = if total > 0.0 { total.sqrt().recip() } else { 0.0 };
     }
 
+    /// Without branches, which would be guessed wrong every other time, ten thousand times a request.
+    #[inline]
     fn add(&mut self, item: ItemIdx, contribution: f32, of: ItemIdx) {
         let place = &mut self.by_row[item.row()];
-        if place.largest == 0.0 {
-            self.touched.push(item);
+        if self.n_touched < self.touched.len() {
+            self.touched[self.n_touched] = item;
         }
+        let is_larger = contribution > place.largest;
+        self.n_touched += usize::from(is_larger) & usize::from(place.largest == 0.0);
         place.sum += contribution;
-        if contribution > place.largest {
-            place.largest = contribution;
-            place.because = of.0;
-        }
+        place.because = if is_larger { of.0 } else { place.because };
+        place.largest = if is_larger { contribution } else { place.largest };
     }
 
     /// Score of an item and the item that contributed most; `None` if no neighbour list names it.
@@ -75,10 +80,10 @@ impl Accumulator {
     ) -> &[(ItemIdx, f32, ItemIdx)] {
         self.order.clear();
         self.best.clear();
-        for item in &self.touched {
+        for item in &self.touched[..self.n_touched] {
             let Sum { sum, .. } = self.by_row[item.row()];
             if sum > 0.0 {
-                self.order.push(best_first_key(sum * self.scale, item.0));
+                self.order.push(order::key(sum * self.scale, item.0));
             }
         }
         // The best in order, as many as are wanted and let through: most of a long list is never sorted.
@@ -91,7 +96,7 @@ impl Accumulator {
             }
             rest[..n_next].sort_unstable();
             for key in &rest[..n_next] {
-                let item = ItemIdx((key & u64::from(u32::MAX)) as u32);
+                let item = ItemIdx(order::place(*key));
                 if self.best.len() < k && keep(item) {
                     let Sum { sum, because, .. } = self.by_row[item.row()];
                     self.best.push((item, sum * self.scale, ItemIdx(because)));

@@ -199,17 +199,6 @@ fn similar_items_share_the_taste_and_companions_are_neighbours() {
     assert_eq!(similar(&shop.models(), key(1000), 3, None), SimilarItems::default());
 }
 
-#[test]
-fn integers_order_scores_as_floats_do() {
-    let mut scores =
-        [0.0, -0.0, 1.5, -1.5, f32::MIN_POSITIVE, 1e30, -1e30, f32::INFINITY, f32::NEG_INFINITY, 2.0];
-    let mut by_key = scores;
-    scores.sort_by(|a, b| b.total_cmp(a));
-    by_key.sort_by_key(|score| best_first_key(*score, 0));
-    assert_eq!(by_key.map(f32::to_bits), scores.map(f32::to_bits));
-    assert!(best_first_key(1.0, 3) < best_first_key(1.0, 4), "ties go to the smaller place");
-}
-
 proptest! {
     #[test]
     fn as_many_are_proposed_as_may_be_shown(
