@@ -1,22 +1,36 @@
 //! When an answer may be served again: to the same person, who did nothing since, asking for the same.
+//!
+//! It is fresh for its time to live, and stale for a while after it. A stale one is served where waiting for a fresh one,
+//! or a failure, would be worse (as `stale-while-revalidate` and `stale-if-error` of RFC 5861). Acting makes another
+//! question of it, so not even a stale answer is from before something the person did.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use waggle_contracts::api::RecommendationResponse;
 use waggle_features::PersonState;
-use waggle_model::SnapshotVersion;
+use waggle_model::{SnapshotVersion, Timestamp};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::recommend::Wanted;
+use crate::{recommend::Wanted, served::Served};
 
 /// Version of the cached form; a value of another version is not read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
-/// What is kept: the response as served, and how many candidates it was chosen from.
-#[derive(Debug, Serialize, Deserialize)]
+/// What is kept: the answer as served, and how many candidates it was chosen from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CachedAnswer {
-    pub response: RecommendationResponse,
+    pub served: Served,
     pub n_candidates: u32,
+    pub computed_at: Timestamp,
+}
+
+impl CachedAnswer {
+    /// Whether it is not older than `ttl`. Clocks of processes that share a cache may differ: one from the future is new.
+    pub fn is_fresh(&self, ttl: Duration, now: Timestamp) -> bool {
+        let age_ms = now.as_millis().saturating_sub(self.computed_at.as_millis()).max(0).unsigned_abs();
+        u128::from(age_ms) < ttl.as_millis()
+    }
 }
 
 /// The key holds everything the answer depends on.
@@ -98,4 +112,4 @@ pub fn decode(bytes: &[u8]) -> Option<CachedAnswer> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,7 +10,7 @@ use waggle_contracts::{Features, Ingest, Ranking, Retrieval, RoleError};
 use waggle_model::Item;
 use waggle_stores::{Cache, Database};
 
-use crate::{AnswerLog, Held, ItemLocks, Placements, Projector, recommend::in_time};
+use crate::{AnswerLog, Flights, Held, ItemLocks, Placements, Projector, recommend::in_time};
 
 /// `[gateway]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct GatewayConfig {
     pub n_candidates: usize,
     /// How long an answer may be served again to a person who did nothing since, in seconds; 0 turns the cache off.
     pub cache_ttl_s: u64,
+    /// How much longer it may be where a fresh one would have to be waited for, or cannot be had, in seconds.
+    pub cache_stale_s: u64,
     /// How long an answer can be asked for again, paged through and explained, in seconds; 0 keeps none. They lie in the
     /// cache and may make room earlier.
     pub answer_retention_s: u64,
@@ -35,6 +37,7 @@ impl Default for GatewayConfig {
             deadline_ms: 250,
             n_candidates: 500,
             cache_ttl_s: 30,
+            cache_stale_s: 30,
             answer_retention_s: 600,
             answer_queue: 10_000,
         }
@@ -67,6 +70,10 @@ impl GatewayConfig {
     pub fn cache_ttl(&self) -> Duration {
         Duration::from_secs(self.cache_ttl_s)
     }
+
+    pub fn cache_stale(&self) -> Duration {
+        Duration::from_secs(self.cache_stale_s)
+    }
 }
 
 /// The other roles behind their traits, and what the gateway keeps for itself. Built once, shared by all requests.
@@ -80,6 +87,7 @@ pub struct App {
     pub database: Arc<Database>,
     pub held: Held,
     pub cache: Arc<dyn Cache>,
+    pub flights: Flights,
     pub answers: AnswerLog,
     pub projector: Arc<Projector>,
     pub item_locks: ItemLocks,

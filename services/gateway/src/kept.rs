@@ -9,7 +9,7 @@ use tracing::debug;
 use waggle_contracts::api::RecommendationResponse;
 use waggle_model::{Answer, AnswerId, ItemId};
 
-use crate::{App, recommend::Checked};
+use crate::{App, recommend::Checked, served::ServedBody};
 
 /// Version of the kept form; a value of another version is not read.
 const VERSION: u8 = 1;
@@ -48,17 +48,17 @@ impl KeptAnswer {
 }
 
 /// Keeps a computed answer. A cache that takes nothing costs the pages after it, not the answer.
-pub async fn keep(app: &App, request: &Checked, response: &RecommendationResponse, answer: &Answer) {
+pub async fn keep(app: &App, request: &Checked, body: &ServedBody, answer: &Answer) {
     if request.is_probe {
         return;
     }
     let kept = Kept::Answer {
         request: Box::new(request.clone()),
-        response: serde_json::to_vec(response).expect("an answer serialises into memory").into(),
+        response: body.json.clone(),
         n_candidates: answer.n_candidates,
         features: answer.items.iter().map(|item| item.features.clone()).collect(),
     };
-    put(app, &response.answer_id, &kept).await;
+    put(app, &answer.answer_id, &kept).await;
 }
 
 /// `answer_id` stands for the answer `of` that was computed before.

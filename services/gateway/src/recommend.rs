@@ -23,67 +23,148 @@ use metrics::counter;
 use tracing::{debug, warn};
 use waggle_contracts::{
     RoleError,
-    api::RecommendationResponse,
     features::PersonView,
     retrieval::{Likeness, SimilarRequest},
 };
-use waggle_model::{Answer, ItemId, Person, Rung, Timestamp, Watermark};
+use waggle_model::{Answer, ItemId, Person, Rung, SnapshotVersion, Timestamp, Watermark};
 
 use crate::{
     answer_cache::{self, CachedAnswer},
     app::App,
+    flights::{Flight, Seat},
     kept::{keep, keep_again},
+    served::{Served, ServedBody},
 };
 use compose::{Composed, compose, user_properties};
 pub use explain::explain;
 use last_rung::step_down;
-use record::{millis, observe, record, serve_again, shape};
+use record::{observe, record, serve_again, shape};
 pub use request::{Checked, checked_k, checked_person};
 pub use wanted::Wanted;
 
 /// Answers a recommendation request. Never fails: the ladder ends in a list that needs nobody.
-pub async fn recommend(app: &App, request: &Checked) -> RecommendationResponse {
+pub async fn recommend(app: &App, request: &Checked) -> ServedBody {
     let started = Instant::now();
-    let deadline = started + app.config.deadline();
     let wanted = &Wanted::new(request, &app.placements.load(), &app.config);
     let view = if request.is_impersonal { Some(nobody()) } else { person_view(app, &request.person).await };
     let snapshot = app.retrieval.current_snapshot();
-    let catalog_version = app.retrieval.catalog_version();
-    let cached_under = view
-        .as_ref()
-        .filter(|_| !wanted.cache_ttl.is_zero() && !request.is_uncached)
-        .map(|view| answer_cache::key(wanted, &view.state, snapshot.as_ref(), catalog_version));
-    if let Some(key) = &cached_under
-        && let Some(cached) = from_cache(app, key).await
-    {
-        let computed_by = cached.response.answer_id.clone();
-        let response = serve_again(app, request, cached, view.as_ref(), started);
-        keep_again(app, &response.answer_id, computed_by).await;
-        return response;
-    }
+    // Somebody whose state cannot be read may have acted since.
+    let may_be_shared = view.is_some() && !wanted.cache_ttl.is_zero() && !request.is_uncached;
     let view = view.unwrap_or_else(nobody);
-    let composed =
-        match tokio::time::timeout_at(deadline.into(), compose(app, wanted, &view, snapshot, deadline)).await
-        {
-            Ok(Ok(composed)) => composed,
-            Ok(Err(e)) => step_down(app, wanted, &view, "failed", &e).await,
-            Err(_) => step_down(app, wanted, &view, "late", &RoleError::Deadline { role: "gateway" }).await,
+    let key = may_be_shared
+        .then(|| answer_cache::key(wanted, &view.state, snapshot.as_ref(), app.retrieval.catalog_version()));
+    let asking = Asking { app, wanted, view, snapshot, started };
+    match key {
+        Some(key) => asking.through_cache(&key).await,
+        None => asking.compute().await.hand_out(app, request).await,
+    }
+}
+
+/// A request with all that its answer depends on.
+struct Asking<'a> {
+    app: &'a App,
+    wanted: &'a Wanted<'a>,
+    view: PersonView,
+    snapshot: Option<SnapshotVersion>,
+    started: Instant,
+}
+
+/// An answer that nobody has got yet.
+struct Computed {
+    served: Served,
+    answer: Answer,
+    /// A role was missing: the next request may be luckier.
+    is_poor: bool,
+}
+
+impl Asking<'_> {
+    /// A fresh answer from the cache; else the one that somebody else is computing for the same question, or a stale one
+    /// instead of waiting for it; else a computed one.
+    async fn through_cache(self, key: &[u8]) -> ServedBody {
+        let Self { app, wanted, .. } = self;
+        let cached = from_cache(app, key).await;
+        let stale = match cached {
+            Some(cached) if cached.is_fresh(wanted.cache_ttl, Timestamp::now()) => {
+                return self.serve_again(cached, "cached").await;
+            }
+            other => other,
         };
-    // What a failure made worse is not kept: the next request may be luckier.
-    let cached_under = cached_under.filter(|_| composed.rung != Rung::Static && !composed.is_degraded);
-    let (mut response, answer) = shape(wanted, composed, &view, started);
-    if let Some(key) = cached_under {
-        let value = CachedAnswer { response: response.clone(), n_candidates: answer.n_candidates };
-        if let Err(e) = app.cache.set(&key, answer_cache::encode(&value), wanted.cache_ttl).await {
-            debug!(error = %e, "the answer could not be cached");
+        match (app.flights.join(key), stale) {
+            (Seat::First(flight), stale) => {
+                let computed = self.compute().await;
+                match stale {
+                    Some(stale) if computed.is_poor => {
+                        flight.land(stale.clone());
+                        self.serve_again(stale, "stale").await
+                    }
+                    _ => {
+                        self.land(key, flight, &computed).await;
+                        computed.hand_out(app, wanted.request).await
+                    }
+                }
+            }
+            (Seat::Later(_), Some(stale)) => self.serve_again(stale, "stale").await,
+            (Seat::Later(waiting), None) => match waiting.answer(self.deadline()).await {
+                Some(answer) => self.serve_again(answer, "shared").await,
+                None => self.compute().await.hand_out(app, wanted.request).await,
+            },
         }
     }
-    response.took_ms = millis(started.elapsed());
-    let n_candidates = answer.n_candidates;
-    keep(app, request, &response, &answer).await;
-    record(app, request, Answer { took_ms: response.took_ms, ..answer });
-    observe(request, &response, n_candidates, "computed");
-    response
+
+    async fn compute(&self) -> Computed {
+        let Self { app, wanted, view, started, .. } = self;
+        let composing = compose(app, wanted, view, self.snapshot.clone(), self.deadline());
+        let composed = match tokio::time::timeout_at(self.deadline().into(), composing).await {
+            Ok(Ok(composed)) => composed,
+            Ok(Err(e)) => step_down(app, wanted, view, "failed", &e).await,
+            Err(_) => step_down(app, wanted, view, "late", &RoleError::Deadline { role: "gateway" }).await,
+        };
+        let is_poor = composed.rung == Rung::Static || composed.is_degraded;
+        let (served, answer) = shape(wanted, composed, view, *started);
+        Computed { served, answer, is_poor }
+    }
+
+    /// Gives the answer to those who wait for it, and to the cache if it is worth keeping.
+    async fn land(&self, key: &[u8], flight: Flight, computed: &Computed) {
+        let answer = CachedAnswer {
+            served: computed.served.clone(),
+            n_candidates: computed.answer.n_candidates,
+            computed_at: Timestamp::now(),
+        };
+        if !computed.is_poor {
+            let ttl = self.wanted.cache_ttl + self.app.config.cache_stale();
+            if let Err(e) = self.app.cache.set(key, answer_cache::encode(&answer), ttl).await {
+                debug!(error = %e, "the answer could not be cached");
+            }
+        }
+        flight.land(answer);
+    }
+
+    /// Serves what was computed before, under an id of its own.
+    async fn serve_again(&self, cached: CachedAnswer, how: &'static str) -> ServedBody {
+        let Self { app, wanted, .. } = self;
+        let computed_by = cached.served.answer_id.clone();
+        let served = serve_again(app, wanted.request, cached, &self.view, self.started, how);
+        keep_again(app, &served.answer_id, computed_by).await;
+        served.into_body()
+    }
+
+    fn deadline(&self) -> Instant {
+        self.started + self.app.config.deadline()
+    }
+}
+
+impl Computed {
+    /// Keeps, records and counts it.
+    async fn hand_out(self, app: &App, request: &Checked) -> ServedBody {
+        let Self { served, answer, .. } = self;
+        observe(request, &served, answer.n_candidates, "computed");
+        let took_ms = served.took_ms;
+        let body = served.into_body();
+        keep(app, request, &body, &answer).await;
+        record(app, request, Answer { took_ms, ..answer });
+        body
+    }
 }
 
 /// Answers an item page's "similar" or "bought together".
@@ -96,7 +177,7 @@ pub async fn similar(
     request: &Checked,
     item_id: ItemId,
     kind: Likeness,
-) -> Result<RecommendationResponse, RoleError> {
+) -> Result<ServedBody, RoleError> {
     let started = Instant::now();
     let wanted = &Wanted::new(request, &app.placements.load(), &app.config);
     let mut asked = SimilarRequest {
@@ -129,13 +210,8 @@ pub async fn similar(
         Err(e) => return Err(e),
     };
     let composed = Composed { rung: Rung::Segment, ..composed };
-    let (mut response, answer) = shape(wanted, composed, &nobody(), started);
-    response.took_ms = millis(started.elapsed());
-    let n_candidates = answer.n_candidates;
-    keep(app, request, &response, &answer).await;
-    record(app, request, Answer { took_ms: response.took_ms, ..answer });
-    observe(request, &response, n_candidates, "computed");
-    Ok(response)
+    let (served, answer) = shape(wanted, composed, &nobody(), started);
+    Ok(Computed { served, answer, is_poor: false }.hand_out(app, request).await)
 }
 
 const NO_WATERMARK: Watermark = Watermark { partition: 0, offset: 0, time: Timestamp::from_millis(0) };

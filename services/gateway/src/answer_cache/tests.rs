@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, HashSet};
 
-use serde_json::json;
 use waggle_contracts::policy::OddsRule;
 use waggle_model::{ItemId, Person, UserId};
 
@@ -67,15 +66,30 @@ fn who_asks_for_an_impersonal_list_does_not_matter() {
 
 #[test]
 fn what_another_version_wrote_is_not_read() {
-    let response = serde_json::from_value(json!({
-        "answer_id": "a", "placement": "home", "rung": "trending", "snapshot": null, "watermark": null, "items": [],
-        "took_ms": 1.0,
-    }));
-    let answer = CachedAnswer { response: response.unwrap(), n_candidates: 3 };
-    let mut bytes = encode(&answer).to_vec();
+    let mut bytes = encode(&an_answer(3)).to_vec();
     assert_eq!(decode(&bytes).unwrap().n_candidates, 3);
     bytes[0] += 1;
     assert!(decode(&bytes).is_none());
     assert!(decode(&[]).is_none());
     assert!(decode(&[VERSION]).is_none());
+}
+
+pub(crate) fn an_answer(n_candidates: u32) -> CachedAnswer {
+    let served = serde_json::from_str(
+        r#"{"answer_id": "a", "placement": "home", "rung": "trending", "snapshot": null, "watermark": null,
+            "items": [], "took_ms": 1.0}"#,
+    );
+    CachedAnswer {
+        served: served.unwrap(),
+        n_candidates,
+        computed_at: Timestamp::from_millis(1_700_000_000_000),
+    }
+}
+
+#[test]
+fn an_answer_is_fresh_for_its_time_and_one_from_a_faster_clock_is_new() {
+    let answer = an_answer(3);
+    let (computed, ttl) = (answer.computed_at.as_millis(), Duration::from_secs(30));
+    let is_fresh = |after_ms: i64| answer.is_fresh(ttl, Timestamp::from_millis(computed + after_ms));
+    assert_eq!([-5_000, 0, 29_999, 30_000].map(is_fresh), [true, true, true, false]);
 }

@@ -13,7 +13,7 @@ use waggle_contracts::{
 use waggle_model::{Answer, AnswerId, Event, EventBody, Item, Placement, Timestamp};
 
 use super::{Checked, NO_WATERMARK, Wanted, compose::Composed};
-use crate::{answer_cache::CachedAnswer, app::App, reasons::reason_of};
+use crate::{answer_cache::CachedAnswer, app::App, reasons::reason_of, served::Served};
 
 /// The response for the client and the record for the log.
 pub(super) fn shape(
@@ -21,7 +21,7 @@ pub(super) fn shape(
     composed: Composed,
     view: &PersonView,
     started: Instant,
-) -> (RecommendationResponse, Answer) {
+) -> (Served, Answer) {
     let Wanted { request, .. } = wanted;
     let answer_id = new_answer_id(&request.placement);
     let watermark = Some(view.watermark).filter(|watermark| *watermark != NO_WATERMARK);
@@ -63,7 +63,7 @@ pub(super) fn shape(
         n_candidates: u32::try_from(composed.n_candidates).unwrap_or(u32::MAX),
         took_ms: 0.0,
     };
-    (response, answer)
+    (response.into(), answer)
 }
 
 /// Serves a cached answer under an id of its own that points to the computed one.
@@ -71,28 +71,29 @@ pub(super) fn serve_again(
     app: &App,
     request: &Checked,
     cached: CachedAnswer,
-    view: Option<&PersonView>,
+    view: &PersonView,
     started: Instant,
-) -> RecommendationResponse {
-    let mut response = cached.response;
-    let computed_by = std::mem::replace(&mut response.answer_id, new_answer_id(&request.placement));
-    response.watermark = view.map(|view| view.watermark).filter(|w| *w != NO_WATERMARK);
-    response.took_ms = millis(started.elapsed());
+    how: &'static str,
+) -> Served {
+    let mut served = cached.served;
+    let computed_by = std::mem::replace(&mut served.answer_id, new_answer_id(&request.placement));
+    served.watermark = Some(view.watermark).filter(|watermark| *watermark != NO_WATERMARK);
+    served.took_ms = millis(started.elapsed());
     let answer = Answer {
-        answer_id: response.answer_id.clone(),
-        placement: response.placement.clone(),
-        rung: response.rung,
-        snapshot: response.snapshot.clone(),
-        watermark: response.watermark,
+        answer_id: served.answer_id.clone(),
+        placement: served.placement.clone(),
+        rung: served.rung,
+        snapshot: served.snapshot.clone(),
+        watermark: served.watermark,
         computed_by: Some(computed_by),
         items: Vec::new(),
         feature_names: Arc::default(),
         n_candidates: cached.n_candidates,
-        took_ms: response.took_ms,
+        took_ms: served.took_ms,
     };
     record(app, request, answer);
-    observe(request, &response, cached.n_candidates, "cached");
-    response
+    observe(request, &served, cached.n_candidates, how);
+    served
 }
 
 pub(super) fn record(app: &App, request: &Checked, answer: Answer) {
@@ -108,21 +109,16 @@ pub(super) fn record(app: &App, request: &Checked, answer: Answer) {
     });
 }
 
-pub(super) fn observe(
-    request: &Checked,
-    response: &RecommendationResponse,
-    n_candidates: u32,
-    how: &'static str,
-) {
+pub(super) fn observe(request: &Checked, served: &Served, n_candidates: u32, how: &'static str) {
     if request.is_probe {
         return;
     }
-    counter!("waggle_answers_total", "rung" => response.rung.as_str(), "how" => how).increment(1);
-    histogram!("waggle_answer_duration_seconds", "how" => how).record(response.took_ms / 1e3);
+    counter!("waggle_answers_total", "rung" => served.rung.as_str(), "how" => how).increment(1);
+    histogram!("waggle_answer_duration_seconds", "how" => how).record(served.took_ms / 1e3);
     histogram!("waggle_answer_candidates").record(f64::from(n_candidates));
 }
 
-pub(super) fn millis(duration: Duration) -> f64 {
+fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 

@@ -5,12 +5,7 @@ use actix_web::{
     web::{Data, Json, Path, Query},
 };
 use serde::Deserialize;
-use waggle_contracts::{
-    RoleError,
-    api::{RecommendationRequest, RecommendationResponse},
-    policy::MAX_ODDS_RULES,
-    retrieval::Likeness,
-};
+use waggle_contracts::{RoleError, api::RecommendationRequest, policy::MAX_ODDS_RULES, retrieval::Likeness};
 use waggle_http::{ApiError, Object};
 use waggle_model::{CandidateSource, ItemId, Placement};
 
@@ -23,6 +18,7 @@ use crate::{
     error::{invalid, not_found, of_role},
     kept::MAX_PAGED,
     recommend::{self, Checked, checked_k, checked_person},
+    served::ServedBody,
 };
 
 /// The query form of a request: the same, lists comma-separated.
@@ -48,7 +44,7 @@ pub(super) async fn get(
     app: Data<App>,
     request: HttpRequest,
     query: Query<RecommendationQuery>,
-) -> Result<Json<RecommendationResponse>, ApiError> {
+) -> Result<ServedBody, ApiError> {
     let query = query.into_inner();
     answer(
         &app,
@@ -81,7 +77,7 @@ pub(super) async fn post(
     app: Data<App>,
     request: HttpRequest,
     body: Json<Object<RecommendationRequest>>,
-) -> Result<Json<RecommendationResponse>, ApiError> {
+) -> Result<ServedBody, ApiError> {
     answer(&app, &request, body.into_inner().0).await
 }
 
@@ -89,7 +85,7 @@ async fn answer(
     app: &App,
     http: &HttpRequest,
     request: RecommendationRequest,
-) -> Result<Json<RecommendationResponse>, ApiError> {
+) -> Result<ServedBody, ApiError> {
     let after = request.after.clone();
     let mut checked = Checked::try_new(request).map_err(invalid)?;
     checked.is_uncached = is_uncached(http);
@@ -97,7 +93,7 @@ async fn answer(
         checked.shown_before = shown_before(app, &checked, &after).await?;
     }
     check_expressions(app, &checked).await?;
-    Ok(Json(recommend::recommend(app, &checked).await))
+    Ok(recommend::recommend(app, &checked).await)
 }
 
 /// What stands on the page of that answer and on those before it.
@@ -155,7 +151,7 @@ pub(super) async fn trending(
     app: Data<App>,
     http: HttpRequest,
     query: Query<ListQuery>,
-) -> Result<Json<RecommendationResponse>, ApiError> {
+) -> Result<ServedBody, ApiError> {
     let query = query.into_inner();
     let source = match query.source.as_deref() {
         None | Some("trending") => CandidateSource::Trending,
@@ -177,7 +173,7 @@ pub(super) async fn trending(
     checked.is_impersonal = true;
     checked.is_uncached = is_uncached(&http);
     check_expressions(&app, &checked).await?;
-    Ok(Json(recommend::recommend(&app, &checked).await))
+    Ok(recommend::recommend(&app, &checked).await)
 }
 
 #[derive(Debug, Deserialize)]
@@ -195,7 +191,7 @@ pub(super) async fn similar(
     app: Data<App>,
     id: Path<String>,
     query: Query<SimilarQuery>,
-) -> Result<Json<RecommendationResponse>, ApiError> {
+) -> Result<ServedBody, ApiError> {
     let query = query.into_inner();
     let item_id = ItemId::try_new(id.as_str()).map_err(invalid)?;
     let kind = match query.kind.as_deref() {
@@ -218,5 +214,5 @@ pub(super) async fn similar(
     if known.into_iter().flatten().next().is_none() {
         return Err(not_found(format!("item \"{item_id}\" is not in the catalogue")));
     }
-    recommend::similar(&app, &request, item_id, kind).await.map(Json).map_err(of_role)
+    recommend::similar(&app, &request, item_id, kind).await.map_err(of_role)
 }

@@ -1,9 +1,18 @@
 //! An answer may be served again until the person acts or the catalogue changes.
 
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
 use serde_json::{Value, json};
 use waggle_model::Answer;
+use waggle_stores::{Cache, MokaCache};
 
-use crate::world::{Gateway, World, slate};
+use crate::{
+    faults::{Aged, Crowd, Fault, NoRanking},
+    world::{Gateway, World, slate},
+};
 
 async fn ask(gateway: &Gateway) -> Value {
     gateway.recommend(json!({ "user_id": "anna", "k": 4 })).await
@@ -118,4 +127,62 @@ async fn no_store_and_a_ttl_of_zero_bypass_the_cache() {
     assert!(answers.iter().all(|(_, answer)| answer.computed_by.is_none()));
     uncached.stop().await;
     gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_answer_is_computed_for_all_who_ask_the_same_at_once() {
+    const N: usize = 20;
+    let (world, furnished) = World::furnished().await;
+    let crowd = Crowd::of(N, world.features.clone(), world.retrieval.clone());
+    let roles = crowd.clone();
+    let gateway = world.gateway_with(|app| (app.features, app.retrieval) = (roles.clone(), roles)).await;
+    let answers = futures::future::join_all((0..N).map(|_| ask(&gateway))).await;
+    assert_eq!(crowd.n_computed.load(Ordering::Relaxed), 1);
+    assert!(answers.iter().all(|answer| answer["items"] == answers[0]["items"]));
+    let records = world.answers(N).await;
+    let computed: Vec<_> = records.iter().filter(|(_, answer)| answer.computed_by.is_none()).collect();
+    assert_eq!(computed.len(), 1);
+    let by = &computed[0].1.answer_id;
+    assert_eq!(records.iter().filter(|(_, answer)| answer.computed_by.as_ref() == Some(by)).count(), N - 1);
+    gateway.stop().await;
+    furnished.stop().await;
+}
+
+/// Gateways that share a cache: one that fills it, and one that finds its answers aged.
+async fn sharing(world: &World, age_s: u64, ranks: bool) -> (Gateway, Gateway) {
+    let cache: Arc<dyn Cache> = Arc::new(MokaCache::new(1 << 20));
+    let aged = Arc::new(Aged(cache.clone(), Duration::from_secs(age_s)));
+    let first = world.gateway_with(|app| app.cache = cache).await;
+    let second = world
+        .gateway_with(|app| {
+            app.cache = aged;
+            if !ranks {
+                app.ranking = Arc::new(NoRanking(Fault::Fails));
+            }
+        })
+        .await;
+    (first, second)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_answer_stands_in_for_a_failure_and_for_nothing_else() {
+    let (world, furnished) = World::furnished().await;
+    // Fresh for 30 s and stale for 30 s more.
+    for (age_s, ranks, is_again) in [(29, true, true), (31, true, false), (31, false, true)] {
+        let (first, second) = sharing(&world, age_s, ranks).await;
+        let before = world.answers(0).await.len();
+        let (filled, found) = (ask(&first).await, ask(&second).await);
+        let (computed, record) = latest_two(&world, before + 2).await;
+        assert_eq!(computed.answer_id.as_str(), filled["answer_id"]);
+        let expected = is_again.then_some(computed.answer_id);
+        assert_eq!(record.computed_by, expected, "after {age_s} s, with a ranker: {ranks}");
+        assert_eq!((&found["rung"], slate(&found)), (&filled["rung"], slate(&filled)));
+        assert!(
+            !is_again || found["items"] == filled["items"],
+            "what is served again is the same to the last score"
+        );
+        first.stop().await;
+        second.stop().await;
+    }
+    furnished.stop().await;
 }

@@ -1,8 +1,16 @@
 //! Roles that fail or stall at will, and are the real ones otherwise.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
 use waggle_contracts::{
     Features, Ranking, Retrieval, RoleError,
     api::Contribution,
@@ -11,7 +19,9 @@ use waggle_contracts::{
     retrieval::{CandidateRequest, CandidateResponse, SearchRequest, SearchResponse, SimilarRequest},
 };
 use waggle_features::ItemFacts;
+use waggle_gateway_role::answer_cache::{decode, encode};
 use waggle_model::{Item, ItemId, ItemKey, Person, SessionId, SnapshotVersion, Timestamp, UserId};
+use waggle_stores::{Cache, CacheError, CacheStats};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
@@ -113,6 +123,105 @@ impl Retrieval for NoRetrieval {
 
     async fn items_by_key(&self, _: &[ItemKey]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {
         Err(self.0.strike().await)
+    }
+}
+
+/// The real roles, where nobody gets candidates before so many persons were asked for.
+pub(crate) struct Crowd {
+    features: Arc<dyn Features>,
+    retrieval: Arc<dyn Retrieval>,
+    missing: watch::Sender<usize>,
+    pub(crate) n_computed: AtomicUsize,
+}
+
+impl Crowd {
+    pub(crate) fn of(
+        n_persons: usize,
+        features: Arc<dyn Features>,
+        retrieval: Arc<dyn Retrieval>,
+    ) -> Arc<Self> {
+        let missing = watch::Sender::new(n_persons);
+        Arc::new(Self { features, retrieval, missing, n_computed: AtomicUsize::new(0) })
+    }
+}
+
+#[async_trait]
+impl Features for Crowd {
+    async fn aliases(&self, user: &UserId, patience: Duration) -> Result<Vec<SessionId>, RoleError> {
+        self.features.aliases(user, patience).await
+    }
+
+    async fn person(&self, person: &Person) -> Result<PersonView, RoleError> {
+        let view = self.features.person(person).await;
+        self.missing.send_modify(|missing| *missing = missing.saturating_sub(1));
+        view
+    }
+
+    async fn items(&self, items: &[ItemKey], now: Timestamp) -> Result<Vec<ItemFacts>, RoleError> {
+        self.features.items(items, now).await
+    }
+}
+
+#[async_trait]
+impl Retrieval for Crowd {
+    fn current_snapshot(&self) -> Option<SnapshotVersion> {
+        self.retrieval.current_snapshot()
+    }
+
+    fn catalog_version(&self) -> u64 {
+        self.retrieval.catalog_version()
+    }
+
+    async fn check(&self, expressions: &[String], attributes: &[String]) -> Result<(), RoleError> {
+        self.retrieval.check(expressions, attributes).await
+    }
+
+    async fn candidates(&self, request: &CandidateRequest) -> Result<CandidateResponse, RoleError> {
+        self.n_computed.fetch_add(1, Ordering::Relaxed);
+        self.missing.subscribe().wait_for(|missing| *missing == 0).await.expect("the sender lives");
+        self.retrieval.candidates(request).await
+    }
+
+    async fn similar(&self, request: &SimilarRequest) -> Result<CandidateResponse, RoleError> {
+        self.retrieval.similar(request).await
+    }
+
+    async fn search(&self, request: &SearchRequest) -> Result<SearchResponse, RoleError> {
+        self.retrieval.search(request).await
+    }
+
+    async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {
+        self.retrieval.items(items).await
+    }
+
+    async fn items_by_key(&self, items: &[ItemKey]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {
+        self.retrieval.items_by_key(items).await
+    }
+}
+
+/// A cache whose answers are all from some time ago.
+pub(crate) struct Aged(pub(crate) Arc<dyn Cache>, pub(crate) Duration);
+
+#[async_trait]
+impl Cache for Aged {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, CacheError> {
+        let found = self.0.get(key).await?;
+        let Some(mut answer) = found.as_deref().and_then(decode) else { return Ok(found) };
+        let age_ms = i64::try_from(self.1.as_millis()).expect("some seconds");
+        answer.computed_at = Timestamp::from_millis(answer.computed_at.as_millis() - age_ms);
+        Ok(Some(encode(&answer)))
+    }
+
+    async fn set(&self, key: &[u8], value: Bytes, ttl: Duration) -> Result<(), CacheError> {
+        self.0.set(key, value, ttl).await
+    }
+
+    async fn remove(&self, key: &[u8]) -> Result<(), CacheError> {
+        self.0.remove(key).await
+    }
+
+    fn stats(&self) -> CacheStats {
+        self.0.stats()
     }
 }
 

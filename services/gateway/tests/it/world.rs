@@ -16,7 +16,7 @@ use waggle_contracts::{Features, Ranking, Retrieval};
 use waggle_features_role::{
     Archiver, ArchiverConfig, ConsumerConfig, FeaturesConsumer, FeaturesService, Progress,
 };
-use waggle_gateway_role::{AnswerLog, App, ForgetTimes, GatewayConfig, Held, ItemLocks, Projector};
+use waggle_gateway_role::{AnswerLog, App, Flights, ForgetTimes, GatewayConfig, Held, ItemLocks, Projector};
 use waggle_http::ServerOptions;
 use waggle_ingest_role::{IngestConfig, IngestService};
 use waggle_model::{Answer, Event, EventBody, ItemId, ItemIdx, SnapshotVersion, Timestamp, decode_event};
@@ -127,6 +127,7 @@ impl World {
             held: self.held().await,
             database: self.database.clone(),
             cache,
+            flights: Flights::default(),
             answers: AnswerLog::start(self.ingest.clone(), 1_000, &self.tasks),
             projector: self.projector.clone(),
             item_locks: ItemLocks::default(),

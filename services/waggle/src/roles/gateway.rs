@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use waggle_features_role::{FeaturesService, Progress, upkeep::GRACE};
 use waggle_gateway_role::{
-    AnswerLog, App, ForgetTimes, Held, ItemLocks, Placements, Projector, canary::measure_freshness,
+    AnswerLog, App, Flights, ForgetTimes, Held, ItemLocks, Placements, Projector, canary::measure_freshness,
 };
 use waggle_http::Readiness;
 use waggle_model::Item;
@@ -87,6 +87,7 @@ impl GatewayRole {
             held: Held::new(log.clone(), database.clone(), artifacts.clone(), forget_times(config)),
             database: database.clone(),
             cache: stores.cache().await?,
+            flights: Flights::default(),
             answers: AnswerLog::start(ingest.service.clone(), config.gateway.answer_queue, tasks),
             projector,
             item_locks: ItemLocks::default(),
@@ -125,6 +126,14 @@ impl GatewayRole {
     }
 }
 
+/// How long an answer may lie in the cache.
+fn kept_answers(config: &Config) -> Duration {
+    let gateway = &config.gateway;
+    let longest_ttl = config.placements.values().filter_map(|placement| placement.cache_ttl_s).max();
+    let ttl = gateway.cache_ttl().max(Duration::from_secs(longest_ttl.unwrap_or(0)));
+    gateway.answer_retention().max(ttl + gateway.cache_stale())
+}
+
 /// Services of one installation read one configuration, so what the features role does is known here.
 fn forget_times(config: &Config) -> ForgetTimes {
     let seconds = |s: u32| Duration::from_secs(s.max(1).into());
@@ -136,7 +145,7 @@ fn forget_times(config: &Config) -> ForgetTimes {
             StateKind::Memory => Some(seconds(config.features.checkpoint_every_s)),
             StateKind::Redis => None,
         },
-        answers: config.gateway.answer_retention().max(config.gateway.cache_ttl()),
+        answers: kept_answers(config),
     }
 }
 
