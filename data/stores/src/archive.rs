@@ -33,6 +33,7 @@ pub use self::{
 };
 use crate::{
     artifacts::{ArtifactError, Artifacts},
+    background::{self, Panicked},
     database::{ArchiveFile, DatabaseError},
 };
 
@@ -70,7 +71,6 @@ async fn off_thread<T: Send + 'static>(
     path: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ArchiveError> {
-    let failure =
-        |e: tokio::task::JoinError| ArchiveError::Damaged { path: path.to_owned(), detail: e.to_string() };
-    tokio::task::spawn_blocking(work).await.map_err(failure)
+    let failure = |e: Panicked| ArchiveError::Damaged { path: path.to_owned(), detail: e.to_string() };
+    background::run(work).await.map_err(failure)
 }

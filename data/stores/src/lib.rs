@@ -13,6 +13,7 @@
 
 pub mod archive;
 pub mod artifacts;
+pub mod background;
 pub mod bench;
 pub mod cache;
 pub mod database;

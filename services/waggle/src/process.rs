@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use waggle_http::{Readiness, ServerOptions};
+use waggle_stores::background;
 
 use crate::{
     config::Config,
@@ -47,6 +48,8 @@ impl Process {
         patience: Patience,
     ) -> Result<Self> {
         let address = listener.local_addr()?;
+        // Whatever computes in parallel here may wait for requests; a second process of a test finds it done.
+        rayon::ThreadPoolBuilder::new().start_handler(|_| background::stand_back()).build_global().ok();
         let readiness = Arc::new(Readiness::new(&roles.parts()));
         let mut options = ServerOptions::default();
         if config.server.workers > 0 {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use waggle_model::SnapshotVersion;
 use waggle_models::{Manifest, Snapshot, SnapshotSlot, ann::choice::ENGINES};
-use waggle_stores::{ArtifactError, Artifacts, Database, NewSnapshot, database::SnapshotState};
+use waggle_stores::{ArtifactError, Artifacts, Database, NewSnapshot, background, database::SnapshotState};
 
 /// How often the registry is asked for another promoted snapshot.
 const FOLLOW: Duration = Duration::from_secs(2);
@@ -67,7 +67,7 @@ pub(crate) async fn load(artifacts: &Artifacts, version: &SnapshotVersion) -> Re
             files.get(&part.file).map(|bytes| bytes.to_vec()).ok_or_else(|| "the file is missing".to_owned())
         })
     };
-    Ok(tokio::task::spawn_blocking(decode).await.context("decoding the snapshot panicked")??)
+    Ok(background::run(decode).await.context("the snapshot was not decoded")??)
 }
 
 /// Loads the promoted snapshot; if it is damaged, the newest older one that is whole. `None` if there is none.

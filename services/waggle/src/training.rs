@@ -8,7 +8,7 @@ use waggle_features_role::Archiver;
 use waggle_jobs::{TrainParams, TrainedSnapshot, TrainingInput, train};
 use waggle_model::{Event, Timestamp};
 use waggle_models::Snapshot;
-use waggle_stores::{ArchiveReader, Artifacts, Database, Position, Topic};
+use waggle_stores::{ArchiveReader, Artifacts, Database, Position, Topic, background};
 
 use crate::{
     evaluation::report_text,
@@ -69,7 +69,7 @@ pub(crate) async fn train_and_publish(
 async fn run(input: TrainingInput, seed: u64, steps: Arc<Steps>) -> Result<TrainedSnapshot> {
     let params = TrainParams { seed, ..TrainParams::default() };
     let job = move || train(&input, &params, Timestamp::now(), &*steps);
-    Ok(tokio::task::spawn_blocking(job).await.context("training panicked")??)
+    Ok(background::run(job).await.context("training did not end well")??)
 }
 
 /// Everything archived, by time, and the catalogue as it is.

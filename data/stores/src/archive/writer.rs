@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     artifacts::Artifacts,
+    background,
     database::{ArchiveBatch, ArchiveFile, Database, Erasure},
     log::{LogRecord, Topic},
 };
@@ -172,11 +173,11 @@ impl Place {
     }
 }
 
-/// Runs the work on another thread.
+/// Runs the work on another thread, which stands back.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> parquet::errors::Result<T> + Send + 'static,
 ) -> Result<T, ArchiveError> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(|e| ArchiveError::Write(e.to_string()))?;
+    let done = background::run(work).await.map_err(|e| ArchiveError::Write(e.to_string()))?;
     done.map_err(|e| ArchiveError::Write(e.to_string()))
 }
 

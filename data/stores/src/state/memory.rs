@@ -17,6 +17,7 @@ use super::{
     ALL_SLOTS, Applied, StateBatch, StateError, StateKey, StateKind, StateStore, check_batch,
     no_such_partition, slot_of,
 };
+use crate::background;
 
 /// A [`StateStore`] in memory.
 ///
@@ -219,7 +220,7 @@ impl Partition {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
 ) -> Result<T, StateError> {
-    match tokio::task::spawn_blocking(work).await {
+    match background::run(work).await {
         Ok(done) => done,
         Err(failure) => {
             Err(StateError::Storage(format!("the checkpoint's thread ended abnormally: {failure}")))
