@@ -9,4 +9,5 @@ mod ladder;
 mod people;
 mod recommendations;
 mod rules;
+mod swaps;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, RwLock},
+    sync::{Arc, RwLock, Weak},
     time::Duration,
 };
 
@@ -191,7 +191,14 @@ impl World {
 
     /// A snapshot over the furnished catalogue, with a ranker that likes what goes with the person's items.
     pub(crate) fn publish(&self, version: &str) {
-        self.slot.install(Arc::new(snapshot(version)));
+        self.publish_turned(version, false);
+    }
+
+    /// [`publish`](Self::publish), with rows in reverse and a ranker that likes what the other one dislikes if `is_turned`.
+    pub(crate) fn publish_turned(&self, version: &str, is_turned: bool) -> Weak<Snapshot> {
+        let published = Arc::new(snapshot(version, is_turned));
+        self.slot.install(published.clone());
+        Arc::downgrade(&published)
     }
 
     /// The recorded answers, oldest first.
@@ -243,24 +250,28 @@ pub(crate) fn catalogue() -> Vec<Value> {
         .collect()
 }
 
-fn snapshot(version: &str) -> Snapshot {
-    let ids: Vec<ItemId> =
+fn snapshot(version: &str, is_turned: bool) -> Snapshot {
+    let mut ids: Vec<ItemId> =
         catalogue().iter().map(|item| ItemId::try_new(item["item_id"].as_str().unwrap()).unwrap()).collect();
     let n_items = ids.len();
+    let at = |row: usize| if is_turned { n_items - 1 - row } else { row };
+    if is_turned {
+        ids.reverse();
+    }
     // A category is a direction; each item goes with the next of its category.
-    let direction = |row: usize| {
-        if row < 8 {
+    let direction = |item: usize| {
+        if item < 8 {
             0
-        } else if row < 16 {
+        } else if item < 16 {
             1
         } else {
             2
         }
     };
     let factors = Array2::from_shape_fn((n_items, 4), |(row, f)| {
-        if f == direction(row) { 1.0 } else { 0.05 * ((row * 7 + f) as f32).sin() }
+        if f == direction(at(row)) { 1.0 } else { 0.05 * ((at(row) * 7 + f) as f32).sin() }
     });
-    let neighbours = (0..n_items).map(|row| ItemIdx::from_row((row + 1) % n_items)).collect();
+    let neighbours = (0..n_items).map(|row| ItemIdx::from_row(at((at(row) + 1) % n_items))).collect();
     let params = AlsParams { n_factors: 4, ..AlsParams::default() };
     let models = SnapshotModels {
         vocabulary: Vocabulary::try_new(ids).unwrap(),
@@ -274,7 +285,7 @@ fn snapshot(version: &str) -> Snapshot {
         .unwrap(),
         als: Als::try_new(factors.clone(), params).unwrap(),
         sample_queries: factors,
-        ranker: Some(ranker()),
+        ranker: Some(ranker(if is_turned { -0.1 } else { 0.1 })),
     };
     let manifest = Manifest {
         format_version: waggle_models::snapshot::FORMAT_VERSION,
@@ -292,14 +303,14 @@ fn snapshot(version: &str) -> Snapshot {
     Snapshot::try_new(manifest, models).unwrap()
 }
 
-fn ranker() -> Ranker {
+fn ranker(weight: f32) -> Ranker {
     let names: Vec<String> = waggle_features::FEATURES.iter().map(|f| f.name.to_owned()).collect();
     let n = names.len();
     Ranker {
         feature_names: names,
         means: vec![0.0; n],
         scales: vec![1.0; n],
-        weights: vec![0.1; n],
+        weights: vec![weight; n],
         intercept: 0.0,
     }
 }
