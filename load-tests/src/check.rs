@@ -8,8 +8,8 @@ pub(crate) const K: usize = 10;
 /// What a request must be answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// Status 200 and a list of [`K`] items.
-    Slate,
+    /// Status 200 and a list of so many items.
+    Slate { n_items: usize },
     /// Status 202 and so many accepted events.
     Receipt { n_events: u64 },
     /// Status 200 and anything.
@@ -19,7 +19,7 @@ pub(crate) enum Expected {
 impl Expected {
     pub(crate) fn status(self) -> u16 {
         match self {
-            Self::Slate | Self::Anything => 200,
+            Self::Slate { .. } | Self::Anything => 200,
             Self::Receipt { .. } => 202,
         }
     }
@@ -30,7 +30,7 @@ impl Expected {
     /// The first thing that is wrong, as the name under which such answers are counted.
     pub(crate) fn check(self, body: &[u8]) -> Result<(), &'static str> {
         match self {
-            Self::Slate => check_slate(body),
+            Self::Slate { n_items } => check_slate(body, n_items),
             Self::Receipt { n_events } => check_receipt(body, n_events),
             Self::Anything => Ok(()),
         }
@@ -49,18 +49,19 @@ struct Place {
     rank: usize,
 }
 
-fn check_slate(body: &[u8]) -> Result<(), &'static str> {
+fn check_slate(body: &[u8], n_items: usize) -> Result<(), &'static str> {
     let slate: Slate<'_> = serde_json::from_slice(body).map_err(|_| "not a list of items in JSON")?;
     if !["personal", "segment", "trending", "static"].contains(&slate.rung) {
         return Err("unknown rung");
     }
     match slate.items.len() {
+        n if n == n_items => (),
         0 => return Err("empty list"),
-        K => (),
-        _ => return Err("not ten items"),
+        n if n < n_items => return Err("too few items"),
+        _ => return Err("too many items"),
     }
     if slate.items.iter().zip(1..).any(|(place, rank)| place.rank != rank) {
-        return Err("ranks are not 1 to 10 in order");
+        return Err("ranks are not 1, 2, … in order");
     }
     let mut ids: Vec<_> = slate.items.iter().map(|place| &place.item_id).collect();
     ids.sort_unstable();
@@ -88,6 +89,8 @@ mod tests {
 
     use super::*;
 
+    const TEN: Expected = Expected::Slate { n_items: K };
+
     fn slate(change: impl FnOnce(&mut Value)) -> Value {
         let items: Vec<_> =
             (1..=10).map(|n| json!({"item_id": format!("i{n}"), "rank": n, "score": 0.5})).collect();
@@ -103,25 +106,18 @@ mod tests {
 
     #[test]
     fn ten_distinct_items_in_order_on_a_named_rung_are_right() {
-        check(Expected::Slate, &slate(|_| ()), Ok(()));
+        check(TEN, &slate(|_| ()), Ok(()));
+        check(Expected::Slate { n_items: 9 }, &slate(|_| ()), Err("too many items"));
     }
 
     #[test]
     fn each_fault_of_a_list_has_its_name() {
-        check(Expected::Slate, &json!([]), Err("not a list of items in JSON"));
-        check(Expected::Slate, &slate(|s| s["rung"] = json!("top")), Err("unknown rung"));
-        check(Expected::Slate, &slate(|s| s["items"] = json!([])), Err("empty list"));
-        check(
-            Expected::Slate,
-            &slate(|s| s["items"].as_array_mut().unwrap().truncate(9)),
-            Err("not ten items"),
-        );
-        check(
-            Expected::Slate,
-            &slate(|s| s["items"][3]["rank"] = json!(3)),
-            Err("ranks are not 1 to 10 in order"),
-        );
-        check(Expected::Slate, &slate(|s| s["items"][3]["item_id"] = json!("i9")), Err("an item twice"));
+        check(TEN, &json!([]), Err("not a list of items in JSON"));
+        check(TEN, &slate(|s| s["rung"] = json!("top")), Err("unknown rung"));
+        check(TEN, &slate(|s| s["items"] = json!([])), Err("empty list"));
+        check(TEN, &slate(|s| s["items"].as_array_mut().unwrap().truncate(9)), Err("too few items"));
+        check(TEN, &slate(|s| s["items"][3]["rank"] = json!(3)), Err("ranks are not 1, 2, … in order"));
+        check(TEN, &slate(|s| s["items"][3]["item_id"] = json!("i9")), Err("an item twice"));
     }
 
     #[test]

@@ -135,6 +135,12 @@ struct AskArgs {
     /// recommendations: user ids, one per line, instead of those the server lists.
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
+    /// recommendations: only items that this expression lets through.
+    #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
+    filter: String,
+    /// recommendations: how many of the ten items asked for must come, where a filter leaves fewer.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=10))]
+    n_items: u8,
     /// events: item ids, one per line, instead of those the server lists; an ingest role alone lists none.
     #[arg(long, value_name = "FILE")]
     items: Option<PathBuf>,
@@ -172,8 +178,21 @@ struct AskArgs {
 pub fn run_scenario(args: RunArgs) -> Result<Report> {
     let target = Target::find(&args.target, args.allow_remote, args.timeout)?;
     let n_connections = usize::from(args.concurrency.unwrap_or(args.connections));
-    let AskArgs { no_store, users, items, skew, batch, ndjson, gzip, sessions, data_dir, path, paths } =
-        args.asks;
+    let AskArgs {
+        no_store,
+        users,
+        items,
+        filter,
+        n_items,
+        skew,
+        batch,
+        ndjson,
+        gzip,
+        sessions,
+        data_dir,
+        path,
+        paths,
+    } = args.asks;
     let run = format!("load-{:x}-{:x}", Timestamp::now().as_millis(), std::process::id());
     let form = Form { ndjson, gzip };
     let options = Options {
@@ -181,6 +200,8 @@ pub fn run_scenario(args: RunArgs) -> Result<Report> {
         paths,
         users,
         items,
+        filter,
+        n_items: n_items.into(),
         no_store,
         skew,
         batch,

@@ -62,6 +62,10 @@ pub(crate) struct Options {
     pub(crate) paths: Option<PathBuf>,
     pub(crate) users: Option<PathBuf>,
     pub(crate) items: Option<PathBuf>,
+    /// Of every list; empty is none.
+    pub(crate) filter: String,
+    /// Of every list.
+    pub(crate) n_items: usize,
     pub(crate) no_store: bool,
     /// Exponent of the Zipf distribution over users or items, 0 being uniform.
     pub(crate) skew: f64,
@@ -137,8 +141,13 @@ impl Requests {
                     None => everything(target, &headers, USERS_PATH, "users", "user_id")?,
                 };
                 let users = shuffled(users, seed);
-                let requests = users.iter().map(|user| ask("user_id", user, &headers)).collect();
-                Asks::Drawn { requests, popularity: popularity(users.len())?, expected: Expected::Slate }
+                let more = match &*options.filter {
+                    "" => String::new(),
+                    filter => format!("&filter={}", percent_encoded(filter)),
+                };
+                let requests = users.iter().map(|user| ask("user_id", user, &more, &headers)).collect();
+                let expected = Expected::Slate { n_items: options.n_items };
+                Asks::Drawn { requests, popularity: popularity(users.len())?, expected }
             }
             Scenario::Events => {
                 let items = match &options.items {
@@ -213,8 +222,8 @@ impl Requests {
                     None => ("session_id", format!("{}-{index}", self.prefix)),
                 };
                 if deeds.is_empty() {
-                    out.extend(ask(field, &id, &self.headers));
-                    return Expected::Slate;
+                    out.extend(ask(field, &id, "", &self.headers));
+                    return Expected::Slate { n_items: K };
                 }
                 let person = format!("\"{field}\":{}", Value::String(id));
                 requests.write((index, step), &person, deeds.iter().map(|deed| act(deed, items)), out);
@@ -240,9 +249,10 @@ fn get(path: &str, headers: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\n{headers}\r\n").into_bytes()
 }
 
-fn ask(person: &str, id: &str, headers: &str) -> Vec<u8> {
+/// - `more`: further parameters, each after an ampersand
+fn ask(person: &str, id: &str, more: &str, headers: &str) -> Vec<u8> {
     let id = percent_encoded(id);
-    get(&format!("/v1/recommendations?{person}={id}&k={K}"), headers)
+    get(&format!("/v1/recommendations?{person}={id}&k={K}{more}"), headers)
 }
 
 fn percent_encoded(text: &str) -> String {

@@ -12,8 +12,12 @@ fn popularity() -> Zipf<f64> {
 }
 
 fn recommendations() -> Requests {
-    let by_user = (0..N).map(|i| ask("user_id", &format!("u {i}"), HEADERS)).collect();
-    requests(Asks::Drawn { requests: by_user, popularity: popularity(), expected: Expected::Slate })
+    let by_user = (0..N).map(|i| ask("user_id", &format!("u {i}"), "", HEADERS)).collect();
+    requests(Asks::Drawn {
+        requests: by_user,
+        popularity: popularity(),
+        expected: Expected::Slate { n_items: K },
+    })
 }
 
 fn events(batch: u32) -> Requests {
@@ -53,7 +57,7 @@ fn a_recommendation_asks_for_ten_items_of_an_encoded_user() {
 #[test]
 fn the_most_popular_user_is_asked_for_as_often_as_zipf_says() {
     let requests = recommendations();
-    let first = ask("user_id", "u 0", HEADERS);
+    let first = ask("user_id", "u 0", "", HEADERS);
     let mut out = Vec::new();
     let n = 20_000;
     let n_first = (0..n)
@@ -94,7 +98,7 @@ fn a_visit_is_one_person_who_asks_acts_and_orders() {
     for arrival in order.take(5000) {
         let (text, expected) = rendered(&requests, arrival);
         let person = match expected {
-            Expected::Slate => {
+            Expected::Slate { .. } => {
                 n_asked += 1;
                 let query = text.split_once("recommendations?").unwrap().1.split_once('&').unwrap().0;
                 query.split_once('=').unwrap().1.to_owned()

@@ -1,6 +1,7 @@
 //! Answers per second and how long they take, of the whole system as somebody would run it: `waggle demo` in a process of
 //! its own, asked over HTTP from this one on the same processors.
 
+mod narrowed;
 mod serenade;
 mod server;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::{
+    narrowed::{Narrowed, narrowed},
     serenade::Serenade,
     server::{Memory, Server},
 };
@@ -48,7 +50,8 @@ pub(crate) struct Case {
     /// `waggle`, or the peer's name.
     pub(crate) system: &'static str,
     /// `uncached`: every answer is computed (`Cache-Control: no-store`).
-    pub(crate) case: &'static str,
+    /// `filter S %`: the same with a filter that lets that share of the catalogue through.
+    pub(crate) case: String,
     pub(crate) connections: u16,
     pub(crate) requests_per_s: f64,
     pub(crate) p50_ms: f64,
@@ -74,10 +77,11 @@ pub(crate) fn run(config: &Config, global: &Global, args: &BenchServingArgs) -> 
         Some(program) => Some(Serenade::start(program, global, &dir.join("serenade"))?),
         None => None,
     };
+    let filters = narrowed(&server.catalogue()?);
     let mut reports: BTreeMap<usize, (Asked, Vec<Report>)> = BTreeMap::new();
     for round in 0..args.rounds {
         say(&format!("round {} of {}", round + 1, args.rounds));
-        for (nth, asked) in cases(args, peer.is_some()).into_iter().enumerate() {
+        for (nth, asked) in cases(args, peer.is_some(), &filters).into_iter().enumerate() {
             let report = match (asked.system, &peer) {
                 (SERENADE, Some(peer)) => asked.measure(&peer.url, args, &["--paths", &peer.paths])?,
                 _ => with_background(&server.url, args, || asked.measure(&server.url, args, &[]))?,
@@ -108,23 +112,37 @@ const WAGGLE: &str = "waggle";
 const SERENADE: &str = "serenade";
 /// Connections of the cached case.
 const CACHED_CONNECTIONS: u16 = 32;
+/// Connections of the cases with a filter.
+const FILTERED_CONNECTIONS: u16 = 8;
+const UNCACHED: &str = "uncached";
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Asked {
     system: &'static str,
-    case: &'static str,
+    case: String,
     connections: u16,
+    narrowed: Option<Narrowed>,
 }
 
-fn cases(args: &BenchServingArgs, has_peer: bool) -> Vec<Asked> {
+fn cases(args: &BenchServingArgs, has_peer: bool, filters: &[Narrowed]) -> Vec<Asked> {
+    let asked = |system, case: &str, connections| Asked {
+        system,
+        case: case.to_owned(),
+        connections,
+        narrowed: None,
+    };
     let mut cases = Vec::new();
     for &connections in &args.connections {
-        cases.push(Asked { system: WAGGLE, case: "uncached", connections });
+        cases.push(asked(WAGGLE, UNCACHED, connections));
         if has_peer {
-            cases.push(Asked { system: SERENADE, case: "uncached", connections });
+            cases.push(asked(SERENADE, UNCACHED, connections));
         }
     }
-    cases.push(Asked { system: WAGGLE, case: "cached", connections: CACHED_CONNECTIONS });
+    cases.push(asked(WAGGLE, "cached", CACHED_CONNECTIONS));
+    cases.extend(filters.iter().map(|narrowed| Asked {
+        narrowed: Some(narrowed.clone()),
+        ..asked(WAGGLE, &narrowed.name, FILTERED_CONNECTIONS)
+    }));
     cases
 }
 
@@ -135,8 +153,12 @@ impl Asked {
         let mut line = vec!["load-tests", "run", scenario, "--target", url, "--quiet"];
         line.extend(["--concurrency", &connections, "--seconds", &seconds]);
         line.extend(more);
-        if self.case == "uncached" && self.system == WAGGLE {
+        if self.case != "cached" && self.system == WAGGLE {
             line.push("--no-store");
+        }
+        let n_items = self.narrowed.as_ref().map_or(0, |narrowed| narrowed.n_items).to_string();
+        if let Some(narrowed) = &self.narrowed {
+            line.extend(["--filter", &narrowed.filter, "--n-items", &n_items, "--check-share", "0.1"]);
         }
         load(line)
     }
@@ -159,7 +181,7 @@ impl Asked {
 
     fn line(&self, report: &Report) -> String {
         format!(
-            "  {:<9} {:<9} {:>3} connections: {:>7.0} answers/s, p50 {:.2} ms, p99 {:.2} ms, {} errors",
+            "  {:<9} {:<17} {:>3} connections: {:>7.0} answers/s, p50 {:.2} ms, p99 {:.2} ms, {} errors",
             self.system,
             self.case,
             self.connections,
@@ -240,7 +262,7 @@ pub(crate) fn text(outcome: &Outcome) -> String {
     for case in &outcome.cases {
         let Spread { median, min, max } = case.spread.requests_per_s;
         text += &format!(
-            "  {:<9} {:<9} {:>3} connections  {median:>7.0} [{min:.0}, {max:.0}] answers/s  p50 {:.2} ms  p99 {:.2} ms [{:.2}, {:.2}]  {} errors\n",
+            "  {:<9} {:<17} {:>3} connections  {median:>7.0} [{min:.0}, {max:.0}] answers/s  p50 {:.2} ms  p99 {:.2} ms [{:.2}, {:.2}]  {} errors\n",
             case.system,
             case.case,
             case.connections,

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
+use serde_json::Value;
 use waggle_datasets::find;
 
 use super::absolute;
@@ -25,6 +26,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(4 * 3_600);
 const LOOK: Duration = Duration::from_millis(200);
 const ANSWER: Duration = Duration::from_secs(5);
+const CATALOGUE: &str = "/v1/items?limit=500";
 
 pub(super) struct Server {
     child: Child,
@@ -95,6 +97,26 @@ impl Server {
         };
         let (total, count) = (sum("waggle_answer_candidates_sum"), sum("waggle_answer_candidates_count"));
         total.zip(count).map(|(total, count)| total / count).context("the server does not count candidates")
+    }
+
+    /// Every item on offer.
+    pub(super) fn catalogue(&self) -> Result<Vec<Value>> {
+        let (mut items, mut path) = (Vec::new(), CATALOGUE.to_owned());
+        loop {
+            let (status, body) = get(self.port, &path)?;
+            ensure!(status == 200, "GET {path} answered {status}");
+            let mut page: Value =
+                serde_json::from_str(&body).with_context(|| format!("GET {path} is not JSON"))?;
+            items.extend(page["items"].as_array_mut().into_iter().flat_map(std::mem::take));
+            match page["next_after"].as_str() {
+                Some(after) => {
+                    let base = format!("http://127.0.0.1{CATALOGUE}");
+                    let url = reqwest::Url::parse_with_params(&base, [("after", after)])?;
+                    path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
+                }
+                None => return Ok(items),
+            }
+        }
     }
 
     pub(super) fn memory(&self) -> Result<Memory> {
