@@ -1,6 +1,6 @@
 //! Retrieval: proposes candidates from the snapshot and the live catalogue.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -71,6 +71,8 @@ pub struct CandidateRequest {
     pub at_least: usize,
     /// At most this many candidates.
     pub limit: usize,
+    /// A source whose turn comes later is left out, and named in [`CandidateResponse::missing`].
+    pub deadline: Option<Instant>,
     /// The moment of the request.
     pub now: Timestamp,
 }

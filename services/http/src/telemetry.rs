@@ -11,15 +11,20 @@ const BUCKETS_S: [f64; 14] =
 
 /// Upper bounds of the freshness histogram, in seconds: powers of two from a millisecond to a minute, as native histograms
 /// have them, so that either kind gives the same quantiles.
-const FRESHNESS_BUCKETS_S: [f64; 17] = {
-    let mut bounds = [1.0 / 1024.0; 17];
+const FRESHNESS_BUCKETS_S: [f64; 17] = doubling(1.0 / 1024.0);
+
+/// Upper bounds of the histograms of parts of an answer, in seconds: from a microsecond to a quarter of a second.
+const PART_BUCKETS_S: [f64; 19] = doubling(1.0 / 1_048_576.0);
+
+const fn doubling<const N: usize>(first: f64) -> [f64; N] {
+    let mut bounds = [first; N];
     let mut i = 1;
-    while i < bounds.len() {
+    while i < N {
         bounds[i] = bounds[i - 1] * 2.0;
         i += 1;
     }
     bounds
-};
+}
 
 const REQUESTS: &str = "waggle_http_requests_total";
 const DURATION: &str = "waggle_http_request_duration_seconds";
@@ -36,6 +41,10 @@ pub fn metrics_handle() -> PrometheusHandle {
             .and_then(|builder| {
                 let freshness = Matcher::Full("waggle_freshness_seconds".to_owned());
                 builder.set_buckets_for_metric(freshness, &FRESHNESS_BUCKETS_S)
+            })
+            .and_then(|builder| {
+                let parts = Matcher::Prefix("waggle_candidates_".to_owned());
+                builder.set_buckets_for_metric(parts, &PART_BUCKETS_S)
             })
             .expect("the lists of buckets are not empty")
             .install_recorder()

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use metrics::{counter, histogram};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use tokio::sync::watch;
@@ -21,7 +22,7 @@ use waggle_features::{ItemAttributes, Opinion, PersonState};
 use waggle_model::{CandidateSource, Item, ItemId, ItemKey, Scored, SnapshotVersion, Timestamp};
 use waggle_models::{
     Offer as _, Snapshot, SnapshotSlot, Vocabulary,
-    candidates::{CandidateModels, CandidateQuery, Proposal, SourceLimits, candidates, similar},
+    candidates::{CandidateModels, CandidateQuery, Candidates, Proposal, SourceLimits, candidates, similar},
 };
 use waggle_stores::{EventLog, StateStore, Topic};
 
@@ -239,6 +240,7 @@ impl Retrieval for RetrievalService {
             offer: Some(&offer),
             seen: request.seen,
             at_least: request.at_least,
+            until: request.deadline,
         };
         let nothing = Vocabulary::default();
         let models = match &snapshot {
@@ -250,7 +252,9 @@ impl Retrieval for RetrievalService {
                 CandidateModels { vocabulary: &nothing, als: None, ann: None, item_item: None, popular: None }
             }
         };
-        let mut proposals = candidates(&models, &lists, &query).map_err(failed)?;
+        let Candidates { mut proposals, late, took, fold_in } =
+            candidates(&models, &lists, &query).map_err(failed)?;
+        observe(&late, &took, fold_in);
         if proposals.len() > request.limit {
             proposals.sort_by_key(|p| (p.opinions.best_rank().unwrap_or(u32::MAX), p.item));
             proposals.truncate(request.limit);
@@ -272,7 +276,7 @@ impl Retrieval for RetrievalService {
             candidates: found,
             known_items: known_items(&entries, &request.person, &context_items),
             groups,
-            missing: Vec::new(),
+            missing: late,
         })
     }
 
@@ -348,6 +352,19 @@ impl Retrieval for RetrievalService {
         let visible =
             |key: &ItemKey| entries.get(*key).map(|entry| entry.item.clone()).filter(|item| !item.hidden);
         Ok(items.iter().map(visible).collect())
+    }
+}
+
+fn observe(late: &[CandidateSource], took: &[(CandidateSource, Duration)], fold_in: Option<Duration>) {
+    for source in late {
+        counter!("waggle_candidates_late_total", "source" => source.as_str()).increment(1);
+    }
+    for (source, took) in took {
+        histogram!("waggle_candidates_source_duration_seconds", "source" => source.as_str())
+            .record(took.as_secs_f64());
+    }
+    if let Some(took) = fold_in {
+        histogram!("waggle_candidates_fold_in_duration_seconds").record(took.as_secs_f64());
     }
 }
 

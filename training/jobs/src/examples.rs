@@ -100,8 +100,9 @@ impl Featuriser<'_> {
             offer: None,
             seen: if exclude_known { SeenRule::ExcludeBought } else { SeenRule::Keep },
             at_least: 0,
+            until: None,
         };
-        let proposals = candidates(&self.models, live, &query)?;
+        let proposals = candidates(&self.models, live, &query)?.proposals;
         let context = PersonContext::new(person, &[], now, |item| self.attributes.get(&item).copied());
         let mut all_values = vec![0.0; proposals.len() * FEATURES.len()];
         for (proposal, out) in proposals.iter().zip(all_values.chunks_exact_mut(FEATURES.len())) {

@@ -10,6 +10,8 @@ mod scratch;
 #[cfg(test)]
 mod tests;
 
+use std::time::{Duration, Instant};
+
 use serde::{Deserialize, Serialize};
 use waggle_features::{ItemHistory, LiveLists, Opinion, Opinions, PersonState, SessionItem, session_items};
 use waggle_model::{CandidateSource, ItemIdx, ItemKey, Scored, SeenRule, Timestamp};
@@ -44,6 +46,8 @@ pub struct CandidateQuery<'a> {
     pub seen: SeenRule,
     /// As many are proposed if as many may be shown.
     pub at_least: usize,
+    /// A source whose turn comes later is left out.
+    pub until: Option<Instant>,
 }
 
 /// How many items each source may propose, and how far models look back. 0 turns a source off.
@@ -84,6 +88,19 @@ pub struct Proposal {
     pub opinions: Opinions,
 }
 
+/// What the sources found.
+#[derive(Debug, Clone, Default)]
+pub struct Candidates {
+    /// A set to be ranked, not a list to be shown. Their order is that of the sources, the same for the same question.
+    pub proposals: Vec<Proposal>,
+    /// Sources that had no time left.
+    pub late: Vec<CandidateSource>,
+    /// How long each source took that was asked, in the order they were asked.
+    pub took: Vec<(CandidateSource, Duration)>,
+    /// How long the person's vector took to solve, where there is one.
+    pub fold_in: Option<Duration>,
+}
+
 impl Default for SourceLimits {
     fn default() -> Self {
         Self {
@@ -98,8 +115,7 @@ impl Default for SourceLimits {
     }
 }
 
-/// The candidates: a set to be ranked, not a list to be shown. Their order is that of the sources, the same for the same
-/// question.
+/// The candidates.
 ///
 /// Costs one fold-in, one index search and `history · neighbours` additions; a person without history gets trending and
 /// new items, which need no model.
@@ -110,41 +126,53 @@ pub fn candidates(
     models: &CandidateModels<'_>,
     live: &LiveLists,
     query: &CandidateQuery<'_>,
-) -> Result<Vec<Proposal>, RecommendError> {
+) -> Result<Candidates, RecommendError> {
     with_scratch(models.vocabulary.len(), |scratch| {
         let Scratch { marks, by_history, by_session, .. } = scratch;
         let session = session_items(query.person, query.context_items, query.now);
         let history = history_entries(query.person, &session, models.vocabulary);
+        let started = Instant::now();
         let factors = fold_in(models, &history)?;
-        if let Some(item_item) = models.item_item {
-            by_history.sum(item_item, weighted_history(query, models.vocabulary));
-            by_session.sum(item_item, weighted_session(&session, models.vocabulary));
-        }
+        let fold_in = factors.is_some().then(|| started.elapsed());
 
         let mut stage = Stage::new(models, query, marks);
-        stage.propose_repeats();
+        stage.ask(CandidateSource::Repeat, Stage::propose_repeats);
         if let (Some(factors), Some(ann)) = (&factors, models.ann) {
-            stage.propose_ann(ann, factors);
+            stage.ask(CandidateSource::Ann, |stage| stage.propose_ann(ann, factors));
         }
-        stage.propose_similar(CandidateSource::ItemItem, by_history, query.limits.item_item);
-        stage.propose_similar(CandidateSource::Session, by_session, query.limits.session);
-        stage.propose_live(CandidateSource::Trending, &live.trending, query.limits.trending);
-        stage.propose_live(CandidateSource::New, &live.new, query.limits.new);
+        if let Some(item_item) = models.item_item {
+            stage.ask(CandidateSource::ItemItem, |stage| {
+                by_history.sum(item_item, weighted_history(query, models.vocabulary));
+                stage.propose_similar(CandidateSource::ItemItem, by_history, query.limits.item_item);
+            });
+            stage.ask(CandidateSource::Session, |stage| {
+                by_session.sum(item_item, weighted_session(&session, models.vocabulary));
+                stage.propose_similar(CandidateSource::Session, by_session, query.limits.session);
+            });
+        }
+        for (source, list, limit) in [
+            (CandidateSource::Trending, &live.trending, query.limits.trending),
+            (CandidateSource::New, &live.new, query.limits.new),
+        ] {
+            stage.ask(source, |stage| stage.propose_live(source, list, limit));
+        }
         stage.fill();
-        let mut proposals = stage.into_proposals();
+        let Stage { mut found, .. } = stage;
+        found.fold_in = fold_in;
+        let proposals = &mut found.proposals;
 
         if let (Some(als), Some(factors)) = (models.als, &factors) {
-            give_opinions(&mut proposals, CandidateSource::Ann, |idx| Some((als.score(factors, idx), None)));
+            give_opinions(proposals, CandidateSource::Ann, |idx| Some((als.score(factors, idx), None)));
         }
         for (source, similarities) in
             [(CandidateSource::ItemItem, &*by_history), (CandidateSource::Session, &*by_session)]
         {
-            give_opinions(&mut proposals, source, |idx| {
+            give_opinions(proposals, source, |idx| {
                 let (score, because) = similarities.get(idx)?;
                 Some((score, Some(models.vocabulary.key(because))))
             });
         }
-        Ok(proposals)
+        Ok(found)
     })
 }
 
@@ -234,7 +262,7 @@ struct Stage<'a> {
     models: &'a CandidateModels<'a>,
     query: &'a CandidateQuery<'a>,
     marks: &'a mut Marks,
-    proposals: Vec<Proposal>,
+    found: Candidates,
 }
 
 impl<'a> Stage<'a> {
@@ -244,7 +272,19 @@ impl<'a> Stage<'a> {
         };
         let known = query.person.items.iter().filter(is_known);
         marks.begin(models.vocabulary, known.map(|entry| entry.item), query.context_items);
-        Self { models, query, marks, proposals: Vec::with_capacity(512) }
+        let found = Candidates { proposals: Vec::with_capacity(512), ..Candidates::default() };
+        Self { models, query, marks, found }
+    }
+
+    /// Lets the source propose if there is time.
+    fn ask(&mut self, source: CandidateSource, propose: impl FnOnce(&mut Self)) {
+        let started = Instant::now();
+        if self.query.until.is_some_and(|until| started >= until) {
+            self.found.late.push(source);
+            return;
+        }
+        propose(self);
+        self.found.took.push((source, started.elapsed()));
     }
 
     /// The item, if it may be shown on this page.
@@ -322,7 +362,7 @@ impl<'a> Stage<'a> {
 
     /// Where the sources found too few, the most popular of what may be shown, and then anything of it.
     fn fill(&mut self) {
-        let missing = |stage: &Self| stage.query.at_least.saturating_sub(stage.proposals.len());
+        let missing = |stage: &Self| stage.query.at_least.saturating_sub(stage.found.proposals.len());
         if missing(self) == 0 {
             return;
         }
@@ -361,21 +401,14 @@ impl<'a> Stage<'a> {
         list: impl IntoIterator<Item = (Spot, f32, Option<ItemKey>)>,
     ) {
         for ((spot, score, because), rank) in list.into_iter().zip(1..) {
-            let next = self.proposals.len();
+            let proposals = &mut self.found.proposals;
+            let next = proposals.len();
             let place = self.marks.place_of(spot, next);
             if place == next {
-                self.proposals.push(Proposal {
-                    item: spot.item,
-                    idx: spot.idx,
-                    opinions: Opinions::default(),
-                });
+                proposals.push(Proposal { item: spot.item, idx: spot.idx, opinions: Opinions::default() });
             }
-            self.proposals[place].opinions.set(Opinion { source, score, rank, because });
+            proposals[place].opinions.set(Opinion { source, score, rank, because });
         }
-    }
-
-    fn into_proposals(self) -> Vec<Proposal> {
-        self.proposals
     }
 }
 

@@ -92,13 +92,20 @@ async fn compose_on(
     let rung = rung_of(request, &view.state);
     // What nobody asked to be personal is the same for everybody, and needs no snapshot.
     let snapshot = if rung == Rung::Trending { None } else { snapshot };
-    let proposed = propose(app, wanted, view, snapshot.clone(), now).await?;
+    // Half of what is left: items' counters, ranking and the slate come after.
+    let until = Instant::now() + left(deadline) / 2;
+    let proposed = propose(app, wanted, view, snapshot.clone(), (now, Some(until))).await?;
     let candidates = proposed.candidates.clone();
-    let mut composed =
-        Composed { snapshot: snapshot.clone(), n_candidates: candidates.len(), ..Composed::empty(rung) };
+    let mut composed = Composed {
+        snapshot: snapshot.clone(),
+        n_candidates: candidates.len(),
+        is_degraded: proposed.lacks_sources,
+        ..Composed::empty(rung)
+    };
     let ranked = match rank(app, wanted, view, proposed, (wanted.k, wanted.rules.clone()), deadline).await {
         Ok(Ranked { slate, feature_names, is_degraded }) => {
-            (composed.feature_names, composed.is_degraded) = (feature_names, is_degraded);
+            composed.feature_names = feature_names;
+            composed.is_degraded |= is_degraded;
             slate
         }
         Err(e @ RoleError::SnapshotNotLoaded { .. }) => return Err(e),
@@ -126,15 +133,20 @@ pub(super) struct Proposed {
     pub(super) candidates: Arc<Vec<ProposedItem>>,
     known_items: Vec<(ItemKey, ItemAttributes)>,
     groups: Vec<u64>,
+    /// Some had no time left.
+    lacks_sources: bool,
 }
 
 /// Asks retrieval for candidates, and adds what is pinned.
+///
+/// - `now`: the moment of the request
+/// - `until`: sources whose turn comes later are left out
 pub(super) async fn propose(
     app: &App,
     wanted: &Wanted<'_>,
     view: &PersonView,
     snapshot: Option<SnapshotVersion>,
-    now: Timestamp,
+    (now, until): (Timestamp, Option<Instant>),
 ) -> Result<Proposed, RoleError> {
     let Wanted { request, .. } = wanted;
     let asked = CandidateRequest {
@@ -151,14 +163,16 @@ pub(super) async fn propose(
         sources: wanted.sources.clone(),
         at_least: wanted.at_least(),
         limit: wanted.n_candidates,
+        deadline: until,
         now,
     };
-    let CandidateResponse { mut candidates, known_items, mut groups, .. } =
+    let CandidateResponse { mut candidates, known_items, mut groups, missing, .. } =
         app.retrieval.candidates(&asked).await?;
     add_pinned(app, wanted, &mut candidates).await?;
     // Pinned items are not capped.
     groups.resize(candidates.len() * wanted.rules.max_per.len(), 0);
-    Ok(Proposed { snapshot, now, candidates: Arc::new(candidates), known_items, groups })
+    let lacks_sources = !missing.is_empty();
+    Ok(Proposed { snapshot, now, candidates: Arc::new(candidates), known_items, groups, lacks_sources })
 }
 
 /// What ranking made of candidates.
@@ -178,7 +192,7 @@ pub(super) async fn rank(
     (k, rules): (usize, Rules),
     deadline: Instant,
 ) -> Result<Ranked, RoleError> {
-    let Proposed { snapshot, now, candidates, known_items, groups } = proposed;
+    let Proposed { snapshot, now, candidates, known_items, groups, .. } = proposed;
     let (item_facts, is_degraded) = match item_facts(app, &candidates, now, deadline).await {
         Ok(facts) => (facts, false),
         Err(e) => {

@@ -140,7 +140,7 @@ fn unavailable(item: &Item, now: Timestamp) -> Option<WhyNot> {
 async fn passes(app: &App, wanted: &Wanted<'_>, filter: &str, item_id: &ItemId) -> Result<bool, RoleError> {
     let only = format!("item_id = {}", Values::Strings(vec![item_id.as_str().into()]));
     let alone = wanted.narrowed_to(vec![filter.to_owned(), only]);
-    let found = app.ask("retrieval", propose(app, &alone, &nobody(), None, Timestamp::now())).await?;
+    let found = app.ask("retrieval", propose(app, &alone, &nobody(), None, (Timestamp::now(), None))).await?;
     Ok(found.candidates.iter().any(|candidate| candidate.item == item_id.key()))
 }
 
@@ -153,7 +153,7 @@ async fn outranked(
     item_id: &ItemId,
 ) -> Result<(WhyNot, Vec<f32>), RoleError> {
     let now = Timestamp::now();
-    let proposed = app.ask("retrieval", propose(app, wanted, view, snapshot.clone(), now)).await?;
+    let proposed = app.ask("retrieval", propose(app, wanted, view, snapshot.clone(), (now, None))).await?;
     let Proposed { candidates, .. } = &proposed;
     let is_proposed = candidates.iter().any(|candidate| candidate.item == item_id.key());
     if !is_proposed {

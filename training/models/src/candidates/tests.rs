@@ -68,7 +68,7 @@ impl Shop {
     }
 
     fn ask(&self, query: &CandidateQuery<'_>) -> Vec<Proposal> {
-        candidates(&self.models(), &self.live, query).unwrap()
+        candidates(&self.models(), &self.live, query).unwrap().proposals
     }
 }
 
@@ -114,6 +114,7 @@ fn query<'a>(person: &'a PersonState, limits: &'a SourceLimits) -> CandidateQuer
         offer: None,
         seen: SeenRule::Keep,
         at_least: 0,
+        until: None,
     }
 }
 
@@ -197,6 +198,21 @@ fn similar_items_share_the_taste_and_companions_are_neighbours() {
     let allowed = similar(&shop.models(), key(4), 3, Some(&only_ten));
     assert_eq!((allowed.similar.len(), allowed.bought_together.len()), (1, 1));
     assert_eq!(similar(&shop.models(), key(1000), 3, None), SimilarItems::default());
+}
+
+#[test]
+fn sources_whose_turn_comes_too_late_are_left_out_and_named() {
+    let (shop, limits) = (Shop::open(), limits());
+    let state = person(&[(InteractionKind::Purchase, 0, 5)]);
+    let asked = |until| {
+        let query = CandidateQuery { until, ..query(&state, &limits) };
+        candidates(&shop.models(), &shop.live, &query).unwrap()
+    };
+    let (in_time, late) = (asked(None), asked(Some(Instant::now())));
+    let sources: Vec<CandidateSource> = in_time.took.iter().map(|(source, _)| *source).collect();
+    assert_eq!((in_time.late.len(), sources.len()), (0, 6));
+    assert!(in_time.fold_in.is_some());
+    assert_eq!((late.late, late.took.len(), late.proposals.len()), (sources, 0, 0));
 }
 
 proptest! {

@@ -195,5 +195,6 @@ pub(super) fn get(port: u16, path: &str) -> Result<(u16, String)> {
     let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no HTTP")?;
     let mut rest = String::new();
     reader.read_to_string(&mut rest)?;
-    Ok((status, rest))
+    let body = rest.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    Ok((status, body.to_owned()))
 }
