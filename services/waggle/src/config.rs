@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use waggle_features_role::{ArchiverConfig, ConsumerConfig};
 use waggle_gateway_role::{GatewayConfig, PlacementConfigs};
 use waggle_ingest_role::IngestConfig;
+use waggle_jobs::TrainParams;
 use waggle_retrieval_role::RetrievalConfig;
 use waggle_stores::S3Config;
 
@@ -64,11 +65,27 @@ pub(crate) struct Config {
     pub(crate) features: ConsumerConfig,
     pub(crate) archive: ArchiverConfig,
     pub(crate) retrieval: RetrievalConfig,
+    pub(crate) training: TrainingConfig,
     pub(crate) gateway: GatewayConfig,
     /// What each place on a page is made of, by name; read again when the file changes.
     pub(crate) placements: PlacementConfigs,
     pub(crate) web: WebConfig,
     pub(crate) canary: CanaryConfig,
+}
+
+/// Section `[training]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TrainingConfig {
+    /// Dimensions of the embeddings, 1 to 1,024: more of them tell more items apart, and each costs time and memory in
+    /// every answer.
+    pub(crate) n_factors: usize,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self { n_factors: TrainParams::default().models.als.n_factors }
+    }
 }
 
 /// Section `[canary]`: freshness, measured by the gateway all the time.
@@ -117,6 +134,7 @@ impl Default for Config {
             features: ConsumerConfig::default(),
             archive: ArchiverConfig::default(),
             retrieval: RetrievalConfig::default(),
+            training: TrainingConfig::default(),
             gateway: GatewayConfig::default(),
             placements: PlacementConfigs::new(),
             web: WebConfig::default(),
@@ -198,6 +216,11 @@ impl Config {
             (1..=1024).contains(&self.log.n_partitions),
             "log.n_partitions is {}, it must be between 1 and 1024",
             self.log.n_partitions
+        );
+        anyhow::ensure!(
+            (1..=1024).contains(&self.training.n_factors),
+            "training.n_factors is {}, it must be between 1 and 1024",
+            self.training.n_factors
         );
         self.features.policy.validate().map_err(|e| anyhow::anyhow!("features.policy: {e}"))?;
         check_name("prefix", &self.prefix)?;

@@ -11,6 +11,7 @@ use waggle_models::Snapshot;
 use waggle_stores::{ArchiveReader, Artifacts, Database, Position, Topic, background};
 
 use crate::{
+    config::Config,
     evaluation::report_text,
     progress::{Steps, say},
     snapshots::publish,
@@ -23,6 +24,14 @@ pub(crate) struct Training<'a> {
     pub(crate) database: &'a Arc<Database>,
     /// Nothing serves yet.
     pub(crate) is_first: bool,
+    pub(crate) params: TrainParams,
+}
+
+/// What the configuration says of training; candidates are limited as they are where it serves.
+pub(crate) fn train_params(config: &Config, seed: u64) -> TrainParams {
+    let mut params = TrainParams { limits: config.retrieval.limits.clone(), seed, ..TrainParams::default() };
+    params.models.als.n_factors = config.training.n_factors;
+    params
 }
 
 /// Trains on everything that is archived and publishes the result. A snapshot that passes the gate is promoted, if the
@@ -34,7 +43,6 @@ pub(crate) struct Training<'a> {
 pub(crate) async fn train_and_publish(
     training: &Training<'_>,
     steps: &Arc<Steps>,
-    seed: u64,
     promote: bool,
 ) -> Result<Snapshot> {
     steps.begin("read the archive", 0);
@@ -42,7 +50,7 @@ pub(crate) async fn train_and_publish(
     let input = read_archive(training).await?;
     steps.finish(&format!("{} events, {} items", input.events.len(), input.items.len()));
 
-    let trained = run(input, seed, steps.clone()).await?;
+    let trained = run(input, training.params.clone(), steps.clone()).await?;
     if let Some(evaluation) = &trained.evaluation {
         say(&indented(&report_text(evaluation)));
     }
@@ -66,8 +74,7 @@ pub(crate) async fn train_and_publish(
     Ok(Snapshot { manifest, ..snapshot })
 }
 
-async fn run(input: TrainingInput, seed: u64, steps: Arc<Steps>) -> Result<TrainedSnapshot> {
-    let params = TrainParams { seed, ..TrainParams::default() };
+async fn run(input: TrainingInput, params: TrainParams, steps: Arc<Steps>) -> Result<TrainedSnapshot> {
     let job = move || train(&input, &params, Timestamp::now(), &*steps);
     Ok(background::run(job).await.context("training did not end well")??)
 }

@@ -16,7 +16,7 @@ use crate::{
     progress::{Steps, say},
     roles::Roles,
     system::System,
-    training::{Training, indented, train_and_publish},
+    training::{Training, indented, train_and_publish, train_params},
 };
 
 /// Key of the database's note that an import began, and at which moment: all times are relative to it.
@@ -91,8 +91,9 @@ async fn prepare(system: &System, steps: &Arc<Steps>, wanted: &Wanted<'_>) -> Re
             artifacts: system.process.stores.artifacts().await?,
             database,
             is_first: true,
+            params: train_params(&system.config, wanted.simulator.seed),
         };
-        let snapshot = train_and_publish(&training, steps, wanted.simulator.seed, true).await?;
+        let snapshot = train_and_publish(&training, steps, true).await?;
         system.gateway.snapshots.install(Arc::new(snapshot));
     }
     system.gateway.report_readiness().await

@@ -19,6 +19,7 @@ use crate::{
     process::Server,
     progress::{Steps, print, say},
     system::System,
+    training::train_params,
 };
 
 pub(super) async fn run(config: Config, global: &Global, args: &EvaluateArgs) -> Result<()> {
@@ -28,7 +29,7 @@ pub(super) async fn run(config: Config, global: &Global, args: &EvaluateArgs) ->
     let dir = config.dir.clone();
     let wanted =
         Wanted { data: args.data, from: args.from.as_deref(), simulator: &args.simulator, global, dir: &dir };
-    let params = TrainParams { seed: args.simulator.seed, ..TrainParams::default() };
+    let params = train_params(&config, args.simulator.seed);
     let parts = wanted.load(&steps).await?.into_parts(Timestamp::now());
     let users = parts.users;
     let mut input = TrainingInput { items: parts.items, events: parts.events.collect() };

@@ -18,7 +18,7 @@ use crate::{
     progress::Steps,
     stores::Stores,
     system::System,
-    training::{Training, train_and_publish},
+    training::{Training, train_and_publish, train_params},
 };
 
 const PARAMS: SimulatorParams = SimulatorParams {
@@ -158,8 +158,10 @@ async fn fill(system: &System) -> Vec<String> {
 async fn train(system: &System) -> Arc<Snapshot> {
     let database = &system.gateway.app.database;
     let artifacts = system.process.stores.artifacts().await.unwrap();
-    let training = Training { archiver: &system.features.archiver, artifacts, database, is_first: true };
-    let snapshot = train_and_publish(&training, &Arc::new(Steps::new()), 42, true).await.unwrap();
+    let params = train_params(&system.config, 42);
+    let training =
+        Training { archiver: &system.features.archiver, artifacts, database, is_first: true, params };
+    let snapshot = train_and_publish(&training, &Arc::new(Steps::new()), true).await.unwrap();
     let snapshot = Arc::new(snapshot);
     system.gateway.snapshots.install(snapshot.clone());
     snapshot

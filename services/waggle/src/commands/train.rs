@@ -11,7 +11,7 @@ use crate::{
     roles::features::archiver,
     snapshots,
     stores::Stores,
-    training::{Training, train_and_publish},
+    training::{Training, train_and_publish, train_params},
 };
 
 pub(super) async fn run(config: Config, args: &TrainArgs) -> Result<()> {
@@ -30,8 +30,9 @@ async fn train(stores: &Stores, config: &Config, args: &TrainArgs) -> Result<()>
         artifacts,
         database: &database,
         is_first: snapshots::load_best(artifacts, &database).await?.is_none(),
+        params: train_params(config, args.seed),
     };
-    let snapshot = train_and_publish(&training, &steps, args.seed, !args.no_promote).await?;
+    let snapshot = train_and_publish(&training, &steps, !args.no_promote).await?;
     let manifest = &snapshot.manifest;
     if args.json {
         print(&serde_json::to_string_pretty(manifest)?);

@@ -37,6 +37,7 @@ fn a_misspelt_key_or_a_wrong_value_is_named() {
     refused("[gatway]\ndeadline_ms = 17\n", "gatway");
     refused("[gateway]\ndeadline_ms = \"soon\"\n", "deadline_ms");
     refused("[log]\nn_partitions = 0\n", "log.n_partitions is 0");
+    refused("[training]\nn_factors = 1025\n", "training.n_factors is 1025");
     refused("[gateway\n", "the configuration is not valid");
 }
 
