@@ -119,7 +119,7 @@ pub fn fit_models(
         fit_als(trained_on, &params.als, seed, &|done, total| progress.report("embeddings", done, total))
             .context("the embeddings could not be fitted")?;
     // Without queries to judge a graph by, this is the exact scan: no candidate is lost to the index in training.
-    let (ann, _) = ann::choose(als.item_factors(), ArrayView2::from(&[[0.0; 0]; 0]), MIN_RECALL)?;
+    let (ann, _) = ann::choose(als.shared_item_factors(), ArrayView2::from(&[[0.0; 0]; 0]), MIN_RECALL)?;
     let ann: Arc<dyn AnnIndex> = Arc::from(ann);
     Ok(FittedModels {
         vocabulary: Arc::clone(vocabulary),

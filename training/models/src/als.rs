@@ -13,6 +13,8 @@ mod half_step;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 use waggle_model::{ItemIdx, Scored};
@@ -112,7 +114,7 @@ impl AlsParams {
 pub struct Als {
     params: AlsParams,
     name: String,
-    item_factors: Array2<f32>,
+    item_factors: Arc<Array2<f32>>,
     /// The item factors turned into the axes in which their Gram matrix is diagonal; solves happen there.
     half_step: HalfStep,
 }
@@ -127,10 +129,26 @@ impl Als {
         if item_factors.ncols() != params.n_factors {
             return Err(AlsError::Shape { expected: params.n_factors, got: item_factors.ncols() });
         }
-        let item_factors = item_factors.as_standard_layout().into_owned();
-        let half_step = HalfStep::try_new(item_factors.view(), params.unobserved_weight)?;
+        let item_factors = Arc::new(item_factors.as_standard_layout().into_owned());
+        if let Some(row) = item_factors.outer_iter().position(|row| row.iter().any(|x| !x.is_finite())) {
+            return Err(AlsError::NotFinite { row });
+        }
+        let half_step = HalfStep::over(&item_factors, params.unobserved_weight)?;
         let name = format!("ials-{}", params.n_factors);
         Ok(Self { params, name, item_factors, half_step })
+    }
+
+    /// The same model in the axes of its solves, so that one matrix serves both: inner products of vectors that are turned
+    /// alike are the same.
+    ///
+    /// # Errors
+    /// As [`try_new`](Self::try_new).
+    pub fn in_its_own_axes(self) -> Result<Self, AlsError> {
+        let Self { params, item_factors, half_step, .. } = self;
+        drop(item_factors);
+        let turned = half_step.factors().as_ref().clone();
+        drop(half_step);
+        Self::try_new(turned, params)
     }
 
     pub fn params(&self) -> &AlsParams {
@@ -148,6 +166,11 @@ impl Als {
     /// `[n_items, n_factors]`, row-major.
     pub fn item_factors(&self) -> ArrayView2<'_, f32> {
         self.item_factors.view()
+    }
+
+    /// [`item_factors`](Self::item_factors), shared instead of copied.
+    pub fn shared_item_factors(&self) -> Arc<Array2<f32>> {
+        Arc::clone(&self.item_factors)
     }
 
     /// Solves a person's factors from the history, exactly; zeros for an empty history.

@@ -45,7 +45,7 @@ pub fn fit_als(
         let user_factors = step(interactions, item_factors.view())?;
         item_factors = step(&by_item, user_factors.view())?;
     }
-    Ok(Als::try_new(item_factors, params.clone())?)
+    Ok(Als::try_new(item_factors, params.clone())?.in_its_own_axes()?)
 }
 
 /// Folds every user in: `[n_users, n_factors]`. A user without items gets zeros.

@@ -1,5 +1,7 @@
 //! One side of the factorisation held fixed, ready to solve rows of the other side against it.
 
+use std::sync::Arc;
+
 use ndarray::{Array2, ArrayView2, Axis, parallel::prelude::*};
 use waggle_model::ItemIdx;
 
@@ -22,11 +24,11 @@ const ROTATION_BLOCK: usize = 512;
 pub struct HalfStep {
     n_factors: usize,
     /// `[n_rows, n_factors]`: `F·Q`.
-    factors: Array2<f32>,
+    factors: Arc<Array2<f32>>,
     /// `α₀ ·` eigenvalues of the Gram matrix, not negative.
     unobserved: Vec<f32>,
-    /// `Q`: `[n_factors, n_factors]`, its columns the eigenvectors of `FᵀF`.
-    axes: Array2<f32>,
+    /// `Q`: `[n_factors, n_factors]`, its columns the eigenvectors of `FᵀF`; `None` where `F` came in these axes.
+    axes: Option<Array2<f32>>,
 }
 
 /// Working memory of [`HalfStep::solve`]; grows to what the largest row needs.
@@ -61,17 +63,29 @@ impl HalfStep {
         let eigen = symmetric_eigen(&gram(factors), n_factors).ok_or(AlsError::Eigen)?;
         let axes =
             Array2::from_shape_fn((n_factors, n_factors), |(i, j)| eigen.vectors[i * n_factors + j] as f32);
-        Ok(Self {
-            n_factors,
-            factors: rotate(factors, &axes),
-            unobserved: eigen.values.iter().map(|&value| unobserved_weight * value.max(0.0) as f32).collect(),
-            axes,
-        })
+        let factors = Arc::new(rotate(factors, &axes));
+        let unobserved = unobserved_weights(unobserved_weight, eigen.values);
+        Ok(Self { n_factors, factors, unobserved, axes: Some(axes) })
+    }
+
+    /// [`try_new`](Self::try_new), which keeps no second matrix where the factors are in their own axes already.
+    ///
+    /// # Errors
+    /// As [`try_new`](Self::try_new).
+    pub fn over(factors: &Arc<Array2<f32>>, unobserved_weight: f32) -> Result<Self, AlsError> {
+        let n_factors = factors.ncols();
+        let gram = gram(factors.view());
+        if !is_diagonal(&gram, n_factors) {
+            return Self::try_new(factors.view(), unobserved_weight);
+        }
+        let values = (0..n_factors).map(|f| gram[f * n_factors + f]);
+        let unobserved = unobserved_weights(unobserved_weight, values);
+        Ok(Self { n_factors, factors: Arc::clone(factors), unobserved, axes: None })
     }
 
     /// `[n_rows, n_factors]`, in the axes of the solves.
-    pub fn factors(&self) -> ArrayView2<'_, f32> {
-        self.factors.view()
+    pub fn factors(&self) -> &Arc<Array2<f32>> {
+        &self.factors
     }
 
     /// Solves one row, exactly: by Cholesky in the space of the factors, or for fewer observations than factors in
@@ -123,9 +137,10 @@ impl HalfStep {
     /// # Panics
     /// If `out` does not have `n_factors` elements.
     pub fn to_original_axes(&self, buffers: &mut SolveBuffers, out: &mut [f32]) {
+        let Some(axes) = &self.axes else { return };
         buffers.right.clear();
         buffers.right.extend_from_slice(out);
-        dot_rows(self.axes.as_slice().expect("built in standard layout"), &buffers.right, out);
+        dot_rows(axes.as_slice().expect("built in standard layout"), &buffers.right, out);
     }
 
     fn row(&self, item: ItemIdx) -> &[f32] {
@@ -243,6 +258,20 @@ fn gram(factors: ArrayView2<'_, f32>) -> Vec<f64> {
         }
     }
     total
+}
+
+fn unobserved_weights(unobserved_weight: f32, values: impl IntoIterator<Item = f64>) -> Vec<f32> {
+    values.into_iter().map(|value| unobserved_weight * value.max(0.0) as f32).collect()
+}
+
+/// Off the diagonal there is nothing but what rounding to `f32` leaves (and nothing that is not a number).
+fn is_diagonal(gram: &[f64], n: usize) -> bool {
+    /// Of the geometric mean of the two squared norms.
+    const ROUNDING: f64 = 1e-5;
+    let squared_norm = |i: usize| gram[i * n + i];
+    (0..n).all(|i| {
+        (0..i).all(|j| gram[i * n + j].abs() <= ROUNDING * (squared_norm(i) * squared_norm(j)).sqrt())
+    })
 }
 
 /// `factors · axes`.

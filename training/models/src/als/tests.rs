@@ -98,6 +98,26 @@ fn both_spaces_give_the_same_solution_where_they_meet() {
 }
 
 #[test]
+fn a_model_in_its_own_axes_scores_the_same_and_keeps_one_matrix() {
+    let factors = random(300, 16, 3);
+    let history = entries(&[(3, 1.0), (7, 2.0), (40, 0.5)]);
+    let given = Als::try_new(factors.clone(), params(16)).unwrap();
+    let turned = given.clone().in_its_own_axes().unwrap();
+    // The model's own two handles, and the one asked for here.
+    assert_eq!(Arc::strong_count(&turned.shared_item_factors()), 3);
+    check_against_twin(&turned.item_factors().to_owned(), &params(16), &history);
+    let scores = |als: &Als| {
+        let (mut person, mut scores) = (vec![0.0; 16], vec![0.0; 300]);
+        als.fold_in(&history, &mut person).unwrap();
+        als.score_all(&person, &mut scores);
+        scores
+    };
+    for (a, b) in scores(&given).iter().zip(scores(&turned)) {
+        assert!((a - b).abs() < 1e-5, "{a} is not {b}");
+    }
+}
+
+#[test]
 fn an_item_twice_is_the_item_with_double_weight() {
     let als = Als::try_new(random(50, 8, 1), params(8)).unwrap();
     let (mut twice, mut double) = ([0.0; 8], [0.0; 8]);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 use waggle_model::{ItemIdx, Scored};
 
@@ -67,7 +67,7 @@ pub struct EngineReport {
 /// # Errors
 /// [`AnnError`] when the vectors cannot be indexed.
 pub fn choose(
-    item_factors: ArrayView2<'_, f32>,
+    item_factors: Arc<Array2<f32>>,
     sample_queries: ArrayView2<'_, f32>,
     min_recall: f64,
 ) -> Result<(Box<dyn AnnIndex>, AnnReport), AnnError> {
@@ -104,13 +104,13 @@ impl Default for Thresholds {
 pub fn choose_with(
     thresholds: &Thresholds,
     graph: Option<Arc<Graph>>,
-    item_factors: ArrayView2<'_, f32>,
+    item_factors: Arc<Array2<f32>>,
     sample_queries: ArrayView2<'_, f32>,
     min_recall: f64,
 ) -> Result<(Box<dyn AnnIndex>, AnnReport, Option<Arc<Graph>>), AnnError> {
-    let exact = ExactIndex::try_new(Arc::new(item_factors.to_owned()))?;
+    let exact = ExactIndex::try_new(item_factors)?;
     let queries: Vec<Vec<f32>> = sample_queries.outer_iter().map(|query| query.to_vec()).collect();
-    let n_items = item_factors.nrows();
+    let n_items = exact.vectors().nrows();
     if let Some(graph) = &graph
         && graph.n_items() != n_items
     {

@@ -169,14 +169,14 @@ fn the_same_vectors_give_the_same_graph() {
 
 #[test]
 fn the_choice_is_measured_and_says_why() {
-    let (items, queries) = (random(3000, 16, 7), random(20, 16, 8));
-    let (index, report) = choose(items.view(), queries.view(), 0.95).unwrap();
+    let (items, queries) = (Arc::new(random(3000, 16, 7)), random(20, 16, 8));
+    let (index, report) = choose(items.clone(), queries.view(), 0.95).unwrap();
     assert_eq!((index.name(), report.engines.len()), ("exact", 1));
     assert!(report.reason.contains("below 10000 items"), "{}", report.reason);
 
     let low = Thresholds { int8_min_items: 100, graph_min_items: 100, ..Thresholds::default() };
     let choose = |queries: &ndarray::Array2<f32>, min_recall| {
-        choose_with(&low, None, items.view(), queries.view(), min_recall).unwrap()
+        choose_with(&low, None, items.clone(), queries.view(), min_recall).unwrap()
     };
     let (index, report, graph) = choose(&queries, 0.95);
     assert_eq!(index.name(), report.engine);
@@ -185,9 +185,9 @@ fn the_choice_is_measured_and_says_why() {
     assert!(report.reason.contains("judged by 20 queries only"), "{}", report.reason);
 
     // A graph that came along is not built again.
-    let (_, report, _) = choose_with(&low, graph.clone(), items.view(), queries.view(), 0.95).unwrap();
+    let (_, report, _) = choose_with(&low, graph.clone(), items.clone(), queries.view(), 0.95).unwrap();
     assert_eq!(report.graph_build_ms, None);
-    let fewer = items.slice(ndarray::s![..2999, ..]);
+    let fewer = Arc::new(items.slice(ndarray::s![..2999, ..]).to_owned());
     let refused = choose_with(&low, graph, fewer, queries.view(), 0.95).map(|_| ());
     assert_eq!(refused, Err(AnnError::OtherGraph { expected: 2999, got: 3000 }));
 

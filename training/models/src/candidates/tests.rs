@@ -39,7 +39,7 @@ impl Shop {
             taste => f32::from(u8::from(row % 2 == taste)),
         });
         let als = Als::try_new(factors, AlsParams { n_factors: 3, ..AlsParams::default() }).unwrap();
-        let (ann, _) = ann::choose(als.item_factors(), Array2::zeros((0, 3)).view(), 0.95).unwrap();
+        let (ann, _) = ann::choose(als.shared_item_factors(), Array2::zeros((0, 3)).view(), 0.95).unwrap();
         let neighbours = |n: usize| (1..=4).map(move |step| (n + 2 * step) % N_ITEMS);
         let item_item = ItemItem::try_new(
             (0..=N_ITEMS).map(|row| row * 4).collect(),

@@ -107,7 +107,7 @@ impl Snapshot {
         let (ann, ann_report, graph) = ann::choose_with(
             &Thresholds::default(),
             graph,
-            als.item_factors(),
+            als.shared_item_factors(),
             sample_queries.view(),
             MIN_RECALL,
         )
