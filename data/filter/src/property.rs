@@ -41,12 +41,13 @@ pub enum Field {
     Currency,
     Price,
     AvailableFrom,
+    AvailableUntil,
     InStock,
     Hidden,
 }
 
 impl Field {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ItemId,
         Self::Title,
         Self::Category,
@@ -54,6 +55,7 @@ impl Field {
         Self::Currency,
         Self::Price,
         Self::AvailableFrom,
+        Self::AvailableUntil,
         Self::InStock,
         Self::Hidden,
     ];
@@ -71,6 +73,7 @@ impl Field {
             Self::Currency => "currency",
             Self::Price => "price",
             Self::AvailableFrom => "available_from",
+            Self::AvailableUntil => "available_until",
             Self::InStock => "in_stock",
             Self::Hidden => "hidden",
         }
@@ -80,7 +83,7 @@ impl Field {
         match self {
             Self::ItemId | Self::Title | Self::Category | Self::Brand | Self::Currency => Type::String,
             Self::Price => Type::Number,
-            Self::AvailableFrom => Type::Time,
+            Self::AvailableFrom | Self::AvailableUntil => Type::Time,
             Self::InStock | Self::Hidden => Type::Boolean,
         }
     }
@@ -124,6 +127,7 @@ impl Property {
                 Field::Currency => item.currency.as_deref().map(Value::String),
                 Field::Price => item.price.filter(|price| price.is_finite()).map(Value::Number),
                 Field::AvailableFrom => item.available_from.map(Value::Time),
+                Field::AvailableUntil => item.available_until.map(Value::Time),
                 Field::InStock => Some(Value::Boolean(item.in_stock)),
                 Field::Hidden => Some(Value::Boolean(item.hidden)),
             },

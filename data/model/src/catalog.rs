@@ -28,6 +28,9 @@ pub struct Item {
     /// When the shop first offered it; makes an item "new".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available_from: Option<Timestamp>,
+    /// From when on it is not offered any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_until: Option<Timestamp>,
     /// A hidden item is never recommended or found.
     #[serde(default)]
     pub hidden: bool,
@@ -54,6 +57,7 @@ impl Item {
             description: None,
             image_url: None,
             available_from: None,
+            available_until: None,
             hidden: false,
             in_stock: true,
             properties: serde_json::Map::new(),
@@ -71,17 +75,29 @@ impl Item {
         if self.price.is_some_and(|price| !price.is_finite() || price < 0.0) {
             return Err(format!("price of \"{}\" must be 0 or more", self.item_id));
         }
+        if let (Some(from), Some(until)) = (self.available_from, self.available_until)
+            && until <= from
+        {
+            return Err(format!(
+                "available_until of \"{}\" is {until}, it must be after available_from, which is {from}",
+                self.item_id
+            ));
+        }
         Ok(())
-    }
-
-    /// The moment before which it may not be shown, where that is the only thing against it.
-    pub fn comes_at(&self) -> Option<Timestamp> {
-        self.available_from.filter(|_| !self.hidden && self.in_stock)
     }
 
     /// Whether it may be shown to anybody at `now`.
     pub fn is_available(&self, now: Timestamp) -> bool {
-        !self.hidden && self.in_stock && self.available_from.is_none_or(|from| from <= now)
+        !self.hidden
+            && self.in_stock
+            && self.available_from.is_none_or(|from| from <= now)
+            && self.available_until.is_none_or(|until| now < until)
+    }
+
+    /// The next moment after `now` at which [`is_available`](Self::is_available) changes by itself.
+    pub fn turns_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let moments = [self.available_from, self.available_until].into_iter().flatten();
+        moments.filter(|moment| *moment > now && !self.hidden && self.in_stock).min()
     }
 }
 

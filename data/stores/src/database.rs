@@ -41,7 +41,7 @@ pub use self::{
 };
 
 /// In the order they are applied. A released one never changes: another change is another file.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "items", include_str!("../../../migrations/0001_items.sql")),
     (2, "projector offsets", include_str!("../../../migrations/0002_projector_offsets.sql")),
     (3, "snapshots", include_str!("../../../migrations/0003_snapshots.sql")),
@@ -50,6 +50,7 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
     (6, "archive files", include_str!("../../../migrations/0006_archive_files.sql")),
     (7, "archive leftovers", include_str!("../../../migrations/0007_archive_leftovers.sql")),
     (8, "erasures", include_str!("../../../migrations/0008_erasures.sql")),
+    (9, "items available until", include_str!("../../../migrations/0009_items_available_until.sql")),
 ];
 
 /// Rows of one bulk statement.

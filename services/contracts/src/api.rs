@@ -137,6 +137,10 @@ pub enum WhyNot {
     NotYet {
         available_from: Option<Timestamp>,
     },
+    /// It was offered until then.
+    NoLonger {
+        available_until: Option<Timestamp>,
+    },
     /// It stands on a page before this one.
     OnAnEarlierPage,
     /// The request or the placement excludes it by name.
@@ -400,6 +404,9 @@ pub struct ItemBody {
     pub image_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub available_from: Option<Timestamp>,
+    /// After `available_from`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub available_until: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]

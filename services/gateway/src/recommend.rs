@@ -75,6 +75,8 @@ struct Computed {
     answer: Answer,
     /// A role was missing: the next request may be luckier.
     is_poor: bool,
+    /// How long until one of its items is not offered any more.
+    whole_for: Duration,
 }
 
 impl Asking<'_> {
@@ -120,8 +122,9 @@ impl Asking<'_> {
             Err(_) => step_down(app, wanted, view, "late", &RoleError::Deadline { role: "gateway" }).await,
         };
         let is_poor = composed.rung == Rung::Static || composed.is_degraded;
+        let whole_for = composed.is_whole_for(Timestamp::now());
         let (served, answer) = shape(wanted, composed, view, *started);
-        Computed { served, answer, is_poor }
+        Computed { served, answer, is_poor, whole_for }
     }
 
     /// Gives the answer to those who wait for it, and to the cache if it is worth keeping.
@@ -132,7 +135,7 @@ impl Asking<'_> {
             computed_at: Timestamp::now(),
         };
         if !computed.is_poor {
-            let ttl = self.wanted.cache_ttl + self.app.config.cache_stale();
+            let ttl = (self.wanted.cache_ttl + self.app.config.cache_stale()).min(computed.whole_for);
             if let Err(e) = self.app.cache.set(key, answer_cache::encode(&answer), ttl).await {
                 debug!(error = %e, "the answer could not be cached");
             }
@@ -211,7 +214,8 @@ pub async fn similar(
     };
     let composed = Composed { rung: Rung::Segment, ..composed };
     let (served, answer) = shape(wanted, composed, &nobody(), started);
-    Ok(Computed { served, answer, is_poor: false }.hand_out(app, request).await)
+    let computed = Computed { served, answer, is_poor: false, whole_for: Duration::MAX };
+    Ok(computed.hand_out(app, request).await)
 }
 
 const NO_WATERMARK: Watermark = Watermark { partition: 0, offset: 0, time: Timestamp::from_millis(0) };

@@ -48,6 +48,8 @@ struct Fields {
     category_exact: Field,
     /// When the shop first offers it, in milliseconds; the beginning of time where nothing is said.
     available_from: Field,
+    /// When it stops, in milliseconds; the end of time where nothing is said.
+    available_until: Field,
 }
 
 /// What is looked for, and which page of it.
@@ -56,7 +58,7 @@ pub struct SearchQuery<'a> {
     pub text: &'a str,
     /// Only items of this category.
     pub category: Option<&'a str>,
-    /// Only items that are offered by then.
+    /// Only items that are offered then.
     pub now: Timestamp,
     pub limit: usize,
     pub offset: usize,
@@ -98,6 +100,7 @@ impl LexicalIndex {
             description: schema.add_text_field("description", text),
             category_exact: schema.add_text_field("category_exact", STRING),
             available_from: schema.add_i64_field("available_from", INDEXED | FAST),
+            available_until: schema.add_i64_field("available_until", INDEXED | FAST),
         };
         let index = Index::create_in_ram(schema.build());
         let analyzer = TextAnalyzer::builder(SimpleTokenizer::default())
@@ -201,8 +204,11 @@ impl LexicalIndex {
 
     fn filters(&self, page: &SearchQuery<'_>) -> Vec<Box<dyn Query>> {
         let offered_by = Term::from_field_i64(self.fields.available_from, page.now.as_millis());
-        let mut filters: Vec<Box<dyn Query>> =
-            vec![Box::new(RangeQuery::new(Bound::Unbounded, Bound::Included(offered_by)))];
+        let offered_past = Term::from_field_i64(self.fields.available_until, page.now.as_millis());
+        let mut filters: Vec<Box<dyn Query>> = vec![
+            Box::new(RangeQuery::new(Bound::Unbounded, Bound::Included(offered_by))),
+            Box::new(RangeQuery::new(Bound::Excluded(offered_past), Bound::Unbounded)),
+        ];
         if let Some(category) = page.category {
             let term = Term::from_field_text(self.fields.category_exact, category);
             filters.push(Box::new(TermQuery::new(term, IndexRecordOption::Basic)));
@@ -224,6 +230,7 @@ impl LexicalIndex {
             document.add_text(f.category_exact, category);
         }
         document.add_i64(f.available_from, item.available_from.map_or(i64::MIN, Timestamp::as_millis));
+        document.add_i64(f.available_until, item.available_until.map_or(i64::MAX, Timestamp::as_millis));
         document
     }
 

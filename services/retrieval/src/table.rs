@@ -45,6 +45,9 @@ pub struct ItemTable {
     writer: Mutex<Writer>,
 }
 
+/// Items by the moment at which they come on offer or leave it.
+type Turns = BTreeSet<(Timestamp, Slot)>;
+
 /// What only whoever changes the table needs.
 #[derive(Debug, Default)]
 struct Writer {
@@ -52,6 +55,8 @@ struct Writer {
     declared: Schema,
     /// Types of all others, as the items have them.
     inferred: Inferred,
+    /// What will come on offer or leave it by itself, by the next such moment of each item.
+    turns: Turns,
 }
 
 /// The table at one moment.
@@ -68,8 +73,8 @@ pub struct Entries {
     schema: Arc<Schema>,
     /// By slot: what may be shown now.
     offered: Arc<Bits>,
-    /// What may be shown from a later moment on, by that moment.
-    upcoming: Arc<BTreeSet<(Timestamp, Slot)>>,
+    /// When that changes by itself next.
+    next_turn: Option<Timestamp>,
 }
 
 /// The slot of every row of one snapshot.
@@ -88,7 +93,7 @@ impl ItemTable {
     /// An empty table of a shop that has declared the types of some properties.
     pub fn new(declared: Schema) -> Self {
         let entries = Entries { schema: Arc::new(declared.clone()), ..Entries::default() };
-        let writer = Writer { declared, inferred: Inferred::default() };
+        let writer = Writer { declared, ..Writer::default() };
         Self { entries: ArcSwap::from_pointee(entries), writer: Mutex::new(writer) }
     }
 
@@ -104,10 +109,8 @@ impl ItemTable {
             return changes;
         }
         self.replace(|entries, writer| {
-            let counted: Vec<CatalogChange> = changes
-                .into_iter()
-                .filter(|change| entries.apply(change, now, &mut writer.inferred))
-                .collect();
+            let counted: Vec<CatalogChange> =
+                changes.into_iter().filter(|change| entries.apply(change, now, writer)).collect();
             let schema = writer.inferred.schema(&writer.declared);
             if *entries.schema != schema {
                 entries.schema = Arc::new(schema);
@@ -116,10 +119,10 @@ impl ItemTable {
         })
     }
 
-    /// Shows what may be shown from `now` on.
+    /// Offers what is offered from `now` on, and no longer what was offered until then.
     pub fn advance(&self, now: Timestamp) {
-        if self.load().next_upcoming().is_some_and(|due| due <= now) {
-            self.replace(|entries, _| entries.advance(now));
+        if self.load().next_turn.is_some_and(|due| due <= now) {
+            self.replace(|entries, writer| entries.advance(now, &mut writer.turns));
         }
     }
 
@@ -142,6 +145,7 @@ impl ItemTable {
         let mut entries = Entries::clone(&self.entries.load());
         let outcome = change(&mut entries, &mut writer);
         entries.generation += 1;
+        entries.next_turn = writer.turns.first().map(|(at, _)| *at);
         self.entries.store(Arc::new(entries));
         outcome
     }
@@ -202,46 +206,46 @@ impl Entries {
         self.n_items == 0
     }
 
-    fn apply(&mut self, change: &CatalogChange, now: Timestamp, inferred: &mut Inferred) -> bool {
+    fn apply(&mut self, change: &CatalogChange, now: Timestamp, writer: &mut Writer) -> bool {
         let (item_id, key) = (change.item_id(), change.item_id().key());
         if let Some(other) = self.get(key).filter(|entry| entry.item.item_id != *item_id) {
             error!(item.id = %item_id, other = %other.item.item_id, "left out a change: another item has the same key");
             return false;
         }
         if let Some(before) = self.get(key) {
-            inferred.forget(&before.item.properties);
+            writer.inferred.forget(&before.item.properties);
         }
         match change {
             CatalogChange::Put(item) => {
-                inferred.learn(&item.properties);
+                writer.inferred.learn(&item.properties);
                 let slot = self.slot_for(key);
                 let entry = Entry { attributes: ItemAttributes::of(item), item: Arc::new(item.clone()) };
-                self.put(slot, Some(entry), now);
+                self.put(slot, Some(entry), now, &mut writer.turns);
             }
             CatalogChange::Delete(_) => {
                 if let Some(slot) = self.slot(key) {
-                    self.put(slot, None, now);
+                    self.put(slot, None, now, &mut writer.turns);
                 }
             }
         }
         true
     }
 
-    fn put(&mut self, slot: Slot, entry: Option<Entry>, now: Timestamp) {
+    fn put(&mut self, slot: Slot, entry: Option<Entry>, now: Timestamp, turns: &mut Turns) {
         let is_offered = entry.as_ref().is_some_and(|entry| entry.item.is_available(now));
-        let comes_at = entry.as_ref().filter(|_| !is_offered).and_then(|entry| entry.item.comes_at());
+        let turns_at = entry.as_ref().and_then(|entry| entry.item.turns_at(now));
         Arc::make_mut(&mut self.offered).set(slot.place(), is_offered);
         // Copies the chunk on its first change since readers got it.
         let chunk = Arc::make_mut(&mut self.chunks[slot.place() / CHUNK]);
         let before = std::mem::replace(&mut chunk[slot.place() % CHUNK], entry);
         self.n_items += usize::from(chunk[slot.place() % CHUNK].is_some());
         self.n_items -= usize::from(before.is_some());
-        let came_at = before.and_then(|entry| entry.item.comes_at());
-        if came_at.is_some() || comes_at.is_some() {
-            let upcoming = Arc::make_mut(&mut self.upcoming);
-            came_at.map(|at| upcoming.remove(&(at, slot)));
-            comes_at.map(|at| upcoming.insert((at, slot)));
+        let window =
+            before.map_or([None; 2], |Entry { item, .. }| [item.available_from, item.available_until]);
+        for at in window.into_iter().flatten() {
+            turns.remove(&(at, slot));
         }
+        turns.extend(turns_at.map(|at| (at, slot)));
     }
 
     /// The key's slot; a new one if it has none.
@@ -259,15 +263,13 @@ impl Entries {
         slot
     }
 
-    fn next_upcoming(&self) -> Option<Timestamp> {
-        self.upcoming.first().map(|(at, _)| *at)
-    }
-
-    fn advance(&mut self, now: Timestamp) {
-        let upcoming = Arc::make_mut(&mut self.upcoming);
-        while let Some((at, slot)) = upcoming.first().copied().filter(|(at, _)| *at <= now) {
-            upcoming.remove(&(at, slot));
-            Arc::make_mut(&mut self.offered).set(slot.place(), true);
+    fn advance(&mut self, now: Timestamp, turns: &mut Turns) {
+        while let Some((_, slot)) = turns.first().copied().filter(|(at, _)| *at <= now) {
+            turns.pop_first();
+            if let Some(item) = self.at(slot).map(|entry| entry.item.clone()) {
+                turns.extend(item.turns_at(now).map(|next| (next, slot)));
+                Arc::make_mut(&mut self.offered).set(slot.place(), item.is_available(now));
+            }
         }
     }
 }
@@ -319,7 +321,7 @@ impl Default for Entries {
             generation: 0,
             schema: Arc::default(),
             offered: Arc::default(),
-            upcoming: Arc::default(),
+            next_turn: None,
         }
     }
 }

@@ -43,6 +43,7 @@ fn every_item_has_its_fields() {
             "currency: string",
             "price: number",
             "available_from: time",
+            "available_until: time",
             "in_stock: boolean",
             "hidden: boolean",
         ]

@@ -37,7 +37,7 @@ pub(crate) fn expression() -> impl Strategy<Value = String> {
 fn comparison() -> impl Strategy<Value = String> {
     let strings = select(vec!["brand", "category", "`title`", "user.tier"]);
     let numbers = select(vec!["price", "`odd ``name```", "user.budget"]);
-    let times = select(vec!["available_from", "harvested"]);
+    let times = select(vec!["available_from", "available_until", "harvested"]);
     let users = select(vec!["user.tier", "user.budget", "user.`likes`"]);
     let order = select(vec!["=", "!=", "<", "<=", ">", ">="]);
     let is_in = select(vec!["in", "not in"]);
@@ -119,6 +119,7 @@ pub(crate) fn item() -> impl Strategy<Value = Item> {
             item.brand = brand;
             item.price = price;
             item.available_from = days.map(|days| NOW.shifted_by_millis(days * DAY_MS));
+            item.available_until = item.available_from.map(|from| from.shifted_by_millis(3 * DAY_MS));
             item.hidden = hidden;
             item.in_stock = in_stock;
             if let Some(tags) = tags {

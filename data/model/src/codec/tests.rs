@@ -156,13 +156,15 @@ prop_compose! {
         image_url in option::of("[a-z:/.]{1,20}"),
         price in option::of(number()),
         available_from in option::of(time()),
+        available_until in option::of(time()),
         hidden in any::<bool>(),
         in_stock in any::<bool>(),
         properties in properties_of(json_value()),
     ) -> Item {
         let [category, brand, currency, description] = texts;
         Item {
-            item_id, title, category, brand, price, currency, description, image_url, available_from, hidden,
+            item_id, title, category, brand, price, currency, description, image_url, available_from, available_until,
+            hidden,
             in_stock, properties,
         }
     }

@@ -14,7 +14,7 @@ use super::{
 
 /// Name of the catalogue's projector in `projector_offsets`.
 const PROJECTOR: &str = "catalog";
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 13;
 /// Of a text that is repeated in a column, in bytes: Postgres indexes none that is longer than about 2,700.
 const MAX_COLUMN_BYTES: usize = 1_024;
 
@@ -226,13 +226,13 @@ async fn put_items(
 ) -> Result<(), DatabaseError> {
     let sql = bulk_sql(
         "INSERT INTO items (item_id, item_key, title, category, brand, price, currency, item, hidden, in_stock,
-                            available_from, updated_at)",
+                            available_from, available_until, updated_at)",
         COLUMNS,
         items.len(),
         "ON CONFLICT (item_id) DO UPDATE SET title = excluded.title, category = excluded.category,
              brand = excluded.brand, price = excluded.price, currency = excluded.currency, item = excluded.item,
              hidden = excluded.hidden, in_stock = excluded.in_stock, available_from = excluded.available_from,
-             updated_at = excluded.updated_at",
+             available_until = excluded.available_until, updated_at = excluded.updated_at",
     );
     let mut statement = query(sql);
     for item in items {
@@ -248,6 +248,7 @@ async fn put_items(
             .bind(i16::from(item.hidden))
             .bind(i16::from(item.in_stock))
             .bind(item.available_from.map(Timestamp::as_millis))
+            .bind(item.available_until.map(Timestamp::as_millis))
             .bind(at.as_millis());
     }
     statement.execute(transaction.target()).await.map(drop)

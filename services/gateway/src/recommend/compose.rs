@@ -54,6 +54,13 @@ impl Composed {
         }
     }
 
+    /// How long after `now` nothing of the slate leaves the offer by itself.
+    pub(super) fn is_whole_for(&self, now: Timestamp) -> Duration {
+        let items = self.slate.iter().filter_map(|place| self.items.get(&place.item_id.key()));
+        let first_end = items.filter_map(|item| item.available_until).min();
+        first_end.map_or(Duration::MAX, |end| end.since(now))
+    }
+
     /// The candidates as they came, best first.
     pub(super) async fn in_order(app: &App, found: CandidateResponse) -> Result<Self, RoleError> {
         let CandidateResponse { snapshot, candidates, .. } = found;

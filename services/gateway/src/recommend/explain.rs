@@ -131,8 +131,10 @@ fn unavailable(item: &Item, now: Timestamp) -> Option<WhyNot> {
         Some(WhyNot::OutOfStock)
     } else if item.is_available(now) {
         None
-    } else {
+    } else if item.available_from.is_some_and(|from| now < from) {
         Some(WhyNot::NotYet { available_from: item.available_from })
+    } else {
+        Some(WhyNot::NoLonger { available_until: item.available_until })
     }
 }
 

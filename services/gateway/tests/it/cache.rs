@@ -6,12 +6,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use waggle_model::Answer;
+use waggle_model::{Answer, Timestamp};
 use waggle_stores::{Cache, MokaCache};
 
 use crate::{
     faults::{Aged, Crowd, Fault, NoRanking},
-    world::{Gateway, World, slate},
+    world::{Gateway, PATIENCE, World, eventually, slate},
 };
 
 async fn ask(gateway: &Gateway) -> Value {
@@ -95,6 +95,49 @@ async fn a_cached_answer_never_holds_what_was_hidden_since_and_has_what_came_bac
     gateway.patch(&best, json!({ "in_stock": true })).await;
     world.settled().await;
     assert_eq!(slate(&ask(&gateway).await)[0], best);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_leaves_every_list_at_the_end_of_its_time_and_cached_answers_with_it() {
+    let (world, gateway) = World::furnished().await;
+    let best = slate(&ask(&gateway).await)[0].clone();
+    let until = Timestamp::now() + Duration::from_secs(4);
+    gateway.patch(&best, json!({ "available_until": until })).await;
+    world.settled().await;
+    let lists = async || {
+        let asked_at = Timestamp::now();
+        let found = gateway.get("/v1/search?q=model&k=20").await;
+        let found = found["items"].as_array().unwrap().iter().any(|f| f["item"]["item_id"] == best.as_str());
+        let mut are_in = vec![slate(&ask(&gateway).await).contains(&best), found];
+        for list in ["/v1/trending?k=20", "/v1/items/lamp-3/similar?k=20"] {
+            are_in.push(slate(&gateway.get(list).await).contains(&best));
+        }
+        (asked_at, are_in, Timestamp::now())
+    };
+    eventually("the text index follows", async || lists().await.1[1]).await;
+    let (_, before, answered_at) = lists().await;
+    assert!(answered_at < until, "the machine is too slow for this test");
+    assert_eq!(before, [true; 4], "{best}");
+    assert!(world.answers(2).await.iter().any(|(_, answer)| answer.computed_by.is_some()), "some are cached");
+    let gone = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let (asked_at, are_in, answered_at) = lists().await;
+            if are_in == [false; 4] {
+                return answered_at;
+            }
+            assert!(asked_at < until + Duration::from_secs(1), "{are_in:?} a second after the end");
+        }
+    });
+    assert!(gone.await.unwrap() >= until, "it was gone before its end");
+    assert_eq!(gateway.get(&format!("/v1/items/{best}")).await["item_id"], best.as_str());
+    let answer = gateway.recommend(json!({ "user_id": "anna", "k": 3, "pin": [best] })).await;
+    assert!(!slate(&answer).contains(&best), "a pin does not bring it back: {answer}");
+    let why_not = gateway
+        .get(&format!("/v1/explain?answer_id={}&item_id={best}", answer["answer_id"].as_str().unwrap()))
+        .await["why_not"]
+        .clone();
+    assert_eq!(why_not, json!({ "kind": "no_longer", "available_until": until }));
     gateway.stop().await;
 }
 

@@ -43,12 +43,12 @@ async fn a_patch_is_a_json_merge_patch() {
     let gateway = world.gateway().await;
     let whole = json!({
         "title": "A mug", "category": "mugs", "price": 3.5, "currency": "EUR", "hidden": true, "in_stock": false,
-        "available_from": "2026-01-01T00:00:00.000Z",
+        "available_from": "2026-01-01T00:00:00.000Z", "available_until": "2026-02-01T00:00:00.000Z",
         "properties": { "glaze": { "colour": "blue", "shiny": true }, "weight": 300 },
     });
     gateway.put("mug", whole).await;
     let patch = json!({
-        "category": null, "price": 4, "in_stock": null, "available_from": null,
+        "category": null, "price": 4, "in_stock": null, "available_from": null, "available_until": null,
         "properties": { "glaze": { "shiny": null, "spots": 3 }, "weight": null, "never": null },
     });
     let expected = json!({
@@ -71,6 +71,10 @@ async fn a_patch_is_a_json_merge_patch() {
         (json!({ "price": -1 }), "price of \"mug\""),
         (json!({ "price": "much" }), "invalid type"),
         (json!({ "item_id": "cup" }), "item_id"),
+        (
+            json!({ "available_from": "2026-02-01T00:00:00Z", "available_until": "2026-01-31T23:00:00Z" }),
+            "after available_from",
+        ),
         (json!(["title"]), "the body is not what this route reads"),
     ] {
         gateway.refused(Method::PATCH, "/v1/items/mug", Some(patch), 400, says).await;
@@ -99,6 +103,8 @@ async fn patches_at_the_same_time_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_put_names_what_is_wrong_with_it() {
+    let window =
+        |from: &str, until: &str| json!({ "title": "x", "available_from": from, "available_until": until });
     let world = World::new().await;
     let gateway = world.gateway().await;
     for (body, says) in [
@@ -108,6 +114,9 @@ async fn a_put_names_what_is_wrong_with_it() {
         (json!({ "title": "A mug", "price": -0.01 }), "price of \"mug\""),
         (json!({ "title": "A mug", "colour": "blue" }), "colour"),
         (json!({ "title": "A mug", "available_from": "soon" }), "the body is not what this route reads"),
+        (json!({ "title": "A mug", "available_until": 7 }), "the body is not what this route reads"),
+        (window("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), "available_until of \"mug\" is 2026-01-01"),
+        (window("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"), "it must be after available_from"),
     ] {
         gateway.refused(Method::PUT, "/v1/items/mug", Some(body), 400, says).await;
     }

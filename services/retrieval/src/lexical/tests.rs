@@ -104,9 +104,11 @@ fn only_what_is_on_offer_is_found_and_counted() {
             put("hidden", "lamp", "x", |item| item.hidden = true),
             put("gone", "lamp", "x", |item| item.in_stock = false),
             put("later", "lamp", "x", |item| item.available_from = Some(NOW.shifted_by_millis(1))),
+            put("over", "lamp", "x", |item| item.available_until = Some(NOW)),
+            put("soon over", "lamp", "x", |item| item.available_until = Some(NOW.shifted_by_millis(1))),
         ])
         .unwrap();
-    check(&index, "lamp", &["shown"]);
+    check(&index, "lamp", &["shown", "soon over"]);
     let later =
         SearchQuery { text: "lamp", category: None, now: NOW.shifted_by_millis(1), limit: 10, offset: 0 };
     assert_eq!(index.search(&later).unwrap().n_matches, 2);

@@ -50,7 +50,7 @@ fn a_change_with_the_key_of_another_item_is_left_out() {
     let key = new.item_id.key();
     let entry = Entry { attributes: ItemAttributes::of(&stored), item: Arc::new(stored) };
     let slot = entries.slot_for(key);
-    entries.put(slot, Some(entry), Timestamp::from_millis(1_000));
+    entries.put(slot, Some(entry), Timestamp::from_millis(1_000), &mut Turns::new());
     table.entries.store(Arc::new(entries));
     let counted = apply(&table, vec![put("new", "second"), delete("new"), put("other", "x")]);
     assert_eq!(counted, [put("other", "x")]);
@@ -87,6 +87,8 @@ fn what_cannot_be_bought_now_is_not_offered() {
     assert!(!offered(|item| item.in_stock = false, None));
     assert!(!offered(|item| item.available_from = Some(Timestamp::from_millis(1_001)), None));
     assert!(offered(|item| item.available_from = Some(Timestamp::from_millis(1_000)), None));
+    assert!(!offered(|item| item.available_until = Some(Timestamp::from_millis(1_000)), None));
+    assert!(offered(|item| item.available_until = Some(Timestamp::from_millis(1_001)), None));
 }
 
 #[test]
@@ -109,7 +111,49 @@ fn an_item_is_offered_from_its_moment_on() {
     table.advance(at(5_000));
     assert!(is_offered("moved") && !is_offered("gone"));
     let entries = table.load();
-    assert_eq!((entries.next_upcoming(), entries.offered().count(), entries.len()), (None, 3, 3));
+    assert_eq!((entries.next_turn, entries.offered().count(), entries.len()), (None, 3, 3));
+}
+
+#[test]
+fn an_item_is_offered_until_its_moment_and_from_the_one_before() {
+    let (table, at) = (ItemTable::default(), Timestamp::from_millis);
+    let window = |id: &str, from: Option<i64>, until: i64| {
+        let (available_from, available_until) = (from.map(at), Some(at(until)));
+        CatalogChange::Put(Item { available_from, available_until, ..item(id, "x") })
+    };
+    let ids = ["open", "later", "over", "longer", "gone"];
+    let offered = || {
+        let entries = table.load();
+        ids.map(|id| {
+            let slot = entries.slot(ItemId::try_new(id).unwrap().key()).unwrap();
+            entries.offered().has(slot.place())
+        })
+    };
+    apply(
+        &table,
+        vec![
+            window("open", None, 2_000),
+            window("later", Some(2_000), 3_000),
+            window("over", Some(500), 1_000),
+            window("longer", None, 2_000),
+            window("gone", Some(2_000), 3_000),
+        ],
+    );
+    apply(&table, vec![window("longer", None, 4_000), delete("gone")]);
+    assert_eq!(offered(), [true, false, false, true, false]);
+    table.advance(at(1_999));
+    assert_eq!(offered(), [true, false, false, true, false]);
+    table.advance(at(2_000));
+    assert_eq!(offered(), [false, true, false, true, false]);
+    table.advance(at(3_000));
+    assert_eq!(offered(), [false, false, false, true, false]);
+    table.apply(vec![window("later", Some(2_000), 10_000), put("over", "back for good")], at(3_000));
+    assert_eq!(offered(), [false, true, true, true, false]);
+    // Past both moments of an item at once, as after a process slept.
+    table.apply(vec![window("open", Some(20_000), 21_000)], at(3_000));
+    table.advance(at(30_000));
+    assert_eq!(offered(), [false, false, true, false, false]);
+    assert_eq!(table.load().next_turn, None);
 }
 
 #[test]

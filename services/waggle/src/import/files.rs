@@ -33,7 +33,7 @@ use crate::{config::Config, progress::Steps, roles::IngestRole, stores::Stores};
 const PROJECTION: Duration = Duration::from_secs(120);
 
 /// Fields of an item that a column can hold.
-pub(crate) const ITEM_FIELDS: [&str; 11] = [
+pub(crate) const ITEM_FIELDS: [&str; 12] = [
     "item_id",
     "title",
     "category",
@@ -43,6 +43,7 @@ pub(crate) const ITEM_FIELDS: [&str; 11] = [
     "description",
     "image_url",
     "available_from",
+    "available_until",
     "hidden",
     "in_stock",
 ];

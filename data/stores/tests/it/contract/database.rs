@@ -44,6 +44,7 @@ async fn items_come_back_whole(database: &Database) {
         description: Some("line\nline".to_owned()),
         image_url: Some("https://example.org/i.png".to_owned()),
         available_from: Some(at(-5)),
+        available_until: Some(at(5)),
         hidden: true,
         in_stock: false,
         properties: json!({"sizes": [1, 2.5, null], "nested": {"deep": "x"}}).as_object().unwrap().clone(),

@@ -144,7 +144,7 @@ async fn events_and_items_come_from_csv() {
     assert_eq!(world.import_events(&path).await.unwrap(), counts(1, 0, 1));
     assert_eq!(item_of_event(&world.in_log(Topic::Events).await[0]), "lamp");
 
-    let items = "sku,title,price,in_stock,colour\nlamp,A lamp,9.50,no,red\nchair,,3,,\nvase,A vase,cheap,,\n";
+    let items = "sku,title,price,in_stock,colour,available_until\nlamp,A lamp,9.50,no,red,2030-01-01T00:00:00Z\nchair,,3,,,\nvase,A vase,cheap,,,\n";
     let path = world.file("items.csv", items);
     let columns = vec![("item_id".to_owned(), "sku".to_owned())];
     let counted = world.files(&path).items(&world.stores, &world.config, columns).await.unwrap();
@@ -153,7 +153,8 @@ async fn events_and_items_come_from_csv() {
     let stored = database.all_items().await.unwrap();
     let lamp = serde_json::to_value(&stored).unwrap();
     let expected = json!([{
-        "item_id": "lamp", "title": "A lamp", "price": 9.5, "hidden": false, "in_stock": false, "properties": {"colour": "red"},
+        "item_id": "lamp", "title": "A lamp", "price": 9.5, "hidden": false, "in_stock": false,
+        "available_until": "2030-01-01T00:00:00.000Z", "properties": {"colour": "red"},
     }]);
     assert_eq!(lamp, expected);
     let rejected = fs::read_to_string(path.with_extension("csv.rejected.ndjson")).unwrap();
