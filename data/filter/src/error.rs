@@ -131,7 +131,7 @@ fn visible(character: char) -> String {
     if character.is_control() { character.escape_unicode().to_string() } else { character.to_string() }
 }
 
-fn suggestion(nearest: Option<&str>) -> String {
+pub(crate) fn suggestion(nearest: Option<&str>) -> String {
     nearest.map(|name| format!(", did you mean `{}`?", cut(name))).unwrap_or_default()
 }
 

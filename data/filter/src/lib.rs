@@ -5,8 +5,8 @@
 //! [`BoundFilter::matches`] says of one item whether it passes. Who has an index takes [`BoundFilter::tree`] instead, and
 //! answers its leaves with that.
 //!
-//! - [`schema`]: which properties there are and of which types, declared or learned from the items; [`property`]: what
-//!   an item holds under a name.
+//! - [`schema`]: which properties there are and of which types, declared or learned from the items; [`declaration`]: what
+//!   a shop declares, and what does not fit it; [`property`]: what an item holds under a name.
 //! - `lexer`, `parser`: text into a tree of comparisons; [`error`]: what a text is refused for; [`limits`].
 //! - [`filter`]: the parsed filter and its canonical spelling; [`bound`]: the same about one user at one moment;
 //!   [`tree`]: `and`, `or` and `not` of both.
@@ -16,6 +16,7 @@
 
 pub mod bound;
 mod condition;
+pub mod declaration;
 pub mod error;
 pub mod filter;
 mod lexer;
@@ -28,6 +29,7 @@ pub mod tree;
 pub mod values;
 
 pub use bound::{BoundFilter, Leaf, Range, Test};
+pub use declaration::{Declaration, Misfit, Misfits};
 pub use error::{FilterError, Reason};
 pub use filter::Filter;
 pub use property::{Field, Property, Type, Value};

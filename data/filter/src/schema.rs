@@ -33,9 +33,12 @@ impl Schema {
     /// Adds one of the shop's properties, or changes its type.
     ///
     /// # Errors
-    /// The name is that of one of the item's own fields, whose types stand.
+    /// The name is empty, or that of one of the item's own fields, whose types stand.
     pub fn with(mut self, name: impl Into<Arc<str>>, kind: Type) -> Result<Self, SchemaError> {
         let name = name.into();
+        if name.is_empty() {
+            return Err(SchemaError::Unnamed);
+        }
         if let Some(field) = Field::named(&name) {
             return Err(SchemaError::Field { name: field.name(), kind: field.kind() });
         }
@@ -83,6 +86,8 @@ pub(crate) enum Unresolved {
 pub enum SchemaError {
     #[error("`{name}` is a field of every item, a {kind}, and cannot be declared")]
     Field { name: &'static str, kind: Type },
+    #[error("a property needs a name")]
+    Unnamed,
 }
 
 /// A name that items use for values of several types, or of one that no filter can read.

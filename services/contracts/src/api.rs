@@ -26,7 +26,7 @@ pub struct IngestReport {
     pub rejected: Vec<Rejection>,
 }
 
-/// One event of a batch that was not accepted.
+/// One event or item of a batch that was not accepted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rejection {
     /// 0-based place in the batch.
@@ -233,6 +233,14 @@ pub struct ItemPage {
     /// Ask again with `after` = this; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_after: Option<ItemId>,
+}
+
+/// `POST /v1/items`: each item has its own verdict.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CatalogReport {
+    /// In the log and in the database now.
+    pub accepted: usize,
+    pub rejected: Vec<Rejection>,
 }
 
 /// `GET /v1/categories`: largest first.

@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use waggle_contracts::{Features, Ingest, Ranking, Retrieval, RoleError};
+use waggle_filter::Declaration;
 use waggle_model::Item;
 use waggle_stores::{Cache, Database};
 
@@ -79,6 +80,8 @@ impl GatewayConfig {
 /// The other roles behind their traits, and what the gateway keeps for itself. Built once, shared by all requests.
 pub struct App {
     pub config: GatewayConfig,
+    /// What items that come in have to fit.
+    pub catalog: Declaration,
     pub placements: Arc<Placements>,
     pub ingest: Arc<dyn Ingest>,
     pub features: Arc<dyn Features>,

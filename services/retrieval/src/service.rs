@@ -19,6 +19,7 @@ use waggle_contracts::{
     },
 };
 use waggle_features::{ItemAttributes, Opinion, PersonState};
+use waggle_filter::{Misfits, Schema};
 use waggle_model::{CandidateSource, Item, ItemId, ItemKey, Scored, SnapshotVersion, Timestamp};
 use waggle_models::{
     Offer as _, Snapshot, SnapshotSlot, Vocabulary,
@@ -64,23 +65,27 @@ pub struct RetrievalService {
 
 impl RetrievalService {
     /// Reads the whole catalogue, computes the live lists, and starts the tasks that keep both fresh. The role is ready
-    /// when this returns.
+    /// when this returns. What of the catalogue does not fit the types that the shop has declared is told in the log.
     ///
     /// # Errors
     /// [`RoleError::Failed`] when log, state or text index cannot be read.
     pub async fn start(
         config: RetrievalConfig,
+        declared: Schema,
         snapshots: Arc<SnapshotSlot>,
         log: Arc<dyn EventLog>,
         state: Arc<dyn StateStore>,
         tasks: &TaskTracker,
         cancel: &CancellationToken,
     ) -> Result<Arc<Self>, RoleError> {
-        let table = Arc::new(ItemTable::default());
+        let mut misfits = Misfits::of(&declared);
+        let table = Arc::new(ItemTable::new(declared));
         let lexical = Arc::new(LexicalIndex::try_new().map_err(failed)?);
         let follower = Arc::new(Follower::new(log.clone(), table.clone(), lexical.clone()));
         let applied = follower.applied();
         let offsets = follower.catch_up().await.map_err(failed)?;
+        table.load().iter().for_each(|(_, entry)| misfits.look_at(&entry.item));
+        misfits.told().for_each(|misfit| warn!("{misfit}; filters take these values for absent"));
         for (partition, offset) in (0..).zip(offsets) {
             tasks.spawn(follower.clone().run(partition, offset, cancel.clone()));
         }

@@ -17,6 +17,7 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 use waggle_features_role::{ArchiverConfig, ConsumerConfig};
+use waggle_filter::Declaration;
 use waggle_gateway_role::{GatewayConfig, PlacementConfigs};
 use waggle_ingest_role::IngestConfig;
 use waggle_jobs::TrainParams;
@@ -64,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) ingest: IngestConfig,
     pub(crate) features: ConsumerConfig,
     pub(crate) archive: ArchiverConfig,
+    /// Types of the items' own properties; what is not declared is learned from the items.
+    pub(crate) catalog: Declaration,
     pub(crate) retrieval: RetrievalConfig,
     pub(crate) training: TrainingConfig,
     pub(crate) gateway: GatewayConfig,
@@ -133,6 +136,7 @@ impl Default for Config {
             ingest: IngestConfig::default(),
             features: ConsumerConfig::default(),
             archive: ArchiverConfig::default(),
+            catalog: Declaration::default(),
             retrieval: RetrievalConfig::default(),
             training: TrainingConfig::default(),
             gateway: GatewayConfig::default(),
@@ -223,6 +227,7 @@ impl Config {
             self.training.n_factors
         );
         self.features.policy.validate().map_err(|e| anyhow::anyhow!("features.policy: {e}"))?;
+        self.catalog.schema().map_err(|e| anyhow::anyhow!("catalog.properties: {e}"))?;
         check_name("prefix", &self.prefix)?;
         self.member.as_deref().map_or(Ok(()), |member| check_name("member", member))?;
         self.artifacts.validate()?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use serde::Serialize;
+use waggle_filter::Misfits;
 use waggle_model::Timestamp;
 use waggle_stores::{ALL_SLOTS, EventLog, StateKind, StateStore, Topic};
 
@@ -17,6 +18,8 @@ use crate::{config::Config, snapshots, stores::Stores};
 const USUAL_LAG_RECORDS: u64 = 10_000;
 /// A store that takes longer for its smallest answer is worth a word.
 const SLOW: Duration = Duration::from_millis(100);
+/// Items looked at together.
+const PAGE: usize = 1_000;
 const PROBE: &str = "doctor/probe";
 
 /// What was looked at, and what came of it.
@@ -57,6 +60,7 @@ pub(crate) async fn examine(config: &Config, stores: &Stores) -> Vec<Finding> {
         finding("online state", state(stores).await),
         finding("fold", fold(stores).await),
         finding("database", database(stores).await),
+        finding("catalogue", catalogue(config, stores).await),
         finding("artifacts", artifacts(stores).await),
         finding("archive", archive(stores).await),
         finding("snapshot", snapshot(stores).await),
@@ -238,6 +242,31 @@ async fn database(stores: &Stores) -> Result<Seen> {
         .with("users", n_users)
         .warn_if(n_items == 0, "without a catalogue every list is empty: PUT /v1/items/{id}, or import")
         .warn_if(took > SLOW * 4, &format!("counting took {took:.0?}")))
+}
+
+/// Whether the items fit what is declared of their properties.
+async fn catalogue(config: &Config, stores: &Stores) -> Result<Seen> {
+    let declared = config.catalog.schema()?;
+    let n_declared = config.catalog.properties.len();
+    if n_declared == 0 {
+        return Ok(Seen::ok("types of properties are learned, none is declared"));
+    }
+    let database = stores.database().await?;
+    let (mut misfits, mut after) = (Misfits::of(&declared), None);
+    loop {
+        let page = database.list_items(None, after.as_ref(), PAGE).await?;
+        page.iter().for_each(|item| misfits.look_at(item));
+        match page.last() {
+            Some(last) => after = Some(last.item_id.clone()),
+            None => break,
+        }
+    }
+    let told: Vec<String> = misfits.told().collect();
+    let why = format!("{}; filters take these values for absent", told.join("; "));
+    Ok(Seen::ok(format!("{n_declared} properties declared"))
+        .with("declared", n_declared)
+        .with("misfitting_properties", told.len())
+        .warn_if(!told.is_empty(), &why))
 }
 
 async fn artifacts(stores: &Stores) -> Result<Seen> {

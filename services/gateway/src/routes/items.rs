@@ -9,7 +9,7 @@ use actix_web::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use waggle_contracts::api::{CategoryCount, CategoryList, ItemBody, ItemPage};
+use waggle_contracts::api::{CatalogReport, CategoryCount, CategoryList, ItemBody, ItemPage, Rejection};
 use waggle_http::{ApiError, Kind, Object, Problem};
 use waggle_model::{CatalogChange, Item, ItemId};
 
@@ -67,21 +67,28 @@ pub(super) async fn put(
     body: Json<Object<ItemBody>>,
 ) -> Result<Json<Item>, ApiError> {
     let item = replaced(item_id(&id)?, body.into_inner().0).map_err(invalid)?;
+    app.catalog.check(&item.properties).map_err(invalid)?;
     let _lock = app.item_locks.lock([&item.item_id]).await;
-    write(&app, vec![CatalogChange::Put(item.clone())]).await?;
+    write_one(&app, CatalogChange::Put(item.clone())).await?;
     Ok(Json(item))
 }
 
-/// A JSON merge patch (RFC 7396).
+/// A JSON merge patch (RFC 7396). Of the properties only those that it names have to fit what is declared, so that an
+/// item from before the declaration can be changed without being mended first.
 pub(super) async fn patch(
     app: Data<App>,
     id: Path<String>,
     patch: Json<Map<String, Value>>,
 ) -> Result<Json<Item>, ApiError> {
-    let item_id = item_id(&id)?;
+    let (item_id, patch) = (item_id(&id)?, patch.into_inner());
+    let named: Vec<String> =
+        patch.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys).cloned().collect();
     let _lock = app.item_locks.lock([&item_id]).await;
-    let item = patched(&existing(&app, &item_id).await?, patch.into_inner())?;
-    write(&app, vec![CatalogChange::Put(item.clone())]).await?;
+    let item = patched(&existing(&app, &item_id).await?, patch)?;
+    let touched = named.into_iter().filter_map(|name| item.properties.get_key_value(&name));
+    let touched = touched.map(|(name, value)| (name.clone(), value.clone())).collect();
+    app.catalog.check(&touched).map_err(invalid)?;
+    write_one(&app, CatalogChange::Put(item.clone())).await?;
     Ok(Json(item))
 }
 
@@ -89,27 +96,41 @@ pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<HttpRespo
     let item_id = item_id(&id)?;
     let _lock = app.item_locks.lock([&item_id]).await;
     existing(&app, &item_id).await?;
-    write(&app, vec![CatalogChange::Delete(item_id)]).await?;
+    write_one(&app, CatalogChange::Delete(item_id)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// `POST /v1/items`: `{"items":[…]}` or NDJSON, one whole item each as `PUT` takes it, with its `item_id`; all of them or
-/// none.
-pub(super) async fn batch(app: Data<App>, body: Bytes) -> Result<HttpResponse, ApiError> {
+/// `POST /v1/items`: `{"items":[…]}` or NDJSON, one whole item each as `PUT` takes it, with its `item_id`. What is wrong
+/// with an item is told of it and spoils no other; a batch of which nothing is left is refused.
+pub(super) async fn batch(app: Data<App>, body: Bytes) -> Result<Json<CatalogReport>, ApiError> {
     let items = in_batch(&body)?;
     if items.is_empty() || items.len() > MAX_BATCH {
         return Err(Problem::new(if items.is_empty() { Kind::Invalid } else { Kind::PayloadTooLarge })
             .detail(format!("the batch has {} items, 1 to {MAX_BATCH} are allowed", items.len()))
             .into());
     }
-    let items: Vec<Item> = (0..)
-        .zip(items)
-        .map(|(place, fields)| whole(fields).map_err(|error| invalid(format!("item {place}: {error}"))))
-        .collect::<Result<_, _>>()?;
-    let n_items = items.len();
-    let _locks = app.item_locks.lock(items.iter().map(|item| &item.item_id)).await;
-    write(&app, items.into_iter().map(CatalogChange::Put).collect()).await?;
-    Ok(HttpResponse::Ok().json(serde_json::json!({ "accepted": n_items })))
+    let (mut good, mut rejected) = (Vec::new(), Vec::new());
+    for (index, fields) in items.into_iter().enumerate() {
+        match whole(&app, fields) {
+            Ok(item) => good.push((index, item)),
+            Err(detail) => rejected.push(Rejection { index, detail }),
+        }
+    }
+    let _locks = app.item_locks.lock(good.iter().map(|(_, item)| &item.item_id)).await;
+    let changes = good.iter().map(|(_, item)| CatalogChange::Put(item.clone())).collect();
+    let left_out = write(&app, changes).await?;
+    let is_left_out = |item: &Item| left_out.contains(&item.item_id);
+    let collided = good.iter().filter(|(_, item)| is_left_out(item));
+    rejected
+        .extend(collided.map(|(index, item)| Rejection { index: *index, detail: collision(&item.item_id) }));
+    rejected.sort_by_key(|rejection| rejection.index);
+    let accepted = good.iter().filter(|(_, item)| !is_left_out(item)).count();
+    match rejected.first() {
+        Some(Rejection { index, detail }) if accepted == 0 => {
+            Err(invalid(format!("none of the batch can be taken; item {index}: {detail}")))
+        }
+        _ => Ok(Json(CatalogReport { accepted, rejected })),
+    }
 }
 
 fn item_id(id: &str) -> Result<ItemId, ApiError> {
@@ -121,8 +142,24 @@ async fn existing(app: &App, item_id: &ItemId) -> Result<Item, ApiError> {
     item.ok_or_else(|| not_found(format!("item \"{item_id}\" is not in the catalogue")))
 }
 
-/// Returns when the changes are in the log and in the database.
-async fn write(app: &App, changes: Vec<CatalogChange>) -> Result<(), ApiError> {
+/// Returns when the change is in the log and in the database.
+async fn write_one(app: &App, change: CatalogChange) -> Result<(), ApiError> {
+    match write(app, vec![change]).await?.first() {
+        None => Ok(()),
+        Some(item_id) => Err(Problem::new(Kind::Conflict).detail(collision(item_id)).into()),
+    }
+}
+
+fn collision(item_id: &ItemId) -> String {
+    format!("item \"{item_id}\" has the same 64-bit key as another item; choose another id")
+}
+
+/// Returns when the changes are in the log and in the database, with the items that had to be left out because their
+/// keys are other items'.
+async fn write(app: &App, changes: Vec<CatalogChange>) -> Result<Vec<ItemId>, ApiError> {
+    if changes.is_empty() {
+        return Ok(Vec::new());
+    }
     let puts = changes.iter().filter_map(|change| match change {
         CatalogChange::Put(item) => Some(item.item_id.clone()),
         CatalogChange::Delete(_) => None,
@@ -140,12 +177,12 @@ async fn write(app: &App, changes: Vec<CatalogChange>) -> Result<(), ApiError> {
     })?;
     // The projector leaves out an item whose key is another item's, and nothing else.
     let found = app.database.items(&written).await.map_err(of_database)?;
-    match written.iter().zip(found).find(|(_, item)| item.is_none()) {
-        None => Ok(()),
-        Some((item_id, _)) => Err(Problem::new(Kind::Conflict)
-            .detail(format!("item \"{item_id}\" has the same 64-bit key as another item; choose another id"))
-            .into()),
-    }
+    Ok(written
+        .into_iter()
+        .zip(found)
+        .filter(|(_, item)| item.is_none())
+        .map(|(item_id, _)| item_id)
+        .collect())
 }
 
 /// The items of a batch, as they are written.
@@ -169,13 +206,15 @@ fn in_batch(body: &[u8]) -> Result<Vec<Map<String, Value>>, ApiError> {
 }
 
 /// An item of a batch.
-fn whole(mut fields: Map<String, Value>) -> Result<Item, String> {
+fn whole(app: &App, mut fields: Map<String, Value>) -> Result<Item, String> {
     let Some(Value::String(id)) = fields.remove("item_id") else {
         return Err("item_id is missing, or not a string".to_owned());
     };
     let item_id = ItemId::try_new(id).map_err(|error| error.to_string())?;
     let body: ItemBody = serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
-    replaced(item_id, body)
+    let item = replaced(item_id, body)?;
+    app.catalog.check(&item.properties).map_err(|misfit| misfit.to_string())?;
+    Ok(item)
 }
 
 fn replaced(item_id: ItemId, body: ItemBody) -> Result<Item, String> {

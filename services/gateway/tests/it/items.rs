@@ -5,9 +5,10 @@ use std::sync::Arc;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
+use waggle_filter::Declaration;
 use waggle_model::ItemId;
 
-use crate::world::{World, catalogue, json_of};
+use crate::world::{World, catalogue, json_of, slate};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_read_back_at_once() {
@@ -124,26 +125,147 @@ async fn a_put_names_what_is_wrong_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_taken_whole_or_not_at_all() {
+async fn each_item_of_a_batch_has_its_own_verdict() {
     let world = World::new().await;
     let gateway = world.gateway().await;
     let lines = catalogue().iter().map(|item| format!("{item}\n")).collect::<String>();
     let ndjson = [("content-type", "application/x-ndjson")];
     let response = gateway.raw(Method::POST, "/v1/items", &ndjson, &lines).await;
-    assert_eq!(json_of(response, 200).await, json!({ "accepted": 20 }));
+    assert_eq!(json_of(response, 200).await, json!({ "accepted": 20, "rejected": [] }));
     let good = json!({ "item_id": "extra", "title": "One more" });
+    let mixed = json!({ "items": [
+        { "item_id": "bad", "title": "" }, good, { "item_id": "", "title": "x" }, { "title": "x" },
+        { "item_id": "a", "title": "x", "colour": "red" }, { "item_id": "last", "title": "The last" },
+    ] });
+    let report = json_of(gateway.send(Method::POST, "/v1/items", Some(mixed)).await, 200).await;
+    assert_eq!(report["accepted"], 2);
+    let rejected = report["rejected"].as_array().unwrap();
+    let expected = [
+        (0, "title of \"bad\""),
+        (2, "item_id is empty"),
+        (3, "item_id is missing"),
+        (4, "unknown field `colour`"),
+    ];
+    assert_eq!(rejected.len(), expected.len(), "{report}");
+    for (rejection, (index, says)) in rejected.iter().zip(expected) {
+        assert_eq!(rejection["index"], index, "{report}");
+        assert!(rejection["detail"].as_str().unwrap().contains(says), "{rejection} does not say {says}");
+    }
+    for kept in ["extra", "last"] {
+        assert_eq!(gateway.get(&format!("/v1/items/{kept}")).await["item_id"], kept);
+    }
     for (body, status, says) in [
         (json!({ "items": [] }), 400, "0 items"),
-        (json!({ "items": [good, { "item_id": "bad", "title": "" }] }), 400, "title of \"bad\""),
-        (json!({ "items": [good, { "item_id": "" , "title": "x" }] }), 400, "item_id is empty"),
-        (json!({ "items": [good, { "title": "x" }] }), 400, "item 1: item_id is missing"),
-        (json!({ "items": [{ "item_id": "a", "title": "x", "colour": "red" }] }), 400, "`colour`"),
+        (json!({ "items": [{ "item_id": "bad", "title": "" }, {}] }), 400, "item 0: title of \"bad\""),
+        (json!({ "items": [good, "lamp"] }), 400, "expected a map"),
         (json!({ "items": [good], "more": 1 }), 400, "more"),
         (json!({ "items": vec![&good; 5_001] }), 413, "5001 items"),
     ] {
         gateway.refused(Method::POST, "/v1/items", Some(body), status, says).await;
     }
-    gateway.refused(Method::GET, "/v1/items/extra", None, 404, "extra").await;
+    gateway.refused(Method::GET, "/v1/items/bad", None, 404, "bad").await;
+    gateway.stop().await;
+}
+
+fn declared(strict: bool) -> Declaration {
+    let types = json!({ "weight": "number", "organic": "boolean", "sizes": "strings", "harvested": "time" });
+    serde_json::from_value(json!({ "strict": strict, "properties": types })).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_has_to_fit_what_is_declared() {
+    let world = World::declaring(declared(false)).await;
+    let gateway = world.gateway().await;
+    let item = |properties: Value| Some(json!({ "title": "x", "properties": properties }));
+    let fitting = json!({ "weight": 1.5, "organic": true, "sizes": ["S"], "harvested": "2026-01-01T00:00:00Z", "own": {} });
+    gateway.put("tea", item(fitting).unwrap()).await;
+    for (properties, says) in [
+        (json!({ "weight": "12 kg" }), "property `weight` is declared as a number, got the string \"12 kg\""),
+        (json!({ "organic": 1 }), "`organic` is declared as a boolean, got the number 1"),
+        (json!({ "sizes": "S" }), "`sizes` is declared as a list of strings, got the string \"S\""),
+        (json!({ "harvested": "May" }), "`harvested` is declared as a time, got the string \"May\""),
+    ] {
+        gateway.refused(Method::PUT, "/v1/items/tea", item(properties.clone()), 400, says).await;
+        let patch = Some(json!({ "properties": properties }));
+        gateway.refused(Method::PATCH, "/v1/items/tea", patch, 400, says).await;
+    }
+    assert_eq!(gateway.get("/v1/items/tea").await["properties"]["weight"], 1.5, "nothing of it was taken");
+    let batch = json!({ "items": [
+        { "item_id": "a", "title": "x", "properties": { "weight": 2 } },
+        { "item_id": "b", "title": "x", "properties": { "weight": "heavy" } },
+    ] });
+    let report = json_of(gateway.send(Method::POST, "/v1/items", Some(batch)).await, 200).await;
+    assert_eq!(
+        report,
+        json!({ "accepted": 1, "rejected": [{
+            "index": 1, "detail": "property `weight` is declared as a number, got the string \"heavy\"",
+        }] })
+    );
+    let patch = json!({ "properties": { "weight": null, "organic": null } });
+    assert_eq!(gateway.patch("tea", patch).await["properties"]["sizes"], json!(["S"]), "null is absent");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strict_refuses_what_is_not_declared() {
+    let world = World::declaring(declared(true)).await;
+    let gateway = world.gateway().await;
+    gateway.put("tea", json!({ "title": "x", "properties": { "weight": 2 } })).await;
+    let misspelt = json!({ "title": "x", "properties": { "wieght": 2 } });
+    let says = "property `wieght` is not declared, did you mean `weight`?";
+    gateway.refused(Method::PUT, "/v1/items/tea", Some(misspelt.clone()), 400, says).await;
+    gateway
+        .refused(
+            Method::PATCH,
+            "/v1/items/tea",
+            Some(json!({ "properties": misspelt["properties"] })),
+            400,
+            says,
+        )
+        .await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_from_before_a_declaration_stay_and_count_as_without_the_value() {
+    let before = World::new().await;
+    let open = before.gateway().await;
+    open.put_catalogue().await;
+    for (item, weight) in [("light", json!(2)), ("odd", json!("heavy")), ("odd-as-well", json!([1]))] {
+        open.put(item, json!({ "title": "x", "category": "tea", "properties": { "weight": weight } })).await;
+    }
+    before.settled().await;
+    open.refused(Method::GET, "/v1/trending?filter=weight%20%3C%205", None, 400, "`weight` is").await;
+    open.stop().await;
+
+    let world = before.redeclaring(declared(false)).await;
+    let gateway = world.gateway().await;
+    let asked = async |filter: &str| {
+        let mut found =
+            slate(&gateway.recommend(json!({ "k": 20, "category": "tea", "filter": filter })).await);
+        found.sort();
+        found
+    };
+    assert_eq!(asked("weight < 5").await, ["light"]);
+    assert_eq!(asked("not exists(weight)").await, ["odd", "odd-as-well"]);
+    // Declared, and no item has it yet.
+    assert_eq!(asked("organic").await, Vec::<String>::new());
+    let wrong = Some(json!({ "filter": "organic = \"yes\"" }));
+    gateway.refused(Method::POST, "/v1/recommendations", wrong, 400, "`organic` is a boolean").await;
+    // What was wrong before does not stand in the way of other changes, and can be mended.
+    assert_eq!(gateway.patch("odd", json!({ "price": 3 })).await["properties"]["weight"], "heavy");
+    gateway
+        .refused(
+            Method::PATCH,
+            "/v1/items/odd",
+            Some(json!({ "properties": { "weight": "light" } })),
+            400,
+            "weight",
+        )
+        .await;
+    gateway.patch("odd", json!({ "properties": { "weight": 3 } })).await;
+    world.settled().await;
+    assert_eq!(asked("weight < 5").await, ["light", "odd"]);
     gateway.stop().await;
 }
 
@@ -229,7 +351,9 @@ async fn an_item_with_the_key_of_another_is_refused_and_the_other_stays() {
     gateway.refused(Method::PUT, "/v1/items/new", body, 409, "same 64-bit key").await;
     let batch: Value =
         json!({ "items": [{ "item_id": "fine", "title": "x" }, { "item_id": "new", "title": "y" }] });
-    gateway.refused(Method::POST, "/v1/items", Some(batch), 409, "\"new\"").await;
+    let report = json_of(gateway.send(Method::POST, "/v1/items", Some(batch)).await, 200).await;
+    assert_eq!((&report["accepted"], &report["rejected"][0]["index"]), (&json!(1), &json!(1)));
+    assert!(report["rejected"][0]["detail"].as_str().unwrap().contains("same 64-bit key"), "{report}");
     assert_eq!(gateway.get("/v1/items/old").await, old);
     gateway.refused(Method::GET, "/v1/items/new", None, 404, "new").await;
     gateway.put("next", json!({ "title": "The catalogue goes on" })).await;

@@ -16,6 +16,7 @@ use waggle_contracts::{Features, Ranking, Retrieval};
 use waggle_features_role::{
     Archiver, ArchiverConfig, ConsumerConfig, FeaturesConsumer, FeaturesService, Progress,
 };
+use waggle_filter::Declaration;
 use waggle_gateway_role::{AnswerLog, App, Flights, ForgetTimes, GatewayConfig, Held, ItemLocks, Projector};
 use waggle_http::ServerOptions;
 use waggle_ingest_role::{IngestConfig, IngestService};
@@ -35,6 +36,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const N_PARTITIONS: u32 = 2;
 
 pub(crate) struct World {
+    catalog: Declaration,
     pub(crate) log: Arc<SqliteLog>,
     pub(crate) slot: Arc<SnapshotSlot>,
     pub(crate) ingest: Arc<IngestService>,
@@ -45,6 +47,7 @@ pub(crate) struct World {
     pub(crate) dir: TempDir,
     projector: Arc<Projector>,
     fold: Arc<Progress>,
+    state: Arc<dyn StateStore>,
     tasks: TaskTracker,
     cancel: CancellationToken,
 }
@@ -60,6 +63,11 @@ pub(crate) struct Gateway {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::declaring(Declaration::default()).await
+    }
+
+    /// A world whose shop declares this of its items' properties.
+    pub(crate) async fn declaring(catalog: Declaration) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = SqliteLogOptions { n_partitions: N_PARTITIONS, max_bytes: None };
         let log = Arc::new(SqliteLog::open(dir.path().join("log.db"), options).await.unwrap());
@@ -77,14 +85,23 @@ impl World {
         projector.start(&tasks, &cancel);
         let slot = Arc::new(SnapshotSlot::default());
         let config = RetrievalConfig::default();
-        let retrieval =
-            RetrievalService::start(config, slot.clone(), any_log, state.clone(), &tasks, &cancel)
-                .await
-                .unwrap();
+        let retrieval = RetrievalService::start(
+            config,
+            catalog.schema().unwrap(),
+            slot.clone(),
+            any_log,
+            state.clone(),
+            &tasks,
+            &cancel,
+        )
+        .await
+        .unwrap();
         Self {
+            catalog,
             log,
             ingest,
-            features: Arc::new(FeaturesService::new(state, fold.clone())),
+            features: Arc::new(FeaturesService::new(state.clone(), fold.clone())),
+            state,
             retrieval,
             ranking: Arc::new(RankingService::new(slot.clone())),
             slot,
@@ -95,6 +112,16 @@ impl World {
             tasks,
             cancel,
         }
+    }
+
+    /// The same world after a restart, when the shop declares this of its items' properties.
+    pub(crate) async fn redeclaring(mut self, catalog: Declaration) -> Self {
+        let (config, declared) = (RetrievalConfig::default(), catalog.schema().unwrap());
+        let (slot, log, state) = (self.slot.clone(), self.log.clone(), self.state.clone());
+        let started = RetrievalService::start(config, declared, slot, log, state, &self.tasks, &self.cancel);
+        self.retrieval = started.await.unwrap();
+        self.catalog = catalog;
+        self
     }
 
     /// A world with a catalogue, some history, and a snapshot, and a gateway before it.
@@ -119,6 +146,7 @@ impl World {
         let mut app = App {
             // Late only where a test stalls somebody: the machine may be busy.
             config: GatewayConfig { deadline_ms: 5_000, ..GatewayConfig::default() },
+            catalog: self.catalog.clone(),
             placements: Arc::default(),
             ingest: self.ingest.clone(),
             features: self.features.clone(),
@@ -353,7 +381,7 @@ impl Gateway {
 
     pub(crate) async fn put_catalogue(&self) {
         let answer = self.send(Method::POST, "/v1/items", Some(json!({ "items": catalogue() }))).await;
-        assert_eq!(json_of(answer, 200).await, json!({ "accepted": 20 }));
+        assert_eq!(json_of(answer, 200).await, json!({ "accepted": 20, "rejected": [] }));
     }
 
     pub(crate) async fn put(&self, item_id: &str, body: Value) -> Value {

@@ -81,6 +81,24 @@ fn names_that_a_topic_or_a_schema_would_not_take_are_refused() {
 }
 
 #[test]
+fn declared_properties_are_read_and_what_cannot_be_declared_is_named() {
+    let file = "[catalog]\nstrict = true\n[catalog.properties]\nweight = \"number\"\n\"Shoe size (EU)\" = \"strings\"\n";
+    let config = load(file, None).unwrap();
+    let types: Vec<_> =
+        config.catalog.properties.iter().map(|(name, kind)| (name.as_str(), kind.to_string())).collect();
+    assert!(config.catalog.strict);
+    assert_eq!(types, [("Shoe size (EU)", "list of strings".to_owned()), ("weight", "number".to_owned())]);
+    let printed = toml::to_string_pretty(&config).unwrap();
+    assert!(printed.contains("[catalog.properties]\n\"Shoe size (EU)\" = \"strings\"\n"), "{printed}");
+    refused("[catalog.properties]\nweight = \"float\"\n", "catalog.properties.weight");
+    refused("[catalog.properties]\nweight = \"float\"\n", "`string`, `number`, `boolean`, `time`, `strings`");
+    refused("[catalog.properties]\nweight = 3\n", "catalog.properties.weight");
+    refused("[catalog]\nstrikt = true\n", "strikt");
+    refused("[catalog.properties]\nprice = \"number\"\n", "`price` is a field of every item");
+    refused("[catalog.properties]\n\"\" = \"number\"\n", "a property needs a name");
+}
+
+#[test]
 fn secrets_are_neither_printed_nor_repeated_in_errors() {
     let config = load(PRODUCTION, None).unwrap();
     let printed = toml::to_string_pretty(&config).unwrap();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use waggle_contracts::{Ingest, ingest::Origin};
+use waggle_filter::{Declaration, Type};
 use waggle_gateway_role::Projector;
 use waggle_http::Object;
 use waggle_ingest_role::{
@@ -139,7 +140,8 @@ impl Files<'_> {
         let mut outcome = Ok(());
         for input in std::mem::take(&mut self.inputs) {
             let columns = matches!(input.format, Format::Csv { .. }).then(|| columns.clone());
-            let parse = move |record: &Record| item_of(record, columns.as_deref()).map(Some);
+            let catalog = config.catalog.clone();
+            let parse = move |record: &Record| item_of(record, columns.as_deref(), &catalog).map(Some);
             let take = async |values| take_items(&service, &projector, &database, values).await;
             outcome = self.each_chunk(input, &mut counts, parse, take).await;
             if outcome.is_err() {
@@ -258,19 +260,29 @@ async fn take_events(
     Ok(taken)
 }
 
-fn item_of(record: &Record, columns: Option<&[(String, String)]>) -> Result<Item, String> {
+fn item_of(
+    record: &Record,
+    columns: Option<&[(String, String)]>,
+    catalog: &Declaration,
+) -> Result<Item, String> {
     let Object(item): Object<Item> = match columns {
         None => serde_json::from_slice(&record.content),
         Some(columns) => serde_json::from_slice(&record.content)
-            .and_then(|row| serde_json::from_value(Value::Object(item_fields(row, columns)))),
+            .and_then(|row| serde_json::from_value(Value::Object(item_fields(row, columns, catalog)))),
     }
     .map_err(|e| format!("not an item: {e}"))?;
     item.check()?;
+    catalog.check(&item.properties).map_err(|misfit| misfit.to_string())?;
     Ok(item)
 }
 
-/// A row of texts as an item: what is no field of an item is a property of the shop's own.
-fn item_fields(mut row: Map<String, Value>, columns: &[(String, String)]) -> Map<String, Value> {
+/// A row of texts as an item: what is no field of an item is a property of the shop's own, of the type that is declared
+/// for it, or else a string.
+fn item_fields(
+    mut row: Map<String, Value>,
+    columns: &[(String, String)],
+    catalog: &Declaration,
+) -> Map<String, Value> {
     let renamed: Vec<_> = columns.iter().map(|(field, column)| (field.clone(), row.remove(column))).collect();
     row.extend(renamed.into_iter().filter_map(|(field, value)| Some((field, value?))));
     let (mut fields, mut properties) = (Map::new(), Map::new());
@@ -278,15 +290,12 @@ fn item_fields(mut row: Map<String, Value>, columns: &[(String, String)]) -> Map
         let text = value.as_str().unwrap_or_default();
         // What does not parse stays text, which the item then says it cannot take.
         let typed = match name.as_str() {
-            "price" => text.parse::<f64>().ok().map(Value::from),
-            "hidden" | "in_stock" => match text.to_ascii_lowercase().as_str() {
-                "true" | "yes" | "1" => Some(true.into()),
-                "false" | "no" | "0" => Some(false.into()),
-                _ => None,
-            },
+            "price" => of_type(Type::Number, text),
+            "hidden" | "in_stock" => of_type(Type::Boolean, text),
             other if ITEM_FIELDS.contains(&other) => None,
-            _ => {
-                properties.insert(name, value);
+            own => {
+                let typed = catalog.properties.get(own).and_then(|kind| of_type(*kind, text));
+                properties.insert(name, typed.unwrap_or(value));
                 continue;
             }
         };
@@ -296,6 +305,24 @@ fn item_fields(mut row: Map<String, Value>, columns: &[(String, String)]) -> Map
         fields.insert("properties".to_owned(), Value::Object(properties));
     }
     fields
+}
+
+/// What a text says as a value of that type; `None` if nothing.
+fn of_type(kind: Type, text: &str) -> Option<Value> {
+    match kind {
+        Type::String | Type::Time => None,
+        Type::Number => text.parse::<f64>().ok().map(Value::from),
+        Type::Boolean => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "1" => Some(true.into()),
+            "false" | "no" | "0" => Some(false.into()),
+            _ => None,
+        },
+        // A JSON list, or texts with `|` between them.
+        Type::Strings => serde_json::from_str::<Vec<String>>(text)
+            .ok()
+            .or_else(|| Some(text.split('|').map(|part| part.trim().to_owned()).collect()))
+            .map(Value::from),
+    }
 }
 
 async fn take_items(

@@ -68,6 +68,7 @@ impl GatewayRole {
         tasks.spawn(snapshots::follow(artifacts.clone(), database.clone(), slot.clone(), working.clone()));
         let retrieval = RetrievalService::start(
             config.retrieval.clone(),
+            config.catalog.schema()?,
             slot.clone(),
             log.clone(),
             state,
@@ -79,6 +80,7 @@ impl GatewayRole {
         let first_items = database.list_items(None, None, FIRST_ITEMS).await?;
         let app = Arc::new(App {
             config: config.gateway.clone(),
+            catalog: config.catalog.clone(),
             placements: Arc::new(in_force),
             ingest: ingest.service.clone(),
             features,

@@ -165,6 +165,32 @@ async fn events_and_items_come_from_csv() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_does_not_fit_what_is_declared_is_refused_alone_and_columns_have_the_declared_types() {
+    let mut world = World::new();
+    let types = json!({ "weight": "number", "organic": "boolean", "sizes": "strings" });
+    world.config.catalog = serde_json::from_value(json!({ "properties": types })).unwrap();
+    let items = "item_id,title,weight,organic,sizes,colour\n\
+        tea,Tea,1.5,yes,S | M,7\ncup,Cup,heavy,,,\nmug,Mug,,,\"[\"\"a|b\"\"]\",\n";
+    let path = world.file("items.csv", items);
+    let counted = world.files(&path).items(&world.stores, &world.config, Vec::new()).await.unwrap();
+    assert_eq!(counted, counts(2, 0, 1));
+    let stored = world.stores.database().await.unwrap().all_items().await.unwrap();
+    let properties: Vec<_> = stored.iter().map(|item| Value::Object(item.properties.clone())).collect();
+    let tea = json!({ "weight": 1.5, "organic": true, "sizes": ["S", "M"], "colour": "7" });
+    assert_eq!(properties, [json!({ "sizes": ["a|b"] }), tea]);
+    let rejected = fs::read_to_string(path.with_extension("csv.rejected.ndjson")).unwrap();
+    assert!(rejected.contains("declared as a number, got the string \\\"heavy\\\""), "{rejected}");
+
+    let lines = lines([
+        json!({ "item_id": "a", "title": "x", "properties": { "weight": "1.5" } }).to_string(),
+        json!({ "item_id": "b", "title": "x", "properties": { "weight": 1.5 } }).to_string(),
+    ]);
+    let path = world.file("items.ndjson", lines);
+    let counted = world.files(&path).items(&world.stores, &world.config, Vec::new()).await.unwrap();
+    assert_eq!(counted, counts(1, 0, 1), "JSON has types of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_file_does_not_bring_back_whom_somebody_asked_to_forget() {
     let world = World::new();
     let database = world.stores.database().await.unwrap();
