@@ -8,6 +8,7 @@
 //! | decayed counters, placements, co-visits | added with its own decay: any order gives the same sums, up to rounding | the same; it adds next to nothing | moves them to its time; what comes after is late and decays from there |
 //! | daily counts of an item ([`Window`](crate::item::Window)) | exact while its day is kept | not counted here once eight newer days are known | moves the ring: older days fall off |
 //! | a person's history and last events | put in their place by time | kept if they are among the newest, else only counted | stay at the end |
+//! | what was shown to a person ([`ShownItems`](crate::person::ShownItems)) | added with its own decay; an act of any time starts the count of its item anew | the same; it adds next to nothing | moves the item's count to its day |
 //! | a person's share of the day ([`share`](crate::person::DailyCaps)) | draws on the newest day's share | the same; an item that a full history does not hold gets nothing | opens the future day's share, the only one until that day is over |
 //! | first and last times, totals, price level | exact | exact | exact, and "last seen" is in the future |
 //! | the partition's clock of [`expiry`](crate::expiry) | moved forward only | taken back a little; it is kept longer | moved by a day at most, until the next event of today |

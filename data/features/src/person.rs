@@ -2,12 +2,14 @@
 
 mod encoding;
 mod share;
+mod shown;
 
 use serde::{Deserialize, Serialize};
 use waggle_model::{CountsAs, Interaction, InteractionKind, ItemKey, SessionId, Signal, Timestamp};
 
 pub use encoding::PersonSeen;
 pub use share::{Counted, DailyCaps, MAX_COUNTED_PER_DAY, MAX_SEEN_PER_DAY, Today};
+pub use shown::{HALF_LIFE_DAYS, MAX_SHOWN, ShownItems};
 
 /// Most distinct items kept per person; the one touched longest ago goes first.
 pub const MAX_ITEMS: usize = 512;
@@ -49,6 +51,8 @@ pub struct PersonState {
     pub aliases: Vec<SessionId>,
     /// How much of the person's newest day has counted for the items.
     pub today: Today,
+    /// What was shown since they last acted on it.
+    pub shown: ShownItems,
 }
 
 /// XXH3 of an order's id, its lower half; 0 stands for "no order named". It only tells whether two lines in a row are of
@@ -129,6 +133,7 @@ impl PersonState {
             self.count_purchase(interaction, time);
         }
         let item = interaction.item_id.key();
+        self.shown.forget(item);
         let contribution = self.touch_item(item, interaction, time, is_late);
         self.push_recent(RecentEvent { item, kind: interaction.into(), time });
         contribution
@@ -197,6 +202,7 @@ impl PersonState {
         all.n_orders += alias.n_orders;
         all.log_price_sum += alias.log_price_sum;
         all.n_priced += alias.n_priced;
+        all.shown = self.shown.united_with(&alias.shown);
         all
     }
 

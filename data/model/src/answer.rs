@@ -68,6 +68,10 @@ pub enum AppliedRule {
     Pin,
     /// The odds were multiplied because of this condition.
     Boost { when: String, by: f32 },
+    /// The odds were multiplied because it was shown so many times without an act on it.
+    Fatigue { shown: f32, by: f32 },
+    /// The odds were multiplied so that items of nearly equal value take turns.
+    Rotation { by: f32 },
     /// Better items stand back, because this place belongs to a new one.
     NewShare,
     /// So many better items stand back, because their attribute has had its share of the slate.

@@ -110,8 +110,8 @@ pub struct Explanation {
     /// The item as it was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<RecommendedItem>,
-    /// What each feature adds to the score, what moves it most first; with the ranker's intercept and the boosts they sum
-    /// to the score.
+    /// What each feature adds to the score, what moves it most first; with the ranker's intercept and the logarithms
+    /// of what boosts, fatigue and rotation multiply the odds by they sum to the score.
     pub contributions: Vec<Contribution>,
     /// Worked out again on the answer's snapshot, with the person and the catalogue as they are now.
     #[serde(default, skip_serializing_if = "Option::is_none")]

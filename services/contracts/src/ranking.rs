@@ -9,7 +9,7 @@ use waggle_model::{ItemKey, SnapshotVersion, Timestamp};
 use crate::{
     RoleError,
     api::Contribution,
-    policy::{AppliedRule, OddsRule},
+    policy::{AppliedRule, Fatigue, OddsRule},
     retrieval::ProposedItem,
 };
 
@@ -53,11 +53,21 @@ pub struct Rules {
     pub pin: Vec<ItemKey>,
     /// Which of them a candidate meets is in [`ProposedItem::matches`].
     pub boost: Vec<OddsRule>,
+    pub fatigue: Option<Fatigue>,
+    pub rotation: Option<Turn>,
     /// Most items with the same value, by attribute.
     pub max_per: Vec<(String, usize)>,
     pub new_share: f32,
     pub diversity: f32,
     pub exploration: f32,
+}
+
+/// Whose turn it is: a [`Rotation`](crate::policy::Rotation) for one person in one window of time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Turn {
+    pub by: f32,
+    /// Another number for every person and window.
+    pub seed: u64,
 }
 
 impl Rules {

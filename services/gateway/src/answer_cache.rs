@@ -88,6 +88,8 @@ pub fn key(
         request.sources.iter().fold(0, |mask, source| mask | 1 << *source as u64),
         u64::from(request.diversity.map_or(u32::MAX, f32::to_bits)),
         u64::from(request.new_share.map_or(u32::MAX, f32::to_bits)),
+        wanted.rules.fatigue.map_or(0, |fatigue| state.shown.fingerprint(fatigue.after)),
+        wanted.rules.rotation.map_or(0, |turn| turn.seed),
     ] {
         hash.update(&number.to_le_bytes());
     }

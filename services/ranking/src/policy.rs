@@ -3,10 +3,12 @@
 use rand::Rng;
 use waggle_contracts::{
     policy::{AppliedRule, OddsRule},
-    ranking::{RankRequest, Rules},
+    ranking::{RankRequest, Rules, Turn},
+    retrieval::ProposedItem,
 };
 use waggle_features::{ItemFacts, live::NEW_DAYS};
-use waggle_model::Timestamp;
+use waggle_model::{ItemKey, Timestamp};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::likeness::Likeness;
 
@@ -24,20 +26,52 @@ pub struct Place {
     pub rules: Vec<AppliedRule>,
 }
 
-/// Scores after the rules that boost and bury: the odds of a candidate are multiplied. Scores of a ranker are log-odds;
-/// sums of reciprocal ranks, the scores without one, are multiplied themselves.
+/// Scores after the rules that multiply the odds of a candidate: boosts, fatigue and rotation. Scores of a ranker are
+/// log-odds; sums of reciprocal ranks, the scores without one, are multiplied themselves.
 pub fn apply_odds(request: &RankRequest, is_log_odds: bool, scores: &mut [f32]) {
-    if request.rules.boost.is_empty() {
+    let Rules { boost, fatigue, rotation, .. } = &request.rules;
+    if boost.is_empty() && fatigue.is_none() && rotation.is_none() {
         return;
     }
+    let tired = Tired::of(request);
     for (candidate, score) in request.candidates.iter().zip(scores) {
-        let factor: f32 = met(&request.rules.boost, candidate.matches).map(|rule| rule.by).product();
+        let boosts: f32 = met(boost, candidate.matches).map(|rule| rule.by).product();
+        let factor = boosts * tired.of_item(candidate.item).map_or(1.0, |(_, by)| by);
+        let turn = rotation.map_or(0.0, |turn| log_turn(turn, candidate.item));
         if is_log_odds {
-            *score += factor.ln();
+            *score += factor.ln() + turn;
         } else {
-            *score *= factor;
+            *score *= factor * turn.exp();
         }
     }
+}
+
+/// The items that the person was shown too often: how often, and what that multiplies the odds by. Ascending by key.
+struct Tired(Vec<(ItemKey, f32, f32)>);
+
+impl Tired {
+    fn of(request: &RankRequest) -> Self {
+        let Some(fatigue) = request.rules.fatigue else { return Self(Vec::new()) };
+        let often = request.person.shown.more_often_than(fatigue.after, request.now);
+        let mut tired: Vec<_> = often.map(|(item, shown)| (item, shown, fatigue.factor(shown))).collect();
+        tired.sort_unstable_by_key(|(item, ..)| *item);
+        Self(tired)
+    }
+
+    fn of_item(&self, item: ItemKey) -> Option<(f32, f32)> {
+        let place = self.0.binary_search_by_key(&item, |(item, ..)| *item).ok()?;
+        let (_, shown, by) = self.0[place];
+        Some((shown, by))
+    }
+}
+
+/// What a turn adds to the log-odds of an item: between `−ln by` and `ln by`, each value as likely as any other over
+/// items, people and windows.
+fn log_turn(turn: Turn, item: ItemKey) -> f32 {
+    let hash = xxh3_64_with_seed(&item.0.to_le_bytes(), turn.seed);
+    // The upper 24 bits, which a float holds exactly, as a number from −1 to 1.
+    let share = (hash >> 40) as f32 / (1 << 23) as f32 - 1.0;
+    share * turn.by.ln()
 }
 
 fn met(rules: &[OddsRule], matches: u32) -> impl Iterator<Item = &OddsRule> {
@@ -81,6 +115,7 @@ struct Slate<'a> {
     rules: &'a Rules,
     scores: &'a [f32],
     likeness: &'a Likeness<'a>,
+    tired: Tired,
     places: Vec<Place>,
     is_placed: Vec<bool>,
     /// For variety: the greatest likeness to what stands in the slate, by candidate.
@@ -108,6 +143,7 @@ impl<'a> Slate<'a> {
             rules: &request.rules,
             scores,
             likeness,
+            tired: Tired::of(request),
             places: Vec::with_capacity(request.k),
             is_placed: vec![false; scores.len()],
             alike: vec![0.0; if request.rules.diversity > 0.0 { scores.len() } else { 0 }],
@@ -118,8 +154,12 @@ impl<'a> Slate<'a> {
     }
 
     fn put(&mut self, candidate: usize, propensity: f32, mut rules: Vec<AppliedRule>) {
-        let boosts = met(&self.rules.boost, self.request.candidates[candidate].matches);
+        let ProposedItem { item, matches, .. } = self.request.candidates[candidate];
+        let boosts = met(&self.rules.boost, matches);
         rules.extend(boosts.map(|OddsRule { when, by }| AppliedRule::Boost { when: when.clone(), by: *by }));
+        rules.extend(self.tired.of_item(item).map(|(shown, by)| AppliedRule::Fatigue { shown, by }));
+        rules
+            .extend(self.rules.rotation.map(|turn| AppliedRule::Rotation { by: log_turn(turn, item).exp() }));
         self.is_placed[candidate] = true;
         self.n_new += usize::from(self.is_new(candidate));
         self.places.push(Place { candidate, propensity, rules });

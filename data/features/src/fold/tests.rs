@@ -109,6 +109,9 @@ fn what_was_seen_and_clicked_is_counted_where_it_happened() {
     assert!((count(1, PlacementCounter::Click) - 1.0).abs() < 1e-12);
     assert!((count(2, PlacementCounter::Seen) - 1.0).abs() < 1e-12);
     assert_eq!(states.items[&item(2).key()].n_events, 0);
+    let visitor = &states.people[&Person::session(SessionId::try_new("visit").unwrap()).key().unwrap()];
+    let shown: Vec<f32> = visitor.shown.more_often_than(0.0, days(1.0)).map(|(_, times)| times).collect();
+    assert_eq!(shown, [2.0; 3], "for the visitor each time counts, where it happened is known");
 }
 
 #[test]

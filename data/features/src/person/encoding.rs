@@ -8,7 +8,7 @@ use waggle_model::{ItemKey, SessionId, Timestamp};
 
 use super::{
     Counted, ItemHistory, MAX_ALIASES, MAX_ITEMS, MAX_RECENT, OrderKey, PersonState, RecentEvent, RecentKind,
-    Today,
+    ShownItems, Today,
 };
 use crate::{
     StateDecodeError,
@@ -21,7 +21,9 @@ const IS_USER: u8 = 1;
 const HAS_EVENTS: u8 = 2;
 const HAS_ORDERS: u8 = 4;
 const HAS_PRICES: u8 = 8;
-const KNOWN: u8 = IS_USER | HAS_EVENTS | HAS_ORDERS | HAS_PRICES;
+/// Added without a new version: who was shown nothing has the bytes of before.
+const HAS_SHOWN: u8 = 16;
+const KNOWN: u8 = IS_USER | HAS_EVENTS | HAS_ORDERS | HAS_PRICES | HAS_SHOWN;
 
 /// What expiry needs to know of a person, read without the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +80,8 @@ impl Head {
             flags: flag(state.is_user, IS_USER)
                 | flag(has_events, HAS_EVENTS)
                 | flag(has_orders, HAS_ORDERS)
-                | flag(has_prices, HAS_PRICES),
+                | flag(has_prices, HAS_PRICES)
+                | flag(!state.shown.is_empty(), HAS_SHOWN),
             day: state.today.day,
             n_events: state.n_events,
             first_seen: state.first_seen,
@@ -144,6 +147,9 @@ impl PersonState {
         state.recent = read_recent(reader, &state.items)?;
         let n_aliases = reader.count(MAX_ALIASES, 2)?;
         state.aliases = (0..n_aliases).map(|_| read_alias(reader)).collect::<Result<_, _>>()?;
+        if head.flags & HAS_SHOWN != 0 {
+            state.shown = ShownItems::read(head.day, reader)?;
+        }
         reader.finish()?;
         Ok(state)
     }
@@ -171,6 +177,9 @@ impl PersonState {
         write_recent(&self.recent, &self.items, &mut writer);
         writer.varint(self.aliases.len() as u64);
         self.aliases.iter().for_each(|alias| writer.text(alias.as_str()));
+        if head.flags & HAS_SHOWN != 0 {
+            self.shown.write(self.today.day, &mut writer);
+        }
         writer.finish()
     }
 }

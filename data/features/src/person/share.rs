@@ -100,10 +100,11 @@ impl Today {
 }
 
 impl PersonState {
-    /// The person saw the item in the placement; says whether that counts for the item: at most [`MAX_SEEN_PER_DAY`] times
+    /// The person saw the item in the placement. It counts for the person; says whether it counts for the item: at most [`MAX_SEEN_PER_DAY`] times
     /// a day, and not again while it is among the last 32 that did.
     pub fn see(&mut self, item: ItemKey, placement: &Placement, time: Timestamp) -> bool {
         self.enter_day(time);
+        self.shown.add(item, time);
         let place = xxhash_rust::xxh3::xxh3_64_with_seed(placement.as_str().as_bytes(), item.0);
         let fingerprint = (place >> 48) as u16;
         if self.today.n_seen >= MAX_SEEN_PER_DAY || self.today.seen.contains(&fingerprint) {

@@ -147,6 +147,31 @@ fn bytes_of_another_version_or_cut_short_are_refused_with_the_reason() {
     assert_eq!(error.to_string(), "state has version 1, this build reads 2");
 }
 
+/// A view, and a purchase of another item in a named order, as they were stored before impressions were counted.
+const STORED_BEFORE: &str = "0206040280f0b25280b89929010000010180e0e5a401001f4e961e0211f276262d39bb30d880b89929014d2e9f7eed19881e1980b89929011f4e961e40021000330000";
+
+#[test]
+fn who_was_shown_nothing_is_stored_as_before_and_what_was_stored_before_is_read() {
+    let state = folded(&[(act(InteractionKind::View, 2), days(1.0)), (order_line(1, "a"), days(2.0))]);
+    let bytes: Vec<u8> = (0..STORED_BEFORE.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&STORED_BEFORE[at..at + 2], 16).unwrap())
+        .collect();
+    assert_eq!(state.encode(), bytes);
+    assert_eq!(PersonState::decode(&bytes).unwrap(), state);
+}
+
+#[test]
+fn sixty_four_items_shown_take_less_than_a_kilobyte() {
+    let mut state = PersonState::default();
+    for n in 0..200 {
+        state.see(item(n).key(), &waggle_model::Placement::Home, days(19_000.0 + n as f64 / 9.0));
+    }
+    let n_bytes = state.encode().len();
+    println!("a person who was shown {MAX_SHOWN} items: {n_bytes} bytes");
+    assert!(n_bytes <= 64 * 12 + 80, "{n_bytes} bytes");
+}
+
 #[test]
 fn companions_are_the_last_few_items_of_half_an_hour() {
     let minute = |minute: f64| days(10.0 + minute / 1_440.0);

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use waggle_contracts::policy::OddsRule;
-use waggle_model::{ItemId, Person, UserId};
+use waggle_model::{ItemId, Person, Placement, Timestamp, UserId};
 
 use super::*;
 use crate::{GatewayConfig, Placements, recommend::Checked};
@@ -37,6 +37,38 @@ fn what_narrows_or_changes_the_list_is_part_of_the_key() {
     ];
     let keys: HashSet<Vec<u8>> = changed.iter().map(key_of).collect();
     assert_eq!(keys.len(), changed.len());
+}
+
+#[test]
+fn what_was_shown_too_often_and_whose_turn_it_is_are_part_of_the_key_where_rules_ask_for_it() {
+    let placements = |policy: serde_json::Value| {
+        let configs = serde_json::from_value(json!({ "home": { "policy": policy } })).unwrap();
+        Placements::try_new(configs).unwrap()
+    };
+    let shown = |n: usize| {
+        let mut state = PersonState::default();
+        for _ in 0..n {
+            state.see(ItemId::try_new("a").unwrap().key(), &Placement::Home, Timestamp::from_millis(1));
+        }
+        state
+    };
+    let key_at = |placements: &Placements, who: &str, state: &PersonState| {
+        let person = Person::user(UserId::try_new(who).unwrap());
+        let request = Checked { person, is_impersonal: false, ..request(&[], &[]) };
+        let mut wanted = Wanted::new(&request, &placements.load(), &GatewayConfig::default());
+        // Of two keys only what the rules say may differ.
+        wanted.placements_fingerprint = 0;
+        key(&wanted, state, None, 1)
+    };
+    let (plain, tiring) =
+        (placements(json!({})), placements(json!({ "fatigue": { "after": 2, "by": 0.5 } })));
+    let [twice, thrice, four_times] = [2, 3, 4].map(shown);
+    assert_eq!(key_at(&plain, "anna", &twice), key_at(&plain, "anna", &four_times));
+    assert_eq!(key_at(&tiring, "anna", &shown(0)), key_at(&tiring, "anna", &twice), "it costs nothing yet");
+    assert_ne!(key_at(&tiring, "anna", &twice), key_at(&tiring, "anna", &thrice));
+    assert_ne!(key_at(&tiring, "anna", &thrice), key_at(&tiring, "anna", &four_times));
+    let turning = placements(json!({ "rotation": { "by": 1.5, "every_h": 720 } }));
+    assert_ne!(key_at(&plain, "anna", &twice), key_at(&turning, "anna", &twice));
 }
 
 #[test]

@@ -161,7 +161,8 @@ async fn outranked(
     if !is_proposed {
         return Ok((WhyNot::NotProposed, Vec::new()));
     }
-    let by_score = Rules { boost: wanted.rules.boost.clone(), ..Rules::default() };
+    let Rules { boost, fatigue, rotation, .. } = wanted.rules.clone();
+    let by_score = Rules { boost, fatigue, rotation, ..Rules::default() };
     let deadline = Instant::now() + app.config.deadline();
     let candidates = candidates.clone();
     let ranked = rank(app, wanted, view, proposed, (candidates.len(), by_score), deadline).await?.slate;

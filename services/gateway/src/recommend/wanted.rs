@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use waggle_contracts::{
     api::DEFAULT_K,
-    policy::{MAX_ODDS_RULES, Policy, SeenRule},
-    ranking::Rules,
+    policy::{MAX_ODDS_RULES, Policy, Rotation, SeenRule},
+    ranking::{Rules, Turn},
 };
-use waggle_model::{CandidateSource, Item, ItemId};
+use waggle_model::{CandidateSource, Item, ItemId, PersonKey, Timestamp};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Checked;
 use crate::{
@@ -41,8 +42,19 @@ pub struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     pub fn new(request: &'a Checked, placements: &Loaded, config: &GatewayConfig) -> Self {
         let placement = placements.of(&request.placement).clone();
-        let Policy { filter, exclude, pin, seen, boost, max_per, new_share, diversity, exploration } =
-            &placement.policy;
+        let Policy {
+            filter,
+            exclude,
+            pin,
+            seen,
+            boost,
+            fatigue,
+            rotation,
+            max_per,
+            new_share,
+            diversity,
+            exploration,
+        } = &placement.policy;
         let mut exclude: Vec<ItemId> = joined(&request.exclude, exclude);
         exclude.extend(request.shown_before.iter().cloned());
         let mut pin = joined(&request.pin, pin);
@@ -62,6 +74,8 @@ impl<'a> Wanted<'a> {
             rules: Rules {
                 pin: pin.iter().map(ItemId::key).collect(),
                 boost: boosts.cloned().collect(),
+                fatigue: *fatigue,
+                rotation: rotation.map(|rotation| turn(rotation, request)),
                 max_per: caps.into_iter().collect(),
                 new_share: request.new_share.unwrap_or(*new_share),
                 diversity: request.diversity.unwrap_or(*diversity),
@@ -120,6 +134,14 @@ impl<'a> Wanted<'a> {
             self.request.sources.is_empty() || self.request.sources.contains(&CandidateSource::Trending);
         is_of_all && self.filters.is_empty() && self.rules.max_per.is_empty()
     }
+}
+
+/// Whose turn it is now; the same for everybody in a list that is the same for everybody.
+fn turn(rotation: Rotation, request: &Checked) -> Turn {
+    let person = request.person.key().filter(|_| !request.is_impersonal);
+    let window = rotation.window(Timestamp::now());
+    let seed = xxh3_64_with_seed(&window.to_le_bytes(), person.map_or(0, |PersonKey(key)| key));
+    Turn { by: rotation.by, seed }
 }
 
 /// Both, each once, the first ones first.

@@ -143,6 +143,78 @@ async fn a_placement_that_the_catalogue_cannot_answer_shows_nothing_that_it_forb
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_shown_again_and_again_steps_back_and_says_so() {
+    let (world, plain) = World::furnished().await;
+    let configured = placements(json!({ "home": { "policy": { "fatigue": { "after": 2, "by": 0.001 } } } }));
+    let gateway = world.gateway_with(|app| app.placements = configured).await;
+    let ask = async || gateway.recommend(json!({ "user_id": "anna", "k": 20 })).await;
+    let first = ask().await;
+    let best = slate(&first)[0].clone();
+    let see = async |times: usize| {
+        let items = json!([{ "item_id": best, "position": 1 }]);
+        let seen = json!({ "type": "impression", "user_id": "anna", "answer_id": first["answer_id"], "items": items });
+        let body = Some(json!({ "events": vec![seen; times] }));
+        let report = json_of(gateway.send(Method::POST, "/v1/events", body).await, 202).await;
+        assert_eq!(report["accepted"], times);
+        world.settled().await;
+    };
+    see(2).await;
+    assert_eq!(slate(&ask().await), slate(&first), "twice costs nothing");
+    see(2).await;
+    let tired = ask().await;
+    let place = slate(&tired).iter().position(|id| *id == best).unwrap();
+    assert!(place > 0, "{tired}");
+    let item = &tired["items"][place];
+    assert_eq!(item["rules"], json!([{ "rule": "fatigue", "shown": 4.0, "by": 0.001 }]));
+    let path = format!("/v1/explain?answer_id={}&item_id={best}", tired["answer_id"].as_str().unwrap());
+    let explained = gateway.get(&path).await;
+    let parts = explained["contributions"].as_array().unwrap().iter();
+    let sum: f64 = parts.map(|part| part["contribution"].as_f64().unwrap()).sum();
+    let score = item["score"].as_f64().unwrap();
+    assert!(
+        (sum + 0.001_f64.ln() - score).abs() < 1e-3 * score.abs().max(1.0),
+        "{sum} and the rule against {score}"
+    );
+    // Who did not see it, and places without the rule, are served as before.
+    let of = async |body: Value| slate(&gateway.recommend(body).await);
+    for body in
+        [json!({ "user_id": "anna", "k": 20, "placement": "cart" }), json!({ "user_id": "bert", "k": 20 })]
+    {
+        assert_eq!(of(body.clone()).await, slate(&plain.recommend(body).await));
+    }
+    gateway.act("user_id", "anna", "click", &[best.as_str()]).await;
+    world.settled().await;
+    let clicked = ask().await;
+    assert!(clicked["items"].as_array().unwrap().iter().all(|item| item.get("rules").is_none()), "{clicked}");
+    gateway.stop().await;
+    plain.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_loaded_again_within_the_window_is_the_same() {
+    let (world, plain) = World::furnished().await;
+    let configured = placements(json!({ "home": { "policy": { "rotation": { "by": 3, "every_h": 720 } } } }));
+    let gateway = world.gateway_with(|app| (app.placements, app.config.cache_ttl_s) = (configured, 0)).await;
+    let ask = async |gateway: &crate::world::Gateway, user: &str| {
+        gateway.recommend(json!({ "user_id": user, "k": 15, "category": "lamp" })).await
+    };
+    let (first, again) = (ask(&gateway, "anna").await, ask(&gateway, "anna").await);
+    assert_eq!(slate(&first), slate(&again));
+    for item in first["items"].as_array().unwrap() {
+        let rules = item["rules"].as_array().unwrap();
+        let by = rules[0]["by"].as_f64().unwrap();
+        assert!(rules.len() == 1 && rules[0]["rule"] == "rotation" && (0.333..=3.0).contains(&by), "{item}");
+    }
+    let unturned = ask(&plain, "anna").await;
+    assert!(unturned["items"].as_array().unwrap().iter().all(|item| item.get("rules").is_none()));
+    let recorded = world.answers(3).await;
+    let items = recorded.iter().flat_map(|(_, answer)| &answer.items);
+    assert!(items.map(|item| item.propensity).all(|propensity| propensity.to_bits() == 1.0_f32.to_bits()));
+    gateway.stop().await;
+    plain.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn items_that_a_person_refused_are_not_shown_to_them_again() {
     let (world, gateway) = World::furnished().await;
     let first = slate(&gateway.recommend(json!({ "user_id": "anna", "k": 20 })).await);
