@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 
+use serde_json::json;
 use waggle_contracts::policy::OddsRule;
 use waggle_model::{ItemId, Person, Placement, Timestamp, UserId};
 
