@@ -1,4 +1,4 @@
-// A person shops: home, a product, the basket, search, checkout, another shopper, a phone.
+// A person shops: home, a product, the basket, search, checkout, another shopper, a phone. Then the page of the API.
 //
 //   node shop.mjs --url http://127.0.0.1:8080 --chromium /usr/bin/chromium --screenshots DIR
 //
@@ -225,9 +225,27 @@ async function shop() {
   });
 }
 
+async function docs() {
+  await step('the page of the API lists it, and tries out a request', async () => {
+    await page.setViewportSize(DESKTOP);
+    await page.goto(new URL('/docs', args.url).href, { waitUntil: 'networkidle' });
+    const nOperations = await until('operations', () => page.locator('.opblock').count(), (n) => n > 20);
+    const sections = await page.locator('.opblock-tag').allInnerTexts();
+    expect('a section of recommendations', sections.some((text) => text.includes('recommendations')), { nOperations, sections });
+    await picture('11-docs');
+    const post = page.locator('#operations-recommendations-recommend_by_rules');
+    await post.locator('.opblock-summary-control').click();
+    await post.locator('.execute').click();
+    const status = await post.locator('.live-responses-table .response-col_status').first().innerText();
+    expect('an answer to the request', status.startsWith('200'), status);
+    await picture('12-docs-try');
+  });
+}
+
 let failure;
 try {
   await shop();
+  await docs();
 } catch (error) {
   failure = error;
   console.log(`     failed at ${page.url()}: ${error.message}`);

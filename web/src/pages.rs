@@ -35,6 +35,8 @@ pub(crate) struct Shell {
     pub query: String,
     pub knows: Knows,
     pub traces: Vec<Trace>,
+    /// The API, and so its description, answers at this address.
+    pub is_beside_api: bool,
     /// What the page has to admit.
     pub notices: Vec<String>,
 }

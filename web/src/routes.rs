@@ -234,6 +234,7 @@ impl<'a> Visit<'a> {
             query: String::new(),
             knows,
             traces: Vec::new(),
+            is_beside_api: !inner.config.forward_events,
             notices,
         };
         (shell, profile.ok())

@@ -66,6 +66,30 @@ pub(crate) fn kcat() -> Result<()> {
     Ok(())
 }
 
+/// A Python of its own in `home` with what `requirements` names; gives the folder of its programs.
+pub(crate) fn python_environment(home: &Path, requirements: &Path) -> Result<PathBuf> {
+    let wanted = fs::read(requirements)?;
+    let (venv, installed) = (home.join("venv"), home.join("installed.txt"));
+    let programs = venv.join("bin");
+    // Written last, so that what was cut off is done again.
+    if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(programs);
+    }
+    let can_make = || {
+        let mut ask = Command::new("python3");
+        ask.args(["-c", "import ensurepip, venv"]).stderr(Stdio::null());
+        ask.status().is_ok_and(|status| status.success())
+    };
+    if !can_make() {
+        apt_install("Python with venv", &["python3", "python3-venv"])?;
+    }
+    workspace::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+    let mut pip = Command::new(programs.join("python"));
+    workspace::run(pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
+    fs::write(installed, wanted)?;
+    Ok(programs)
+}
+
 /// A Chromium that is on the machine already, or one from the distribution's packages.
 pub(crate) fn chromium() -> Result<PathBuf> {
     const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
-use crate::{AnswerId, ItemId, SnapshotVersion, Timestamp, candidate::SourceScore, lent::Lent};
+use crate::{AnswerId, ItemId, SnapshotVersion, Timestamp, candidate::SourceScore, lent::Lent, schema};
 
 /// The record of one served slate. A cache hit gets a record of its own that points to the computed one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,7 +65,7 @@ pub struct AnsweredItem {
 }
 
 /// What a rule did for one place of a slate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "rule", rename_all = "snake_case")]
 pub enum AppliedRule {
     /// The shop put it here.
@@ -180,8 +184,20 @@ impl<'de> Deserialize<'de> for Placement {
     }
 }
 
+impl PartialSchema for Placement {
+    fn schema() -> RefOr<Schema> {
+        let says = format!(
+            "Where on the page a list stands: home, item_page, cart, search, or a name of the shop's own of at most \
+             {MAX_PLACEMENT_BYTES} bytes."
+        );
+        schema::text(MAX_PLACEMENT_BYTES).description(Some(says)).into()
+    }
+}
+
+impl ToSchema for Placement {}
+
 /// How good an answer could be made: the ladder, best first. A dead dependency costs a rung, never the page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rung {
     /// Computed from what this person did.
@@ -206,7 +222,7 @@ impl Rung {
 }
 
 /// How much of the person's log an answer has seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Watermark {
     pub partition: u32,
     /// Offset of the next event that the person's partition will fold.

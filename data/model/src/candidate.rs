@@ -3,11 +3,12 @@
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{ItemId, ItemIdx};
 
 /// Who proposed a candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CandidateSource {
     /// Nearest item embeddings to the person's folded-in vector.
@@ -60,7 +61,7 @@ impl CandidateSource {
 }
 
 /// What becomes of items that the person knows, from the mildest rule to the strictest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SeenRule {
     /// They compete like all others.
@@ -73,7 +74,7 @@ pub enum SeenRule {
 }
 
 /// One source's opinion of one candidate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SourceScore {
     pub source: CandidateSource,
     /// In the source's own unit; higher is better.

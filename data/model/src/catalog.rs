@@ -1,6 +1,7 @@
 //! Items and their changes.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{ItemId, Timestamp};
 
@@ -8,7 +9,7 @@ use crate::{ItemId, Timestamp};
 pub const MAX_TITLE_BYTES: usize = 1_024;
 
 /// An item as the catalogue knows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Item {
     pub item_id: ItemId,
     pub title: String,
@@ -16,6 +17,7 @@ pub struct Item {
     pub category: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brand: Option<String>,
+    /// Of one piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<f64>,
     /// ISO 4217 of `price`.

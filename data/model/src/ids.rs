@@ -9,9 +9,13 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::lent::Lent;
+use crate::{lent::Lent, schema};
 
 /// Longest accepted identifier, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 256;
@@ -33,8 +37,8 @@ pub enum IdError {
 }
 
 macro_rules! string_id {
-    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $kind:literal) => {
+        $(#[doc = $doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
 
@@ -74,6 +78,16 @@ macro_rules! string_id {
                 Self::try_new(id).map_err(de::Error::custom)
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let says = concat!($($doc),*).trim_start();
+                let limits = format!("{says} 1 to {MAX_ID_BYTES} bytes of UTF-8 without control characters.");
+                schema::text(MAX_ID_BYTES).description(Some(limits)).into()
+            }
+        }
+
+        impl ToSchema for $name {}
 
         impl std::str::FromStr for $name {
             type Err = IdError;

@@ -3,7 +3,7 @@
 //! Everything that two parts of Waggle must agree on by name lives here: identities ([`ids`]), time ([`time`]), what
 //! is in the log ([`event`], [`signal`], [`answer`], [`catalog`]) and where ([`partition`]), what a request-time answer is made of ([`candidate`]), the
 //! public JSON form of an event ([`wire`]) and the versioned binary form of a log record ([`codec`], and
-//! [`dead_letter`] for what is not one).
+//! [`dead_letter`] for what is not one). What is public carries its JSON Schema ([`schema`]).
 //!
 //! No I/O and no clock beyond [`Timestamp::now`]. Start reading at [`event::Event`].
 
@@ -16,6 +16,7 @@ pub mod event;
 pub mod ids;
 mod lent;
 pub mod partition;
+pub mod schema;
 pub mod signal;
 pub mod time;
 pub mod wire;

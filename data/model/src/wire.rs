@@ -4,6 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{
     AnswerId, Event, EventBody, EventId, Impression, Interaction, InteractionKind, ItemId, Person, Placement,
@@ -17,54 +18,83 @@ pub const MAX_CONTEXT_BYTES: usize = 16 * 1024;
 /// Longest name of a kind, currency or order, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
 
-/// One element of `POST /v1/events`. Ids are kept as plain strings here, so that one bad id rejects its event with a
-/// sentence instead of the whole batch.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// One event. Everything but `type`, one id of the person and what it is about is optional.
+// Ids are kept as plain strings here, so that one bad id rejects its event with a sentence instead of the whole batch.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WireEvent {
+    /// Makes a retry harmless: two events with the same id count once.
+    #[schema(value_type = Option<EventId>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
     /// `view`, `click`, `cart`, `purchase`, `rating`, `like`, `dislike`, `dismiss`, `purchase_cancelled`,
     /// `impression`, or a kind of the installation's own.
+    #[schema(min_length = 1, max_length = 64)]
     pub r#type: String,
+    /// Who did it; this or `session_id`, or both.
+    #[schema(value_type = Option<UserId>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
+    #[schema(value_type = Option<SessionId>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
+    /// With what; every type but `impression` needs it.
+    #[schema(value_type = Option<ItemId>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item_id: Option<String>,
     /// For `impression`: what came into view.
+    #[schema(min_items = 1, max_items = 500)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub items: Option<Vec<WireSeenItem>>,
     /// RFC 3339; the time of arrival when absent.
+    #[schema(value_type = Option<Timestamp>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
+    /// Stars, or seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// Pieces.
+    #[schema(minimum = 0)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantity: Option<f64>,
+    /// Of one piece.
+    #[schema(minimum = 0)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<f64>,
+    /// ISO 4217 of `price`.
+    #[schema(min_length = 1, max_length = 64)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
+    /// Lines of one order share it.
+    #[schema(min_length = 1, max_length = 64)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_id: Option<String>,
+    /// The answer that led here; `impression` needs it.
+    #[schema(value_type = Option<AnswerId>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_id: Option<String>,
+    /// The item's place in that answer, from 1.
+    #[schema(minimum = 1)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<u32>,
     /// Where on the page it happened (`home`, `item_page`, `cart`, `search`, or a name of the shop's own). Without it, the
     /// placement of the answer that `answer_id` names.
+    #[schema(value_type = Option<Placement>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placement: Option<String>,
+    /// A free object of at most 16 KiB as JSON.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub context: Map<String, Value>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An item that came into view.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WireSeenItem {
+    #[schema(value_type = ItemId)]
     pub item_id: String,
+    /// Its place in the answer, from 1.
+    #[schema(minimum = 1)]
     pub position: u32,
 }
 

@@ -4,9 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr, Schema,
+        schema::{Object, Ref},
+    },
+};
 use waggle_model::{
     AnswerId, AppliedRule, Item, ItemId, Placement, Rung, SessionId, SnapshotVersion, SourceScore, Timestamp,
-    UserId, Watermark,
+    UserId, Watermark, wire::WireEvent,
 };
 
 use crate::policy::{OddsRule, SeenRule};
@@ -16,8 +23,16 @@ pub const DEFAULT_K: usize = 10;
 /// Longest list.
 pub const MAX_K: usize = 200;
 
-/// `POST /v1/events` → 202.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// `POST /v1/events`, where it is JSON.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventBatch {
+    #[schema(max_items = 5000)]
+    pub events: Vec<WireEvent>,
+}
+
+/// What became of a body of events.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IngestReport {
     /// On stable storage now.
     pub accepted: usize,
@@ -27,51 +42,65 @@ pub struct IngestReport {
 }
 
 /// One event or item of a batch that was not accepted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Rejection {
     /// 0-based place in the batch.
     pub index: usize,
     pub detail: String,
 }
 
-/// `POST /v1/recommendations`; the query parameters of the GET form are the same, lists comma-separated.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// What is asked for, and by which rules. Without `user_id` and `session_id` the list is for nobody in particular.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecommendationRequest {
+    #[schema(value_type = Option<UserId>)]
     pub user_id: Option<String>,
+    #[schema(value_type = Option<SessionId>)]
     pub session_id: Option<String>,
     /// `home` (default), `item_page`, `cart`, or a name of your own.
+    #[schema(value_type = Option<Placement>)]
     pub placement: Option<String>,
-    /// 1 to [`MAX_K`].
+    /// Length of the list; where it is absent the placement's own, else 10.
+    #[schema(minimum = 1, maximum = 200)]
     pub k: Option<i64>,
     /// The item of an item page, the contents of a basket, or an anonymous person's history.
+    #[schema(value_type = Vec<ItemId>, max_items = 200)]
     pub items: Vec<String>,
     /// Never in the answer.
+    #[schema(value_type = Vec<ItemId>, max_items = 200)]
     pub exclude: Vec<String>,
     /// First in the answer, in this order.
+    #[schema(value_type = Vec<ItemId>, max_items = 200)]
     pub pin: Vec<String>,
     /// Only this category.
+    #[schema(min_length = 1, max_length = 256)]
     pub category: Option<String>,
     /// Only items that this expression lets through.
+    #[schema(max_length = 4096)]
     pub filter: Option<String>,
-    /// Items that are more, or less, likely to be shown.
+    /// Items that are more, or less, likely to be shown; with those of the placement at most 32.
+    #[schema(max_items = 32)]
     pub boost: Vec<OddsRule>,
-    /// At most so many items with the same value of an attribute.
+    /// At most so many items, 1 or more, with the same value of an attribute: `category`, `brand` or a property of the
+    /// shop. At most 8 attributes.
     pub max_per: BTreeMap<String, usize>,
     /// Leave out what the person already bought.
     pub exclude_known: bool,
-    /// 0 to 1; the placement's own where it is absent.
+    /// 0 keeps the order of the scores, 1 looks at variety alone; the placement's own where it is absent.
+    #[schema(minimum = 0, maximum = 1)]
     pub diversity: Option<f32>,
-    /// 0 to 1: share of the places for items of the last 30 days.
+    /// Share of the places for items of the last 30 days.
+    #[schema(minimum = 0, maximum = 1)]
     pub new_share: Option<f32>,
     /// Carry each item's catalogue entry in the answer.
     pub include_items: bool,
     /// The next page after this answer: the same person and placement, without what was shown before.
+    #[schema(value_type = Option<AnswerId>)]
     pub after: Option<String>,
 }
 
 /// The answer of every list of items that Waggle chose.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RecommendationResponse {
     pub answer_id: AnswerId,
     pub placement: Placement,
@@ -82,7 +111,7 @@ pub struct RecommendationResponse {
     pub took_ms: f64,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RecommendedItem {
     pub item_id: ItemId,
     /// 1-based.
@@ -98,8 +127,8 @@ pub struct RecommendedItem {
     pub item: Option<Item>,
 }
 
-/// `GET /v1/explain?answer_id=&item_id=`: why the item is in the answer, or why it is not.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Why an item is in an answer, or why it is not.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     pub answer_id: AnswerId,
     pub item_id: ItemId,
@@ -118,7 +147,7 @@ pub struct Explanation {
     pub why_not: Option<WhyNot>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Contribution {
     pub feature: String,
     pub value: f32,
@@ -127,7 +156,7 @@ pub struct Contribution {
 }
 
 /// Why an item is not in an answer: the first of these that holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum WhyNot {
     NotInCatalogue,
@@ -179,7 +208,7 @@ pub enum WhyNot {
 }
 
 /// Why an item is in the list, for showing to the person: the source that weighed most.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reason {
     /// Close to the person's taste as a whole.
@@ -206,8 +235,8 @@ pub enum Reason {
     Popular,
 }
 
-/// `GET /v1/trending`, `GET /v1/items/{id}/similar` answer like recommendations. `GET /v1/search`:
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What a search found.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SearchAnswer {
     pub query: String,
     /// Items on offer that match, of which `items` is one page.
@@ -219,15 +248,15 @@ pub struct SearchAnswer {
     pub took_ms: f64,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct FoundItem {
     pub rank: u32,
     pub score: f32,
     pub item: Item,
 }
 
-/// `GET /v1/items?category=&after=&limit=`: the catalogue, by id.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The catalogue, by id.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ItemPage {
     pub items: Vec<Item>,
     /// Ask again with `after` = this; absent on the last page.
@@ -236,42 +265,42 @@ pub struct ItemPage {
 }
 
 /// `POST /v1/items`: each item has its own verdict.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CatalogReport {
     /// In the log and in the database now.
     pub accepted: usize,
     pub rejected: Vec<Rejection>,
 }
 
-/// `GET /v1/categories`: largest first.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Largest first.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CategoryList {
     pub categories: Vec<CategoryCount>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CategoryCount {
     pub category: String,
     pub n_items: u64,
 }
 
-/// `PUT /v1/users/{id}`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// What the shop tells about a user.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserBody {
     #[serde(default)]
     pub properties: Map<String, Value>,
 }
 
-/// `GET /v1/users/{id}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A user and what the shop told about them.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct User {
     pub user_id: UserId,
     pub properties: Map<String, Value>,
 }
 
-/// `GET /v1/users?limit=`: some, the most active first; `GET /v1/users?order=id&after=&limit=`: all, by id.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// By activity: some users, the most active first; by id: a page of all.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct UserList {
     pub users: Vec<User>,
     /// By id: ask again with `after` = this; absent on the last page.
@@ -279,11 +308,11 @@ pub struct UserList {
     pub next_after: Option<UserId>,
 }
 
-/// `DELETE /v1/users/{id}` and `GET /v1/users/{id}/erasure`: what still holds somebody who was erased, and until when.
+/// What still holds somebody who was erased, and until when.
 ///
 /// The online state has forgotten them as soon as the erasure is folded. What stays for good is the erasure itself, with
 /// the id and nothing else: it keeps what comes later under the id from counting.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErasureReport {
     pub user_id: UserId,
     pub erased_at: Timestamp,
@@ -303,7 +332,7 @@ pub struct ErasureReport {
 }
 
 /// Records in one partition of the log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LogTraces {
     pub topic: String,
     pub partition: u32,
@@ -316,7 +345,7 @@ pub struct LogTraces {
 }
 
 /// How long records are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kept {
     /// At the longest.
@@ -326,7 +355,7 @@ pub enum Kept {
     Unknown,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ArchiveTraces {
     /// Files that hold rows of them now.
     pub files: Vec<ArchiveFileTrace>,
@@ -338,21 +367,21 @@ pub struct ArchiveTraces {
     pub deleted_by: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ArchiveFileTrace {
     /// Among the artifacts.
     pub path: String,
     pub n_rows: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SnapshotTrace {
     pub version: SnapshotVersion,
     pub created_at: Timestamp,
 }
 
-/// `GET /v1/profile?user_id=&session_id=`: what the system knows of a person now.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What the system knows of a person now.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Profile {
     pub user_id: Option<String>,
     pub session_id: Option<String>,
@@ -372,7 +401,7 @@ pub struct Profile {
     pub snapshot: Option<SnapshotVersion>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ProfileEvent {
     pub kind: String,
     pub time: Timestamp,
@@ -381,26 +410,28 @@ pub struct ProfileEvent {
     pub title: Option<String>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CategoryShare {
     pub category: String,
     pub share: f64,
 }
 
-/// Body of `PUT /v1/items/{id}`, which replaces the item: what is absent or null gets its default.
-///
-/// `PATCH` takes the same fields as a JSON merge patch (RFC 7396): what is absent stays, what is null gets its default
-/// (an optional field goes, `hidden` is false, `in_stock` is true), and `properties` are merged by the same rule. `None`
-/// is absent here; a patch that removes something is sent as plain JSON.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// A whole item: what is absent or null gets its default.
+// `PATCH` takes the same fields ([`ItemPatch`]). `None` is absent here; a patch that removes something is sent as plain
+// JSON.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ItemBody {
+    /// 1 to 1,024 bytes, not only white space.
+    #[schema(value_type = String, required, min_length = 1, max_length = 1024, pattern = r"\S")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub brand: Option<String>,
+    /// Of one piece.
+    #[schema(minimum = 0)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<f64>,
     /// ISO 4217 of `price`.
@@ -415,12 +446,74 @@ pub struct ItemBody {
     /// After `available_from`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub available_until: Option<Timestamp>,
+    /// A hidden item is never recommended or found; false if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<bool>,
+    /// True if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_stock: Option<bool>,
+    /// The shop's own properties, for filters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub properties: Option<Map<String, Value>>,
+}
+
+/// An [`ItemBody`] as a JSON merge patch (RFC 7396); names its schema.
+#[derive(Debug)]
+pub enum ItemPatch {}
+
+impl PartialSchema for ItemPatch {
+    fn schema() -> RefOr<Schema> {
+        let says = "A JSON merge patch (RFC 7396): what is absent stays, what is null gets its default (an optional field \
+                    goes, `hidden` is false, `in_stock` is true), and `properties` are merged by the same rule.";
+        let mut patch = item_fields();
+        patch.required.clear();
+        patch.description = Some(says.to_owned());
+        patch.into()
+    }
+}
+
+impl ToSchema for ItemPatch {}
+
+/// An [`ItemBody`] with its id, as in a batch; names its schema.
+#[derive(Debug)]
+pub enum NewItem {}
+
+impl PartialSchema for NewItem {
+    fn schema() -> RefOr<Schema> {
+        let mut item = item_fields();
+        item.properties.insert("item_id".to_owned(), Ref::from_schema_name(ItemId::name()).into());
+        item.required.push("item_id".to_owned());
+        item.into()
+    }
+}
+
+impl ToSchema for NewItem {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((ItemId::name().into_owned(), ItemId::schema()));
+    }
+}
+
+fn item_fields() -> Object {
+    let RefOr::T(Schema::Object(fields)) = ItemBody::schema() else {
+        unreachable!("the schema of a struct with named fields is an object")
+    };
+    fields
+}
+
+/// `POST /v1/items`, where it is one JSON object. Items are plain here, so that a bad one is refused with its place.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ItemBatch {
+    #[schema(value_type = Vec<NewItem>, min_items = 1, max_items = 5000)]
+    pub items: Vec<Map<String, Value>>,
+}
+
+/// The session turned out to be the user.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MergeBody {
+    #[schema(value_type = SessionId)]
+    pub session_id: String,
 }
 
 /// `application/problem+json` (RFC 9457).

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 pub use waggle_model::{AppliedRule, SeenRule};
 use waggle_model::{ItemId, Timestamp};
 
@@ -58,12 +59,14 @@ pub struct Policy {
 }
 
 /// Multiplies the odds of the items that a condition lets through.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OddsRule {
     /// The condition, an expression as in a filter.
+    #[schema(max_length = 4096)]
     pub when: String,
     /// Above 1 boosts, below 1 buries; 2 doubles the odds that the ranker sees in the item.
+    #[schema(minimum = 0.001, maximum = 1000)]
     pub by: f32,
 }
 

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
+use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use waggle_features::{ItemAttributes, Opinions, PersonState};
 use waggle_model::{CandidateSource, Item, ItemId, ItemKey, SnapshotVersion, Timestamp};
 
@@ -95,9 +97,11 @@ pub struct SimilarRequest {
 }
 
 /// In what way an item is like another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Likeness {
     /// Could stand in its place: close embeddings, and similar text where there are none.
+    #[default]
     Similar,
     /// Goes with it: bought by the same people in the same orders.
     BoughtTogether,

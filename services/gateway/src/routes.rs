@@ -12,48 +12,79 @@ mod users;
 
 use std::sync::Arc;
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put};
+use utoipa::OpenApi;
+use waggle_http::{Routes, mount};
 
 use crate::App;
+
+/// Describes what [`configure`] mounts.
+#[derive(OpenApi)]
+#[openapi(
+    paths(
+        recommendations::get,
+        recommendations::post,
+        recommendations::trending,
+        recommendations::similar,
+        answers::get,
+        answers::explanation,
+        search::search,
+        items::categories,
+        items::list,
+        items::batch,
+        items::get,
+        items::put,
+        items::patch,
+        items::delete,
+        profile::get,
+        users::list,
+        users::get,
+        users::put,
+        users::delete,
+        users::erasure,
+        person_export::get,
+        users::merge,
+    ),
+    tags(
+        (name = "recommendations", description = "Lists of items that Waggle chose, and why it did."),
+        (name = "catalogue", description = "What may be recommended and found."),
+        (name = "people", description = "What is known about people, and their right to be told and forgotten."),
+    ),
+)]
+pub struct Document;
+
+pub fn routes() -> Routes {
+    vec![
+        ("/v1/recommendations", vec![get().to(recommendations::get), post().to(recommendations::post)]),
+        ("/v1/answers/{id}", vec![get().to(answers::get)]),
+        ("/v1/explain", vec![get().to(answers::explanation)]),
+        ("/v1/trending", vec![get().to(recommendations::trending)]),
+        ("/v1/search", vec![get().to(search::search)]),
+        ("/v1/categories", vec![get().to(items::categories)]),
+        ("/v1/items", vec![get().to(items::list), post().to(items::batch)]),
+        (
+            "/v1/items/{id}",
+            vec![
+                get().to(items::get),
+                put().to(items::put),
+                patch().to(items::patch),
+                delete().to(items::delete),
+            ],
+        ),
+        ("/v1/items/{id}/similar", vec![get().to(recommendations::similar)]),
+        ("/v1/profile", vec![get().to(profile::get)]),
+        ("/v1/users", vec![get().to(users::list)]),
+        ("/v1/users/{id}", vec![get().to(users::get), put().to(users::put), delete().to(users::delete)]),
+        ("/v1/users/{id}/erasure", vec![get().to(users::erasure)]),
+        ("/v1/users/{id}/export", vec![get().to(person_export::get)]),
+        ("/v1/users/{id}/merge", vec![post().to(users::merge)]),
+    ]
+}
 
 /// Mounts the API.
 pub fn configure(app: Arc<App>) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
-        config
-            .app_data(web::Data::from(app))
-            .service(
-                web::resource("/v1/recommendations")
-                    .route(web::get().to(recommendations::get))
-                    .route(web::post().to(recommendations::post)),
-            )
-            .service(web::resource("/v1/answers/{id}").route(web::get().to(answers::get)))
-            .service(web::resource("/v1/explain").route(web::get().to(answers::explanation)))
-            .service(web::resource("/v1/trending").route(web::get().to(recommendations::trending)))
-            .service(web::resource("/v1/search").route(web::get().to(search::search)))
-            .service(web::resource("/v1/categories").route(web::get().to(items::categories)))
-            .service(
-                web::resource("/v1/items")
-                    .route(web::get().to(items::list))
-                    .route(web::post().to(items::batch)),
-            )
-            .service(
-                web::resource("/v1/items/{id}")
-                    .route(web::get().to(items::get))
-                    .route(web::put().to(items::put))
-                    .route(web::patch().to(items::patch))
-                    .route(web::delete().to(items::delete)),
-            )
-            .service(web::resource("/v1/items/{id}/similar").route(web::get().to(recommendations::similar)))
-            .service(web::resource("/v1/profile").route(web::get().to(profile::get)))
-            .service(web::resource("/v1/users").route(web::get().to(users::list)))
-            .service(
-                web::resource("/v1/users/{id}")
-                    .route(web::get().to(users::get))
-                    .route(web::put().to(users::put))
-                    .route(web::delete().to(users::delete)),
-            )
-            .service(web::resource("/v1/users/{id}/erasure").route(web::get().to(users::erasure)))
-            .service(web::resource("/v1/users/{id}/export").route(web::get().to(person_export::get)))
-            .service(web::resource("/v1/users/{id}/merge").route(web::post().to(users::merge)));
+        config.app_data(web::Data::from(app));
+        mount(config, routes());
     }
 }

@@ -10,25 +10,39 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
 
-use crate::{ApiError, Kind, Problem};
+use crate::{
+    ApiError, Kind, Problem,
+    problem::responses::NotReady,
+    routes::{Routes, mount},
+};
 
-/// Mounts the three routes:
-/// - `GET /healthz`: 200 while the process answers at all;
-/// - `GET /readyz`: 200 when every part is ready, else 503 with what is missing;
-/// - `GET /metrics`: Prometheus text.
+/// Describes the three routes.
+#[derive(OpenApi)]
+#[openapi(
+    paths(healthz, readyz, metrics_text),
+    tags((name = "operations", description = "For machines that look after the service."))
+)]
+pub struct Document;
+
+pub fn routes() -> Routes {
+    vec![
+        ("/healthz", vec![web::get().to(healthz)]),
+        ("/readyz", vec![web::get().to(readyz)]),
+        ("/metrics", vec![web::get().to(metrics_text)]),
+    ]
+}
+
+/// Mounts the three routes.
 pub fn configure(
     readiness: Arc<Readiness>,
     metrics: PrometheusHandle,
 ) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static {
     move |config| {
-        config
-            .app_data(Data::from(readiness))
-            .app_data(Data::new(metrics))
-            .service(web::resource("/healthz").route(web::get().to(healthz)))
-            .service(web::resource("/readyz").route(web::get().to(readyz)))
-            .service(web::resource("/metrics").route(web::get().to(metrics_text)));
+        config.app_data(Data::from(readiness)).app_data(Data::new(metrics));
+        mount(config, routes());
     }
 }
 
@@ -80,13 +94,33 @@ impl Readiness {
     }
 }
 
-async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "alive": true }))
+#[derive(Serialize, ToSchema)]
+struct Alive {
+    alive: bool,
 }
 
+/// Whether the process answers at all.
+#[utoipa::path(
+    get, path = "/healthz", tag = "operations", operation_id = "health",
+    responses((status = 200, description = "It does.", body = Alive)),
+)]
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(Alive { alive: true })
+}
+
+#[derive(Serialize, ToSchema)]
+struct Ready {
+    ready: bool,
+}
+
+/// Whether every part is ready; if not, what is missing.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations", operation_id = "readiness",
+    responses((status = 200, description = "Every part is.", body = Ready), NotReady),
+)]
 async fn readyz(readiness: Data<Readiness>) -> Result<HttpResponse, ApiError> {
     if readiness.is_ready() {
-        return Ok(HttpResponse::Ok().json(json!({ "ready": true })));
+        return Ok(HttpResponse::Ok().json(Ready { ready: true }));
     }
     not_ready(readiness).await
 }
@@ -95,6 +129,11 @@ async fn not_ready(readiness: Data<Readiness>) -> Result<HttpResponse, ApiError>
     Err(Problem::new(Kind::NotReady).detail(readiness.missing().join("; ")).retry_after_s(1).into())
 }
 
+/// Counters and histograms, as Prometheus reads them.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", operation_id = "metrics",
+    responses((status = 200, description = "Prometheus' text format.", body = String, content_type = "text/plain")),
+)]
 async fn metrics_text(metrics: Data<PrometheusHandle>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics.render())
 }

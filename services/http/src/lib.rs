@@ -3,16 +3,17 @@
 //! - [`server`]: [`bind`] and [`serve`], with what every role's requests go through (ids, tracing, metrics, headers).
 //! - [`problem`]: how a request fails ([`Problem`], RFC 9457), whoever noticed: a handler, an extractor or the router.
 //! - [`object`]: bodies that must be JSON objects.
+//! - [`routes`]: tables of routes, and how they are mounted. [`docs`]: `/openapi.json`, and `/docs` to read and try it.
 //! - [`health`]: `/healthz`, `/readyz`, `/metrics`; [`Readiness`] collects what a start still waits for.
 //!
-//! A role gives its routes as a closure over [`actix_web::web::ServiceConfig`]. Routes are mounted as
-//! `web::resource("/path").route(web::post().to(handler))`: a resource answers 405 with `Allow` for other methods,
-//! where `App::route` would say 404.
+//! A role gives its routes as a closure over [`actix_web::web::ServiceConfig`].
 
+pub mod docs;
 pub mod health;
 pub mod object;
 pub mod problem;
 pub mod request_id;
+pub mod routes;
 pub mod server;
 pub mod telemetry;
 
@@ -20,4 +21,5 @@ pub use health::Readiness;
 pub use object::Object;
 pub use problem::{ApiError, Kind, PROBLEM_JSON, Problem};
 pub use request_id::RequestId;
+pub use routes::{Routes, mount};
 pub use server::{BindError, JSON_LIMIT_BYTES, ServerOptions, bind, serve};

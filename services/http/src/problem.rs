@@ -1,4 +1,6 @@
-//! How a request fails: one closed set of kinds, one body (RFC 9457).
+//! How a request fails: one closed set of kinds, one body (RFC 9457). [`responses`] describes them to the API's document.
+
+pub mod responses;
 
 use std::fmt;
 
@@ -8,6 +10,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Content type of every problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -220,13 +223,18 @@ impl ResponseError for ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// Why a request failed (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Body<'a> {
+    /// `/problems/` and the kind of problem; this and `status` are for programs.
     r#type: String,
     title: &'a str,
     status: u16,
+    /// One sentence that names what is wrong, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
+    /// `/requests/` and the id of the request, which the answer carries as `x-request-id` and the log beside its lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
 }

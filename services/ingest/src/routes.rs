@@ -7,8 +7,15 @@ use actix_web::{
     http::header,
     web::{self, Bytes, Data, Payload, ServiceConfig},
 };
-use waggle_contracts::RoleError;
-use waggle_http::{ApiError, Kind, Problem};
+use utoipa::OpenApi;
+use waggle_contracts::{
+    RoleError,
+    api::{EventBatch, IngestReport},
+};
+use waggle_http::{
+    ApiError, Kind, Problem, Routes, mount,
+    problem::responses::{BadBody, Broken, Conflict},
+};
 use waggle_model::Timestamp;
 
 use crate::{
@@ -26,17 +33,56 @@ pub const MAX_BODY_BYTES: usize = 4 << 20;
 /// Larger bodies, and all compressed ones, are checked off the worker, which has other requests to answer.
 const CHECKED_IN_PLACE_BYTES: usize = 64 << 10;
 
-/// Mounts `POST /v1/events`: `{"events":[…]}` or `application/x-ndjson`, plain or compressed ([`Encoding`]), at most [`MAX_EVENTS`] events and
-/// [`MAX_BODY_BYTES`] bytes, → 202 with one verdict per event that was not accepted. What is refused also goes to the
-/// dead letters, with the reason and the bytes as they came. Of a body that is not whole, nothing is accepted (400).
+/// Describes what [`configure`] mounts.
+#[derive(OpenApi)]
+#[openapi(
+    paths(post_events),
+    tags((name = "events", description = "What people did, which is all that is learned from.")),
+)]
+pub struct Document;
+
+pub fn routes() -> Routes {
+    vec![("/v1/events", vec![web::post().to(post_events)])]
+}
+
+/// Mounts `POST /v1/events`.
 pub fn configure(ingest: Arc<IngestService>) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static {
     move |config| {
-        config.service(
-            web::resource("/v1/events").app_data(Data::from(ingest)).route(web::post().to(post_events)),
-        );
+        config.app_data(Data::from(ingest));
+        mount(config, routes());
     }
 }
 
+/// Takes in events, each with its own verdict.
+///
+/// What is accepted is on stable storage before the answer leaves. What is rejected is listed with its place and the reason,
+/// and kept as a dead letter; its neighbours are accepted all the same. Of a body that is not whole nothing is.
+///
+/// At most 5,000 events and 4 MiB, also after decompression. Times may be 5 minutes ahead of the server's clock and 30 days
+/// old, unless configured otherwise.
+#[utoipa::path(
+    post, path = "/v1/events", tag = "events",
+    params(("content-encoding" = Option<String>, Header, description = "`gzip`, `deflate`, `zstd`, or none.")),
+    request_body(description = "One JSON object, or one event per line.", content(
+        (EventBatch = "application/json", examples(
+            ("Acts" = (summary = "A click and a purchase", value = json!({"events": [
+                {"type": "click", "session_id": "s-1", "item_id": "85123A"},
+                {"type": "purchase", "user_id": "17850", "item_id": "85123A", "quantity": 6, "price": 2.55,
+                 "currency": "GBP", "order_id": "536365"},
+            ]}))),
+            ("Seen" = (summary = "What of an answer came into view", value = json!({"events": [
+                {"type": "impression", "session_id": "s-1", "answer_id": "019c12ab4cd07f3e5a9b8c1d2e3f4a5b~home",
+                 "items": [{"item_id": "85123A", "position": 1}, {"item_id": "71053", "position": 2}]},
+            ]}))),
+        )),
+        (String = "application/x-ndjson", example = "{\"type\":\"view\",\"session_id\":\"s-1\",\"item_id\":\"85123A\"}\n"),
+    )),
+    responses(
+        (status = 202, description = "The verdicts.", body = IngestReport,
+         example = json!({"accepted": 1, "duplicates": 0, "rejected": [{"index": 1, "detail": "item_id is missing"}]})),
+        BadBody, Broken, Conflict,
+    ),
+)]
 async fn post_events(
     request: HttpRequest,
     payload: Payload,

@@ -10,7 +10,8 @@ use actix_web::web::ServiceConfig;
 use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use waggle_http::{Readiness, ServerOptions};
+use utoipa::openapi::OpenApi;
+use waggle_http::{Readiness, ServerOptions, docs};
 use waggle_stores::background;
 
 use crate::{
@@ -85,15 +86,17 @@ impl Process {
         Ok(Waiting { server: tokio::spawn(server), until: until.clone(), _until_dropped: until.drop_guard() })
     }
 
-    /// Serves `routes` beside the routes for machines until the process stops.
+    /// Serves `routes`, which `documents` describe, beside the routes for machines until the process stops.
     pub(crate) fn serve(
         &self,
         listener: TcpListener,
         routes: impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static,
+        documents: impl IntoIterator<Item = OpenApi>,
     ) -> Server {
-        let health = self.health();
+        let (health, docs) = (self.health(), docs::configure(&docs::joined(documents)));
         let routes = move |config: &mut ServiceConfig| {
             health(config);
+            docs(config);
             routes(config);
         };
         let server = waggle_http::serve(listener, self.options.clone(), routes, self.serving.clone());

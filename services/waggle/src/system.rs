@@ -45,7 +45,7 @@ impl System {
             ingest(config);
             gateway(config);
         };
-        Ok(self.process.serve(listener, routes))
+        Ok(self.process.serve(listener, routes, [IngestRole::document(), GatewayRole::document()]))
     }
 
     pub(crate) async fn stop(self, server: Option<Server>) -> Result<()> {

@@ -8,6 +8,7 @@ mod chaos;
 mod failures;
 mod input;
 mod kill;
+mod openapi;
 mod powercut;
 mod replay;
 mod restart;
@@ -15,7 +16,7 @@ mod topics;
 
 use super::Scenario;
 
-pub(super) const SCENARIOS: [Scenario; 25] = [
+pub(super) const SCENARIOS: [Scenario; 26] = [
     Scenario {
         name: "start",
         sentence: "a shop on an empty folder is open within a minute",
@@ -95,6 +96,11 @@ pub(super) const SCENARIOS: [Scenario; 25] = [
         name: "first start",
         sentence: "a first start that is killed goes on where it was",
         run: restart::a_first_start_that_is_killed_goes_on_where_it_was,
+    },
+    Scenario {
+        name: "openapi",
+        sentence: "every answer is as the API describes it, whatever is asked",
+        run: openapi::every_answer_is_as_described,
     },
     Scenario {
         name: "port",

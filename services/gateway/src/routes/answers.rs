@@ -2,8 +2,12 @@
 
 use actix_web::web::{Data, Json, Path, Query};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use waggle_contracts::api::{Explanation, RecommendationResponse};
-use waggle_http::{ApiError, Kind, Problem};
+use waggle_http::{
+    ApiError, Kind, Problem,
+    problem::responses::{Broken, Conflict, Expired, Invalid, NotFound, NotReady},
+};
 use waggle_model::{AnswerId, ItemId, Timestamp};
 
 use crate::{
@@ -13,18 +17,42 @@ use crate::{
     recommend::explain,
 };
 
-/// The answer as it was given.
+/// An answer of the last minutes, as it was given.
+///
+/// Answers are kept for ten minutes (`gateway.answer_retention_s`); an older one is 410.
+#[utoipa::path(
+    get, path = "/v1/answers/{id}", tag = "recommendations", operation_id = "answer",
+    params(("id" = AnswerId, Path, description = "`answer_id` of the answer.")),
+    responses(
+        (status = 200, description = "The answer.", body = RecommendationResponse),
+        Invalid, NotFound, Expired, NotReady,
+    ),
+)]
 pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<Json<RecommendationResponse>, ApiError> {
     Ok(Json(kept_answer(&app, &id).await?.response))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ExplainQuery {
+    /// An answer of the last minutes.
+    #[param(value_type = AnswerId)]
     answer_id: String,
+    /// An item that is in it, or is not.
+    #[param(value_type = ItemId)]
     item_id: String,
 }
 
+/// Why an item is in an answer (what each feature added), or is not (which rule, filter or rank).
+#[utoipa::path(
+    get, path = "/v1/explain", tag = "recommendations", operation_id = "explain",
+    params(ExplainQuery),
+    responses(
+        (status = 200, description = "`shown` and `contributions`, or `why_not`.", body = Explanation),
+        Invalid, NotFound, Expired, Conflict, Broken,
+    ),
+)]
 pub(super) async fn explanation(
     app: Data<App>,
     query: Query<ExplainQuery>,

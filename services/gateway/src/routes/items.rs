@@ -9,8 +9,14 @@ use actix_web::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use waggle_contracts::api::{CatalogReport, CategoryCount, CategoryList, ItemBody, ItemPage, Rejection};
-use waggle_http::{ApiError, Kind, Object, Problem};
+use utoipa::IntoParams;
+use waggle_contracts::api::{
+    CatalogReport, CategoryCount, CategoryList, ItemBatch, ItemBody, ItemPage, ItemPatch, Rejection,
+};
+use waggle_http::{
+    ApiError, Kind, Object, Problem,
+    problem::responses::{BadBody, Broken, Conflict, Invalid, NotFound},
+};
 use waggle_model::{CatalogChange, Item, ItemId};
 
 use super::query::number;
@@ -26,14 +32,26 @@ const MAX_BATCH: usize = 5_000;
 /// How long a write waits for the database to catch up with the log.
 const PROJECTION: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// Only items of this category.
     category: Option<String>,
+    /// The last page's `next_after`.
+    #[param(value_type = Option<ItemId>)]
     after: Option<String>,
+    /// Most items of the page.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 50)]
     limit: Option<String>,
 }
 
+/// The catalogue by id, page by page.
+#[utoipa::path(
+    get, path = "/v1/items", tag = "catalogue", operation_id = "list_items",
+    params(ListQuery),
+    responses((status = 200, description = "One page.", body = ItemPage), Invalid, Broken),
+)]
 pub(super) async fn list(app: Data<App>, query: Query<ListQuery>) -> Result<Json<ItemPage>, ApiError> {
     let ListQuery { category, after, limit } = query.into_inner();
     let limit = number("limit", limit.as_deref())?.unwrap_or(50);
@@ -50,6 +68,11 @@ pub(super) async fn list(app: Data<App>, query: Query<ListQuery>) -> Result<Json
     Ok(Json(ItemPage { items, next_after }))
 }
 
+/// The categories of the items on offer, largest first.
+#[utoipa::path(
+    get, path = "/v1/categories", tag = "catalogue",
+    responses((status = 200, description = "Each with its number of items.", body = CategoryList), Broken),
+)]
 pub(super) async fn categories(app: Data<App>) -> Result<Json<CategoryList>, ApiError> {
     let categories = app.database.categories().await.map_err(of_database)?;
     let categories =
@@ -57,10 +80,31 @@ pub(super) async fn categories(app: Data<App>) -> Result<Json<CategoryList>, Api
     Ok(Json(CategoryList { categories }))
 }
 
+/// One item.
+#[utoipa::path(
+    get, path = "/v1/items/{id}", tag = "catalogue", operation_id = "item",
+    params(("id" = ItemId, Path, description = "The item.")),
+    responses((status = 200, description = "The item.", body = Item), Invalid, NotFound, Broken),
+)]
 pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<Json<Item>, ApiError> {
     existing(&app, &item_id(&id)?).await.map(Json)
 }
 
+/// Adds or replaces an item; it is in lists within a second.
+///
+/// 409 for an id whose 64-bit key is another item's.
+#[utoipa::path(
+    put, path = "/v1/items/{id}", tag = "catalogue", operation_id = "put_item",
+    params(("id" = ItemId, Path, description = "The item.")),
+    request_body(content = ItemBody, example = json!({
+        "title": "White hanging heart T-light holder", "category": "Candles", "price": 2.55, "currency": "GBP",
+        "available_from": "2026-01-31T12:00:00Z", "properties": {"colour": "white", "margin": 0.4},
+    })),
+    responses(
+        (status = 200, description = "The item as it is now.", body = Item),
+        BadBody, Conflict, Broken,
+    ),
+)]
 pub(super) async fn put(
     app: Data<App>,
     id: Path<String>,
@@ -73,8 +117,22 @@ pub(super) async fn put(
     Ok(Json(item))
 }
 
-/// A JSON merge patch (RFC 7396). Of the properties only those that it names have to fit what is declared, so that an
-/// item from before the declaration can be changed without being mended first.
+/// Changes fields of an item (a JSON merge patch, RFC 7396).
+///
+/// Of the properties only those that it names have to fit what is declared, so that an item from before the declaration
+/// can be changed without being mended first.
+#[utoipa::path(
+    patch, path = "/v1/items/{id}", tag = "catalogue", operation_id = "patch_item",
+    params(("id" = ItemId, Path, description = "The item.")),
+    request_body(content(
+        (ItemPatch = "application/json", example = json!({"in_stock": false, "properties": {"margin": null}})),
+        (ItemPatch = "application/merge-patch+json", example = json!({"price": 2.95})),
+    )),
+    responses(
+        (status = 200, description = "The item as it is now.", body = Item),
+        BadBody, NotFound, Conflict, Broken,
+    ),
+)]
 pub(super) async fn patch(
     app: Data<App>,
     id: Path<String>,
@@ -92,6 +150,12 @@ pub(super) async fn patch(
     Ok(Json(item))
 }
 
+/// Removes an item. What people did with it stays.
+#[utoipa::path(
+    delete, path = "/v1/items/{id}", tag = "catalogue", operation_id = "delete_item",
+    params(("id" = ItemId, Path, description = "The item.")),
+    responses((status = 204, description = "It is gone."), Invalid, NotFound, Broken),
+)]
 pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<HttpResponse, ApiError> {
     let item_id = item_id(&id)?;
     let _lock = app.item_locks.lock([&item_id]).await;
@@ -100,8 +164,23 @@ pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<HttpRespo
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// `POST /v1/items`: `{"items":[…]}` or NDJSON, one whole item each as `PUT` takes it, with its `item_id`. What is wrong
-/// with an item is told of it and spoils no other; a batch of which nothing is left is refused.
+/// Adds or replaces many items at once, each with its own verdict.
+///
+/// At most 5,000 items and 1 MiB. What is wrong with an item is told of it and spoils no other; a batch of which nothing is
+/// left is refused.
+#[utoipa::path(
+    post, path = "/v1/items", tag = "catalogue", operation_id = "put_items",
+    request_body(description = "One JSON object, or one item per line.", content(
+        (ItemBatch = "application/json", example = json!({"items": [
+            {"item_id": "85123A", "title": "White hanging heart T-light holder", "category": "Candles", "price": 2.55},
+        ]})),
+        (String = "application/x-ndjson", example = "{\"item_id\":\"85123A\",\"title\":\"T-light holder\"}\n"),
+    )),
+    responses(
+        (status = 200, description = "What was taken is in the catalogue.", body = CatalogReport),
+        BadBody, Conflict, Broken,
+    ),
+)]
 pub(super) async fn batch(app: Data<App>, body: Bytes) -> Result<Json<CatalogReport>, ApiError> {
     let items = in_batch(&body)?;
     if items.is_empty() || items.len() > MAX_BATCH {
@@ -187,11 +266,6 @@ async fn write(app: &App, changes: Vec<CatalogChange>) -> Result<Vec<ItemId>, Ap
 
 /// The items of a batch, as they are written.
 fn in_batch(body: &[u8]) -> Result<Vec<Map<String, Value>>, ApiError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Batch {
-        items: Vec<Map<String, Value>>,
-    }
     let values = serde_json::Deserializer::from_slice(body).into_iter();
     let mut lines: Vec<Map<String, Value>> = values
         .collect::<Result<_, _>>()
@@ -199,7 +273,7 @@ fn in_batch(body: &[u8]) -> Result<Vec<Map<String, Value>>, ApiError> {
     match &mut lines[..] {
         [batch] if batch.contains_key("items") => {
             let batch = Value::Object(std::mem::take(batch));
-            serde_json::from_value(batch).map(|Batch { items }| items).map_err(invalid)
+            serde_json::from_value(batch).map(|ItemBatch { items }| items).map_err(invalid)
         }
         _ => Ok(lines),
     }

@@ -8,12 +8,22 @@ use actix_web::{
 };
 use futures::stream;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
-use waggle_contracts::RoleError;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr, Schema,
+        schema::{ArrayBuilder, ObjectBuilder},
+    },
+};
+use waggle_contracts::{RoleError, api::ProfileEvent};
 use waggle_features::PersonState;
-use waggle_http::ApiError;
-use waggle_model::{Event, Person, Timestamp, UserId, wire::WireEvent};
+use waggle_http::{
+    ApiError,
+    problem::responses::{Broken, Invalid, NotFound},
+};
+use waggle_model::{Event, ItemId, Person, SessionId, Timestamp, UserId, wire::WireEvent};
 use waggle_stores::{Topic, UserRecord};
 
 use super::profile;
@@ -32,10 +42,19 @@ const PIECES: usize = 4;
 const LIMITS: &str = "What was refused is kept as dead letters, which are not told apart by person. Snapshots hold no ids of \
      people. Backups, the logs of other programs, and topics that others fill are not looked through.";
 
-/// One JSON object, sent while it is read: properties, profile, history, then every archived event and every answer,
-/// those of merged sessions included. Each export reads the whole archive, so one at a time is served.
+/// Everything that is held about a user: properties, profile, history, then every event and every answer, those of merged
+/// sessions included.
 ///
-/// A body that ends before its last brace was cut off by a failure here.
+/// Sent while it is read: a body that ends before its last brace was cut off by a failure. Each export reads the whole
+/// archive, so one at a time is served and others get 503.
+#[utoipa::path(
+    get, path = "/v1/users/{id}/export", tag = "people", operation_id = "export_user",
+    params(("id" = UserId, Path, description = "The user.")),
+    responses(
+        (status = 200, description = "One JSON object.", body = PersonExport),
+        Invalid, NotFound, Broken,
+    ),
+)]
 pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<HttpResponse, ApiError> {
     let user_id = super::users::user_id(&id)?;
     let record = app.database.user(&user_id).await.map_err(of_database)?;
@@ -85,33 +104,115 @@ async fn head(
     state: &PersonState,
 ) -> Result<String, ApiError> {
     let items = profile::known_items(app, state).await?;
-    let history = state.items.iter().map(|entry| {
-        json!({
-            "item_id": items.get(&entry.item).map(|item| &item.item_id),
-            "first": entry.first, "last": entry.last, "attention": entry.n_attention, "carts": entry.n_carts,
-            "purchases": entry.n_purchases, "is_rejected": entry.is_rejected,
-        })
+    let history = state.items.iter().map(|entry| HistoryEntry {
+        item_id: items.get(&entry.item).map(|item| item.item_id.clone()),
+        first: entry.first,
+        last: entry.last,
+        attention: entry.n_attention,
+        carts: entry.n_carts,
+        purchases: entry.n_purchases,
+        is_rejected: entry.is_rejected,
     });
-    let head = json!({
-        "user_id": user_id,
-        "exported_at": Timestamp::now(),
-        "user": record.map(|record| json!({
-            "properties": record.properties, "created_at": record.created_at, "updated_at": record.updated_at,
-        })),
-        "sessions": state.aliases,
-        "profile": {
-            "n_events": state.n_events, "n_purchases": state.n_purchases, "n_orders": state.n_orders,
-            "first_seen": (state.n_events > 0).then_some(state.first_seen),
-            "last_seen": (state.n_events > 0).then_some(state.last_seen),
-            "typical_price": state.typical_price(),
+    let is_known = state.n_events > 0;
+    let head = Head {
+        user_id,
+        exported_at: Timestamp::now(),
+        user: record.map(|record| Told {
+            properties: &record.properties,
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+        }),
+        sessions: state.aliases.iter().collect(),
+        profile: Totals {
+            n_events: state.n_events,
+            n_purchases: state.n_purchases,
+            n_orders: state.n_orders,
+            first_seen: is_known.then_some(state.first_seen),
+            last_seen: is_known.then_some(state.last_seen),
+            typical_price: state.typical_price(),
         },
-        "recent": profile::recent_events(state, &items, usize::MAX),
-        "history": history.collect::<Vec<_>>(),
-        "limits": LIMITS,
-    });
-    let mut text = head.to_string();
+        recent: profile::recent_events(state, &items, usize::MAX),
+        history: history.collect(),
+        limits: LIMITS,
+    };
+    let mut text = serde_json::to_string(&head).expect("a head serialises into memory");
     text.pop();
     Ok(text)
+}
+
+/// All but events and answers.
+#[derive(Serialize, ToSchema)]
+struct Head<'a> {
+    user_id: &'a UserId,
+    exported_at: Timestamp,
+    /// What the shop told about them.
+    user: Option<Told<'a>>,
+    /// Those that turned out to be theirs.
+    sessions: Vec<&'a SessionId>,
+    profile: Totals,
+    /// Newest first.
+    recent: Vec<ProfileEvent>,
+    history: Vec<HistoryEntry>,
+    /// What an export cannot tell.
+    limits: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Told<'a> {
+    properties: &'a Map<String, Value>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Totals {
+    n_events: u64,
+    n_purchases: u64,
+    n_orders: u32,
+    first_seen: Option<Timestamp>,
+    last_seen: Option<Timestamp>,
+    /// Geometric mean of the prices paid.
+    typical_price: Option<f64>,
+}
+
+/// What they did with one item.
+#[derive(Serialize, ToSchema)]
+struct HistoryEntry {
+    /// Absent when the item has left the catalogue.
+    item_id: Option<ItemId>,
+    first: Timestamp,
+    last: Timestamp,
+    /// Views and clicks.
+    attention: u16,
+    carts: u16,
+    /// Orders that held it, less cancelled ones.
+    purchases: u16,
+    /// Their newest verdict was negative.
+    is_rejected: bool,
+}
+
+/// [`Head`] with what is written after it; names its schema.
+enum PersonExport {}
+
+impl PartialSchema for PersonExport {
+    fn schema() -> RefOr<Schema> {
+        let records = |says: &str| ArrayBuilder::new().items(ObjectBuilder::new()).description(Some(says));
+        let RefOr::T(Schema::Object(mut export)) = Head::schema() else {
+            unreachable!("the schema of a struct with named fields is an object")
+        };
+        let events = "As `POST /v1/events` takes them; and changes and merges, which clients do not send.";
+        export.properties.insert("events".to_owned(), records(events).into());
+        export.properties.insert("answers".to_owned(), records("As they were recorded.").into());
+        export.required.extend(["events".to_owned(), "answers".to_owned()]);
+        export.description = None;
+        export.into()
+    }
+}
+
+impl ToSchema for PersonExport {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Head::schemas(schemas);
+    }
 }
 
 struct Body {

@@ -4,10 +4,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use actix_web::web::{Data, Json, Query};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use waggle_contracts::api::{CategoryShare, Profile, ProfileEvent};
 use waggle_features::{PersonState, RecentKind};
-use waggle_http::ApiError;
-use waggle_model::{Item, ItemKey, Rung};
+use waggle_http::{
+    ApiError,
+    problem::responses::{Broken, Invalid},
+};
+use waggle_model::{Item, ItemKey, Rung, SessionId, UserId};
 
 use crate::{
     App,
@@ -20,13 +24,26 @@ const MAX_EVENTS: usize = 20;
 /// Most categories shown.
 const MAX_CATEGORIES: usize = 8;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ProfileQuery {
+    /// A user; this or `session_id`, or both.
+    #[param(value_type = Option<UserId>)]
     user_id: Option<String>,
+    /// An anonymous visit.
+    #[param(value_type = Option<SessionId>)]
     session_id: Option<String>,
 }
 
+/// What the system knows of a person now.
+///
+/// Whoever did nothing yet has an empty profile.
+#[utoipa::path(
+    get, path = "/v1/profile", tag = "people", operation_id = "profile",
+    params(ProfileQuery),
+    responses((status = 200, description = "The profile.", body = Profile), Invalid, Broken),
+)]
 pub(super) async fn get(app: Data<App>, query: Query<ProfileQuery>) -> Result<Json<Profile>, ApiError> {
     let ProfileQuery { user_id, session_id } = query.into_inner();
     let person = checked_person(user_id.clone(), session_id.clone()).map_err(invalid)?;

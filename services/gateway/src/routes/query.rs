@@ -3,6 +3,10 @@
 use std::{fmt::Display, str::FromStr};
 
 use actix_web::{HttpRequest, http::header};
+use serde::{
+    Deserialize,
+    de::{IntoDeserializer, value},
+};
 use waggle_http::ApiError;
 
 use crate::error::invalid;
@@ -29,6 +33,18 @@ pub(super) fn flag(name: &str, text: Option<&str>) -> Result<bool, ApiError> {
             Err(invalid(format!("{name} is \"{}\", it must be true or false", other.escape_debug())))
         }
     }
+}
+
+/// One of the names of `T`; absent is its default.
+///
+/// # Errors
+/// Names the parameter, what it holds, and the names.
+pub(super) fn choice<'q, T: Deserialize<'q> + Default>(
+    name: &str,
+    text: Option<&'q str>,
+) -> Result<T, ApiError> {
+    let Some(text) = text else { return Ok(T::default()) };
+    T::deserialize(text.into_deserializer()).map_err(|e: value::Error| invalid(format!("{name}: {e}")))
 }
 
 /// Whether the client wants an answer that is computed now.

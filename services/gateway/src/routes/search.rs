@@ -4,11 +4,15 @@ use std::time::Instant;
 
 use actix_web::web::{Data, Json, Query};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use waggle_contracts::{
     api::{DEFAULT_K, FoundItem, SearchAnswer},
     retrieval::SearchRequest,
 };
-use waggle_http::ApiError;
+use waggle_http::{
+    ApiError,
+    problem::responses::{Broken, Invalid},
+};
 use waggle_model::Item;
 
 use super::query::number;
@@ -23,15 +27,29 @@ const MAX_QUERY_BYTES: usize = 512;
 /// Deepest page, in items.
 const MAX_OFFSET: usize = 10_000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct SearchQuery {
+    /// What is searched for; at most 512 bytes.
+    #[param(max_length = 512, example = "heart holder")]
     q: String,
+    /// Most items of the page.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 10)]
     k: Option<String>,
+    /// Items before the page.
+    #[param(value_type = Option<u32>, minimum = 0, maximum = 10000, default = 0)]
     offset: Option<String>,
+    /// Only items of this category.
     category: Option<String>,
 }
 
+/// Finds items on offer by their words, also misspelt ones.
+#[utoipa::path(
+    get, path = "/v1/search", tag = "catalogue",
+    params(SearchQuery),
+    responses((status = 200, description = "One page, the best first.", body = SearchAnswer), Invalid, Broken),
+)]
 pub(super) async fn search(
     app: Data<App>,
     query: Query<SearchQuery>,

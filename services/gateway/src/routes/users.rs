@@ -7,15 +7,19 @@ use actix_web::{
     web::{Data, Json, Path, Query},
 };
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 use waggle_contracts::{
-    api::{ErasureReport, User, UserBody, UserList},
+    api::{ErasureReport, MergeBody, User, UserBody, UserList},
     ingest::Origin,
 };
-use waggle_http::{ApiError, Object};
+use waggle_http::{
+    ApiError, Object,
+    problem::responses::{BadBody, Broken, Invalid, NotFound},
+};
 use waggle_model::{Event, EventBody, Person, SessionId, Timestamp, UserChange, UserId};
 use waggle_stores::database::UserRecord;
 
-use super::query::number;
+use super::query::{choice, number};
 use crate::{
     App,
     error::{invalid, not_found, of_database, of_held, of_role},
@@ -30,28 +34,47 @@ const ALIAS_PATIENCE: Duration = Duration::from_secs(5);
 /// How long log and archive each are looked through for what still holds somebody.
 const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// Most users of the list.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 20)]
     limit: Option<String>,
-    /// `activity` (default) or `id`.
+    /// `activity`: some, the most active first; `id`: all, page by page.
+    #[param(value_type = Option<Order>, inline, default = "activity")]
     order: Option<String>,
+    /// By id alone: the last page's `next_after`.
+    #[param(value_type = Option<UserId>)]
     after: Option<String>,
 }
 
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    #[default]
+    Activity,
+    Id,
+}
+
+/// Users of whom the shop told something.
+#[utoipa::path(
+    get, path = "/v1/users", tag = "people", operation_id = "list_users",
+    params(ListQuery),
+    responses((status = 200, description = "Some, or a page of all.", body = UserList), Invalid, Broken),
+)]
 pub(super) async fn list(app: Data<App>, query: Query<ListQuery>) -> Result<Json<UserList>, ApiError> {
     let ListQuery { limit, order, after } = query.into_inner();
     let limit = number("limit", limit.as_deref())?.unwrap_or(20);
     if !(1..=MAX_LIST).contains(&limit) {
         return Err(invalid(format!("limit is {limit}, it must be between 1 and {MAX_LIST}")));
     }
-    match (order.as_deref(), after) {
-        (None | Some("activity"), None) => most_active(&app, limit).await.map(Json),
-        (Some("id"), after) => {
+    match (choice("order", order.as_deref())?, after) {
+        (Order::Activity, None) => most_active(&app, limit).await.map(Json),
+        (Order::Activity, Some(_)) => Err(invalid("after goes with order=id".to_owned())),
+        (Order::Id, after) => {
             by_id(&app, after.as_deref().map(user_id).transpose()?.as_ref(), limit).await.map(Json)
         }
-        (None | Some("activity"), Some(_)) => Err(invalid("after goes with order=id".to_owned())),
-        (Some(other), _) => Err(invalid(format!("order is \"{other}\", it must be activity or id"))),
     }
 }
 
@@ -81,6 +104,12 @@ async fn most_active(app: &App, limit: usize) -> Result<UserList, ApiError> {
     Ok(UserList { users, next_after: None })
 }
 
+/// What the shop told about a user.
+#[utoipa::path(
+    get, path = "/v1/users/{id}", tag = "people", operation_id = "user",
+    params(("id" = UserId, Path, description = "The user.")),
+    responses((status = 200, description = "The user.", body = User), Invalid, NotFound, Broken),
+)]
 pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<Json<User>, ApiError> {
     let user_id = user_id(&id)?;
     let record = app.database.user(&user_id).await.map_err(of_database)?;
@@ -90,7 +119,13 @@ pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<Json<User>, 
         .ok_or_else(|| not_found(format!("nothing was told about user \"{user_id}\"")))
 }
 
-/// Sets the user's properties; re-opens an erased id.
+/// Sets a user's properties; re-opens an erased id.
+#[utoipa::path(
+    put, path = "/v1/users/{id}", tag = "people", operation_id = "put_user",
+    params(("id" = UserId, Path, description = "The user.")),
+    request_body(content = UserBody, example = json!({"properties": {"country": "GB"}})),
+    responses((status = 200, description = "The user as they are now.", body = User), BadBody, Broken),
+)]
 pub(super) async fn put(
     app: Data<App>,
     id: Path<String>,
@@ -106,12 +141,16 @@ pub(super) async fn put(
 
 /// Forgets everything personal: of the user, and of the sessions that turned out to be theirs.
 ///
-/// The sessions are known once every merge that was acknowledged before is folded; a fold that is further behind than
-/// [`ALIAS_PATIENCE`] makes this a 503, and nothing is erased. A merge that comes at the same time is as one after it, and
-/// after it merges are dropped.
-///
-/// The answer says what still holds the person. Looking for that takes twice [`LOOK_PATIENCE`] at most, and comes after
-/// the erasure: whoever hangs up meanwhile has erased, and can ask again.
+/// The answer says what still holds the person. Looking for that takes 20 seconds at most, and comes after the erasure:
+/// whoever hangs up meanwhile has erased, and can ask again. A 503 means that merges before it are not counted in yet, and
+/// that nothing is erased. What comes later under the id is dropped until a new `PUT`.
+// The sessions are known once every merge that was acknowledged before is folded. A merge that comes at the same time is as
+// one after it, and after it merges are dropped.
+#[utoipa::path(
+    delete, path = "/v1/users/{id}", tag = "people", operation_id = "erase_user",
+    params(("id" = UserId, Path, description = "The user.")),
+    responses((status = 200, description = "What still holds them.", body = ErasureReport), Invalid, Broken),
+)]
 pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<Json<ErasureReport>, ApiError> {
     let user_id = user_id(&id)?;
     let aliases = app.features.aliases(&user_id, ALIAS_PATIENCE).await.map_err(of_role)?;
@@ -126,7 +165,12 @@ pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<Json<Eras
     report.map(Json).map_err(|error| of_held(&error))
 }
 
-/// What still holds a user who was erased.
+/// What still holds a user who was erased, and until when.
+#[utoipa::path(
+    get, path = "/v1/users/{id}/erasure", tag = "people",
+    params(("id" = UserId, Path, description = "The user.")),
+    responses((status = 200, description = "The report.", body = ErasureReport), Invalid, NotFound, Broken),
+)]
 pub(super) async fn erasure(app: Data<App>, id: Path<String>) -> Result<Json<ErasureReport>, ApiError> {
     let user_id = user_id(&id)?;
     let record = app.database.user(&user_id).await.map_err(of_database)?;
@@ -137,13 +181,13 @@ pub(super) async fn erasure(app: Data<App>, id: Path<String>) -> Result<Json<Era
     report.map(Json).map_err(|error| of_held(&error))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct MergeBody {
-    session_id: String,
-}
-
-/// The session turned out to be this user.
+/// Joins a session to a user: it turned out to be them.
+#[utoipa::path(
+    post, path = "/v1/users/{id}/merge", tag = "people",
+    params(("id" = UserId, Path, description = "The user.")),
+    request_body(content = MergeBody, example = json!({"session_id": "s-1"})),
+    responses((status = 204, description = "From now on the session's history is the user's."), BadBody, Broken),
+)]
 pub(super) async fn merge(
     app: Data<App>,
     id: Path<String>,

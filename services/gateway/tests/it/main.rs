@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod cache;
+mod document;
 mod explanations;
 mod faults;
 mod items;

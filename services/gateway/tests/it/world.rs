@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use utoipa::OpenApi as _;
 use waggle_contracts::{Features, Ranking, Retrieval};
 use waggle_features_role::{
     Archiver, ArchiverConfig, ConsumerConfig, FeaturesConsumer, FeaturesService, Progress,
@@ -169,7 +170,14 @@ impl World {
         let options = ServerOptions { workers: 2, ..ServerOptions::default() };
         let (ingest, gateway) =
             (waggle_ingest_role::configure(self.ingest.clone()), waggle_gateway_role::configure(app.clone()));
+        let health = waggle_http::health::configure(Arc::default(), waggle_http::telemetry::metrics_handle());
+        let docs = waggle_http::docs::configure(&waggle_http::docs::joined([
+            waggle_ingest_role::routes::Document::openapi(),
+            waggle_gateway_role::routes::Document::openapi(),
+        ]));
         let routes = move |config: &mut actix_web::web::ServiceConfig| {
+            health(config);
+            docs(config);
             ingest(config);
             gateway(config);
         };

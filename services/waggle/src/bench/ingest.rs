@@ -168,7 +168,7 @@ async fn over_http(place: &Place, run: &str, n_events: usize, args: &BenchIngest
     let url = format!("http://{}/v1/events", listener.local_addr()?);
     let process = Process::new(&place.config, &Roles::of(&[RoleName::Ingest]), &listener, Patience::None)?;
     let role = IngestRole::open(&process.stores, &place.config).await?;
-    let server = process.serve(listener, role.routes());
+    let server = process.serve(listener, role.routes(), [IngestRole::document()]);
     let bodies = load::bodies(run, 0, n_events, args.batch);
     let took = load::post_all(&url, bodies, args.batch, args.connections).await;
     let log = process.stores.log().await?;

@@ -81,6 +81,10 @@ impl Started {
             Some(gateway) => Some(gateway.routes(&config.web, process.address())?),
             None => None,
         };
+        let documents = [
+            self.ingest.as_ref().map(|_| IngestRole::document()),
+            self.gateway.as_ref().map(|_| GatewayRole::document()),
+        ];
         let routes = move |config: &mut ServiceConfig| {
             if let Some(ingest) = ingest {
                 ingest(config);
@@ -89,6 +93,6 @@ impl Started {
                 gateway(config);
             }
         };
-        Ok(process.serve(listener, routes))
+        Ok(process.serve(listener, routes, documents.into_iter().flatten()))
     }
 }

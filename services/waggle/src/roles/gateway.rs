@@ -10,6 +10,7 @@ use actix_web::web::ServiceConfig;
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use utoipa::{OpenApi as _, openapi::OpenApi};
 use waggle_features_role::{FeaturesService, Progress, upkeep::GRACE};
 use waggle_gateway_role::{
     AnswerLog, App, Flights, ForgetTimes, Held, ItemLocks, Placements, Projector, canary::measure_freshness,
@@ -109,6 +110,11 @@ impl GatewayRole {
     /// Tells `/readyz` at once what is there by now.
     pub(crate) async fn report_readiness(&self) -> Result<()> {
         self.missing.report().await.map(drop)
+    }
+
+    /// Describes the API.
+    pub(crate) fn document() -> OpenApi {
+        waggle_gateway_role::routes::Document::openapi()
     }
 
     /// Routes of the API, and of the shop where it is wanted; `address` is where this process itself reaches the API.

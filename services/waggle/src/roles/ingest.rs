@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 use anyhow::{Result, anyhow};
+use utoipa::{OpenApi as _, openapi::OpenApi};
 use waggle_ingest_role::{
     IngestService,
     follower::{Intake, follow},
@@ -32,6 +33,11 @@ impl IngestRole {
             process.tasks.spawn(follow(intake, config.log.kafka.clone(), process.working.clone()));
         }
         Ok(())
+    }
+
+    /// Describes [`routes`](Self::routes).
+    pub(crate) fn document() -> OpenApi {
+        waggle_ingest_role::routes::Document::openapi()
     }
 
     pub(crate) fn routes(&self) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + use<> {

@@ -164,7 +164,7 @@ pub(in crate::e2e) fn bytes_that_are_not_http_harm_nobody(shop: &mut Shop) -> Re
 }
 
 /// The server still does its work.
-fn lives_on(client: &Client) -> Result<()> {
+pub(super) fn lives_on(client: &Client) -> Result<()> {
     client.get("/healthz")?;
     client.get("/readyz")?;
     let answer = client.get("/v1/recommendations?k=3")?;
