@@ -52,7 +52,8 @@ pub(crate) async fn serve(request: HttpRequest, path: web::Path<(String, String)
     let is_current = version == *VERSION;
     let cache = if is_current { "public, max-age=31536000, immutable" } else { "no-cache" };
     let known = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if known == Some(etag.as_str()) {
+    // Weak where it was sent compressed.
+    if known.map(|known| known.trim_start_matches("W/")) == Some(etag.as_str()) {
         return HttpResponse::NotModified().insert_header((header::ETAG, etag)).finish();
     }
     HttpResponse::Ok()

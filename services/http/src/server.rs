@@ -25,6 +25,7 @@ use tracing::Instrument;
 
 use crate::{
     ApiError, Kind, Problem, RequestId,
+    compression::compressed,
     problem::PROBLEM_JSON,
     request_id::REQUEST_ID,
     telemetry::{self, metrics_handle},
@@ -190,7 +191,7 @@ async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     Err(Problem::new(Kind::NotFound).detail(format_args!("no such path: {}", request.path())).into())
 }
 
-/// The one middleware: names the request, catches a panic, gives failures their form, adds headers, counts.
+/// The one middleware: names the request, catches a panic, gives failures their form, adds headers, counts, compresses.
 async fn handle<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -218,7 +219,7 @@ async fn handle<B: MessageBody + 'static>(
         };
         add_headers(&mut response, &id);
         telemetry::record(&method, response.request().match_pattern(), response.status(), started.elapsed());
-        Ok(response)
+        Ok(compressed(response))
     }
     .instrument(span)
     .await

@@ -20,7 +20,7 @@ use utoipa::{
 use waggle_contracts::{RoleError, api::ProfileEvent};
 use waggle_features::PersonState;
 use waggle_http::{
-    ApiError,
+    ApiError, compressible,
     problem::responses::{Broken, Invalid, NotFound},
 };
 use waggle_model::{Event, ItemId, Person, SessionId, Timestamp, UserId, wire::WireEvent};
@@ -91,7 +91,7 @@ pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<HttpResponse
         Some(Ok(first)) => {
             let rest = stream::unfold(pieces, async |mut pieces| Some((pieces.recv().await?, pieces)));
             let body = futures::StreamExt::chain(stream::iter([Ok(first)]), rest);
-            Ok(HttpResponse::Ok().content_type("application/json").streaming(body))
+            Ok(compressible(HttpResponse::Ok().content_type("application/json").streaming(body)))
         }
     }
 }

@@ -303,6 +303,30 @@ async fn pages_of_the_list_hold_every_item_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_leaves_compressed_and_a_recommendation_does_not() {
+    let (_world, gateway) = World::furnished().await;
+    for n in 0..60 {
+        gateway
+            .put(&format!("more-{n}"), json!({ "title": format!("One more of many things, number {n}") }))
+            .await;
+    }
+    let gzip = [("accept-encoding", "gzip")];
+    let encoding = |response: &reqwest::Response| response.headers().get("content-encoding").cloned();
+    let (list, plain) = (
+        gateway.raw(Method::GET, "/v1/items?limit=500", &gzip, "").await,
+        gateway.get("/v1/items?limit=500").await,
+    );
+    assert_eq!(encoding(&list).unwrap(), "gzip");
+    let unpacked: Value =
+        serde_json::from_reader(flate2::read::GzDecoder::new(&list.bytes().await.unwrap()[..])).unwrap();
+    assert_eq!((unpacked["items"].as_array().unwrap().len(), &unpacked), (80, &plain));
+    let answer = gateway.raw(Method::GET, "/v1/recommendations?user_id=anna&k=10", &gzip, "").await;
+    assert_eq!(encoding(&answer), None);
+    assert_eq!(slate(&json_of(answer, 200).await).len(), 10);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ids_may_hold_whatever_is_printable() {
     let world = World::new().await;
     let gateway = world.gateway().await;

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 use std::{
+    io::Read as _,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
@@ -78,6 +79,8 @@ fn routes(gate: Arc<Gate>) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + '
         config
             .app_data(Data::from(gate))
             .service(web::resource("/sum").route(web::post().to(sum)))
+            .service(web::resource("/text/{kind}/{n_bytes}").route(web::get().to(text)))
+            .service(web::resource("/pieces/{kind}").route(web::get().to(pieces)))
             .service(
                 web::resource("/bytes")
                     .route(web::post().to(async |body: web::Bytes| body.len().to_string())),
@@ -328,5 +331,107 @@ async fn a_head_request_gets_the_head_of_what_get_would_answer() {
     assert_eq!(head.bytes().await.unwrap().len(), 0);
     // The connection is still in step: the next answer is whole.
     assert_eq!(server.client.get(&url).send().await.unwrap().status(), StatusCode::OK);
+    server.stop().await;
+}
+
+/// A body of that many bytes.
+async fn text(path: Path<(String, usize)>) -> HttpResponse {
+    let (kind, n_bytes) = path.into_inner();
+    HttpResponse::Ok()
+        .content_type(kind.replacen('+', "/", 1))
+        .insert_header(("etag", "\"e\""))
+        .body(body(n_bytes))
+}
+
+fn body(n_bytes: usize) -> String {
+    (0..)
+        .flat_map(|n: u32| format!("line {n} of a list, ").into_bytes())
+        .take(n_bytes)
+        .map(char::from)
+        .collect()
+}
+
+/// A body in pieces, of which `waiting` is read as it comes and `whole` is not.
+async fn pieces(kind: Path<String>) -> HttpResponse {
+    let pieces =
+        futures::stream::iter((0..100).map(|_| Ok::<_, actix_web::Error>(bytes::Bytes::from(body(1_000)))));
+    let response = HttpResponse::Ok().content_type("application/x-ndjson").streaming(pieces);
+    if kind.as_str() == "whole" { waggle_http::compressible(response) } else { response }
+}
+
+/// The headers that compression has to do with, and the body as it was before.
+async fn accepting(
+    server: &Server,
+    path: &str,
+    encodings: Option<&str>,
+) -> (Option<String>, Option<String>, String, usize) {
+    let mut request = server.client.get(format!("{}{path}", server.base));
+    if let Some(encodings) = encodings {
+        request = request.header("accept-encoding", encodings);
+    }
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (encoding, vary) = (header("content-encoding"), header("vary"));
+    let sent = response.bytes().await.unwrap();
+    let mut text = String::new();
+    match encoding.as_deref() {
+        Some("gzip") => flate2::read::GzDecoder::new(&sent[..]).read_to_string(&mut text).unwrap(),
+        Some("zstd") => zstd::Decoder::new(&sent[..]).unwrap().read_to_string(&mut text).unwrap(),
+        _ => (&sent[..]).read_to_string(&mut text).unwrap(),
+    };
+    (encoding, vary, text, sent.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_texts_leave_compressed_as_the_client_likes_it() {
+    let server = Server::start();
+    let large = "/text/application+json/100000";
+    for (accepts, expected) in [
+        (Some("gzip"), Some("gzip")),
+        (Some("gzip, deflate, br, zstd"), Some("zstd")),
+        (Some("zstd;q=0.5, gzip"), Some("gzip")),
+        (Some("zstd;q=0, gzip;q=0.1"), Some("gzip")),
+        (Some("gzip;q=0"), None),
+        (Some("br"), None),
+        (Some("identity"), None),
+        (None, None),
+    ] {
+        let (encoding, vary, text, n_sent) = accepting(&server, large, accepts).await;
+        assert_eq!(encoding.as_deref(), expected, "{accepts:?}");
+        assert_eq!(vary.as_deref(), Some("accept-encoding"), "{accepts:?}");
+        assert_eq!(text, body(100_000), "{accepts:?}");
+        assert!(
+            expected.is_none() == (n_sent == 100_000) && (expected.is_none() || n_sent < 30_000),
+            "{n_sent}"
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_bodies_pictures_and_what_is_read_as_it_comes_stay_as_they_are() {
+    let server = Server::start();
+    for (path, expected) in [
+        ("/text/application+json/4095", None),
+        ("/text/application+json/4096", Some("gzip")),
+        ("/text/application+problem+json/9000", Some("gzip")),
+        ("/text/text+html/9000", Some("gzip")),
+        ("/text/image+svg+xml/9000", Some("gzip")),
+        ("/text/image+png/9000", None),
+        ("/text/text+event-stream/9000", None),
+        ("/pieces/waiting", None),
+        ("/pieces/whole", Some("gzip")),
+    ] {
+        let (encoding, vary, text, _) = accepting(&server, path, Some("gzip")).await;
+        assert_eq!((encoding.as_deref(), vary.is_some()), (expected, expected.is_some()), "{path}");
+        assert!(text.starts_with("line 0 of a list, line 1"), "{path}");
+    }
+    let of =
+        |path: &str| server.client.get(format!("{}{path}", server.base)).header("accept-encoding", "gzip");
+    let (large, small) = ("/text/text+css/9000", "/text/text+css/90");
+    for (path, etag) in [(large, "W/\"e\""), (small, "\"e\"")] {
+        assert_eq!(of(path).send().await.unwrap().headers()["etag"], etag);
+    }
     server.stop().await;
 }
