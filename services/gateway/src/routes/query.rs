@@ -44,7 +44,8 @@ pub(super) fn choice<'q, T: Deserialize<'q> + Default>(
     text: Option<&'q str>,
 ) -> Result<T, ApiError> {
     let Some(text) = text else { return Ok(T::default()) };
-    T::deserialize(text.into_deserializer()).map_err(|e: value::Error| invalid(format!("{name}: {e}")))
+    T::deserialize(text.into_deserializer())
+        .map_err(|e: value::Error| invalid(format!("{name} is \"{}\": {e}", text.escape_debug())))
 }
 
 /// Whether the client wants an answer that is computed now.

@@ -73,7 +73,7 @@ async fn the_ranges_that_are_described_are_those_that_are_kept_to() {
             }
         }
     }
-    assert_eq!(n_ranges, 21);
+    assert_eq!(n_ranges, 19);
 }
 
 #[tokio::test(flavor = "multi_thread")]
