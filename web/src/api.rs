@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use waggle_contracts::api::{
     CategoryList, IngestReport, ItemPage, Problem, Profile, RecommendationRequest, RecommendationResponse,
-    SearchAnswer, UserList,
+    SearchAnswer, SearchBody, UserList,
 };
 use waggle_model::{Item, wire::WireEvent};
 
@@ -79,16 +79,8 @@ impl Api {
         Ok(Answered { response: json(call).await?, round_trip_ms: ms_since(sent) })
     }
 
-    pub(crate) async fn search(
-        &self,
-        query: &str,
-        category: Option<&str>,
-        k: usize,
-    ) -> Result<SearchAnswer, ApiError> {
-        let k = k.to_string();
-        let mut parameters = vec![("q", query), ("k", k.as_str())];
-        parameters.extend(category.map(|category| ("category", category)));
-        json(self.request(Method::GET, &["search"]).query(&parameters)).await
+    pub(crate) async fn search(&self, body: &SearchBody) -> Result<SearchAnswer, ApiError> {
+        json(self.request(Method::POST, &["search"]).json(body)).await
     }
 
     pub(crate) async fn item(&self, item_id: &str) -> Result<Item, ApiError> {

@@ -152,10 +152,36 @@ pub(crate) struct Search {
     pub shell: Shell,
     pub n_matches: usize,
     pub took_ms: String,
+    /// What the page has to say about how it was found.
+    pub said: Vec<&'static str>,
     pub cards: Vec<Card>,
     pub chips: Vec<Category>,
+    pub form: SearchForm,
     pub rows: Vec<Row>,
     pub is_failed: bool,
+    pub previous_url: Option<String>,
+    pub next_url: Option<String>,
+}
+
+/// What narrows and orders a search.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SearchForm {
+    pub category: String,
+    pub price_from: String,
+    pub price_to: String,
+    /// Of what was found: the least and the greatest, as hints.
+    pub least: String,
+    pub greatest: String,
+    pub orders: Vec<SearchOrderOption>,
+    /// The search without any of it.
+    pub reset_url: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SearchOrderOption {
+    pub value: &'static str,
+    pub label: &'static str,
+    pub is_chosen: bool,
 }
 
 #[derive(Debug, Template)]

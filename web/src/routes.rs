@@ -3,6 +3,7 @@
 mod browse;
 mod buy;
 mod person;
+mod search;
 
 use std::collections::HashMap;
 
@@ -51,7 +52,7 @@ pub fn configure(shop: Shop) -> impl FnOnce(&mut ServiceConfig) + Clone {
         page("/", web::get().to(browse::home));
         page("/c/{category}", web::get().to(browse::category));
         page("/p/{item_id}", web::get().to(browse::product));
-        page("/search", web::get().to(browse::search));
+        page("/search", web::get().to(search::search));
         page("/about", web::get().to(browse::about));
         page("/basket", web::get().to(buy::basket));
         page("/basket/add", web::post().to(buy::add));

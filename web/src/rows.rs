@@ -39,6 +39,8 @@ pub(crate) struct Card {
     pub url: String,
     pub tile_url: String,
     pub title: String,
+    /// The title as HTML, where words of it are marked.
+    pub marked: Option<String>,
     pub category: Option<String>,
     pub price: Option<String>,
     /// Why this one, where the row's heading does not say it.
@@ -60,6 +62,7 @@ impl Card {
             url: item_url(item.item_id.as_str()),
             tile_url: tile_url(item),
             title: item.title.clone(),
+            marked: None,
             category: item.category.clone(),
             price: item.price.map(|amount| text::price(amount, item.currency.as_deref())),
             because: None,

@@ -235,15 +235,101 @@ pub enum Reason {
     Popular,
 }
 
+/// What is searched for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchBody {
+    /// What is looked for, at most 512 bytes; empty text finds everything on offer.
+    #[schema(value_type = String, required, max_length = 512)]
+    pub q: Option<String>,
+    /// The last word may be the beginning of one, for searching while somebody types; true if absent.
+    pub prefix: Option<bool>,
+    /// Length of a page; 10 if absent.
+    #[schema(minimum = 1, maximum = 200)]
+    pub k: Option<i64>,
+    /// Items before the page.
+    #[schema(minimum = 0, maximum = 10000)]
+    pub offset: Option<i64>,
+    /// Only this category.
+    pub category: Option<String>,
+    /// Only items that this expression lets through.
+    pub filter: Option<String>,
+    /// Properties whose values are counted over all matches.
+    #[schema(max_items = 16)]
+    pub facets: Vec<String>,
+    /// A number or time to order by, as `price:asc` or `available_from:desc`; items without it come last.
+    pub sort: Option<String>,
+    /// By text alone if absent.
+    pub order: Option<SearchOrder>,
+    /// Mark the found words; true if absent.
+    pub highlight: Option<bool>,
+    /// Whose order is asked for, and what `user.…` in the filter refers to.
+    #[schema(value_type = Option<UserId>)]
+    pub user_id: Option<String>,
+    #[schema(value_type = Option<SessionId>)]
+    pub session_id: Option<String>,
+}
+
+/// Longest text of a search, in bytes.
+pub const MAX_QUERY_BYTES: usize = 512;
+/// Deepest page of a search, in items before it.
+pub const MAX_OFFSET: usize = 10_000;
+/// Most properties whose values are counted in one search.
+pub const MAX_FACETS: usize = 16;
+/// Most values that are listed of one property.
+pub const MAX_FACET_VALUES: usize = 100;
+
+/// By what the found items are ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchOrder {
+    /// How well the text fits.
+    #[default]
+    Relevance,
+    /// That, and what the person is likely to want.
+    Personal,
+    /// A property's value.
+    Sort,
+}
+
+/// Why an answer is not in personal order although it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NotPersonal {
+    /// Nothing is known of the person.
+    UnknownPerson,
+    /// No snapshot with a ranker serves.
+    NoRanker,
+    /// A role did not answer in time.
+    Late,
+    /// A role failed.
+    Failed,
+}
+
 /// What a search found.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SearchAnswer {
     pub query: String,
-    /// Items on offer that match, of which `items` is one page.
+    /// Items on offer that match and that the filter lets through, of which `items` is one page.
     pub n_matches: usize,
     /// No item has every word of the query: these have most of them.
     #[serde(default)]
     pub is_partial: bool,
+    /// Words spelt alike were taken for words of the query, too.
+    #[serde(default)]
+    pub is_corrected: bool,
+    /// The order that the items are in.
+    #[serde(default)]
+    pub order: SearchOrder,
+    /// Why it is not the personal order that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_personal: Option<NotPersonal>,
+    /// Whose ranker made the personal order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotVersion>,
+    /// By property, over all matches.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facets: BTreeMap<String, Facet>,
     pub items: Vec<FoundItem>,
     pub took_ms: f64,
 }
@@ -251,8 +337,51 @@ pub struct SearchAnswer {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct FoundItem {
     pub rank: u32,
+    /// Higher is better; comparable within one answer only.
     pub score: f32,
+    /// The found words: of the title always, of `brand`, `category` and `description` where they have one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub highlights: BTreeMap<String, Highlight>,
     pub item: Item,
+}
+
+/// The found words of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Highlight {
+    /// The text, or the best part of a long one, as HTML: escaped, with the found words in `<mark>`.
+    pub html: String,
+    /// Where in the whole text they are.
+    pub ranges: Vec<TextRange>,
+}
+
+/// From `start` to before `end`, in UTF-16 code units, as strings in browsers are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TextRange {
+    pub start: usize,
+    pub end: usize,
+}
+
+/// What the matches of a search hold of one property: strings, booleans and lists have `values`, numbers and times ends.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Facet {
+    /// Matches that have the property at all.
+    pub n_items: u64,
+    /// The most frequent first, at most [`MAX_FACET_VALUES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<FacetValue>>,
+    /// Values beyond those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_other_values: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FacetValue {
+    pub value: Value,
+    pub n_items: u64,
 }
 
 /// The catalogue, by id.

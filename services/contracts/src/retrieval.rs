@@ -1,6 +1,10 @@
 //! Retrieval: proposes candidates from the snapshot and the live catalogue.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -11,6 +15,7 @@ use waggle_model::{CandidateSource, Item, ItemId, ItemKey, SnapshotVersion, Time
 
 use crate::{
     RoleError,
+    api::{Facet, Highlight},
     policy::{Matches, SeenRule},
 };
 
@@ -36,7 +41,21 @@ pub trait Retrieval: Send + Sync + 'static {
     async fn similar(&self, request: &SimilarRequest) -> Result<CandidateResponse, RoleError>;
 
     /// Items that match a text query, best first.
+    ///
+    /// # Errors
+    /// [`RoleError::Invalid`] says what is wrong with a filter, facet or order that does not fit the catalogue.
     async fn search(&self, request: &SearchRequest) -> Result<SearchResponse, RoleError>;
+
+    /// The found words in the texts of items, in the order asked.
+    async fn highlights(
+        &self,
+        terms: &BTreeSet<String>,
+        items: &[Arc<Item>],
+    ) -> Result<Vec<BTreeMap<String, Highlight>>, RoleError>;
+
+    /// These items as candidates for one person, with what every source says of each. Items that have left the offer, or
+    /// that the person refused, are not among them.
+    async fn opinions(&self, request: &OpinionRequest) -> Result<CandidateResponse, RoleError>;
 
     /// Items of the live table, in the order asked; `None` where unknown or hidden.
     async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<Arc<Item>>>, RoleError>;
@@ -132,12 +151,42 @@ pub struct ProposedItem {
     pub matches: Matches,
 }
 
+/// Some items about which one person's taste is asked.
+#[derive(Debug, Clone)]
+pub struct OpinionRequest {
+    pub snapshot: Option<SnapshotVersion>,
+    pub person: Arc<PersonState>,
+    pub items: Vec<ItemKey>,
+    /// The moment of the request.
+    pub now: Timestamp,
+}
+
 #[derive(Debug, Clone)]
 pub struct SearchRequest {
+    /// Empty text finds everything on offer.
     pub query: String,
+    /// The last word may be the beginning of one.
+    pub completes: bool,
     pub category: Option<String>,
+    /// Only items that all of these expressions let through.
+    pub filters: Vec<String>,
+    /// What `user.…` in them refers to.
+    pub user: Arc<Map<String, Value>>,
+    /// Properties whose values are counted.
+    pub facets: Vec<String>,
+    /// What to order by instead of relevance.
+    pub sort: Option<Sort>,
     pub limit: usize,
     pub offset: usize,
+    /// The moment of the request.
+    pub now: Timestamp,
+}
+
+/// An order by a number or time; items without it come last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sort {
+    pub property: String,
+    pub is_descending: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -146,5 +195,14 @@ pub struct SearchResponse {
     pub n_matches: usize,
     /// No item has every word of the query: these have most of them.
     pub is_partial: bool,
+    /// Words spelt alike were taken for words of the query, too.
+    pub is_corrected: bool,
+    /// One page, with scores: higher is better, comparable within one query only.
     pub items: Vec<(Arc<Item>, f32)>,
+    /// The best score of all matches.
+    pub best_score: f32,
+    /// By property, over all matches.
+    pub facets: BTreeMap<String, Facet>,
+    /// What [`Retrieval::highlights`] marks.
+    pub terms: BTreeSet<String>,
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`app`]: what the role is made of. [`routes`]: every route in one table.
 //! - [`recommend`]: one recommendation request from start to end, with its ladder of rungs. Start here.
+//! - [`search`]: one search, in the person's order on request.
 //! - [`placements`]: what each place on a page is made of, by configuration.
 //! - [`served`]: an answer on its way out. [`kept`]: answers of the last minutes, for pages and explanations.
 //! - [`item_locks`]: writes of one item, one after the other.
@@ -28,6 +29,7 @@ pub mod projector;
 pub mod reasons;
 pub mod recommend;
 pub mod routes;
+pub mod search;
 pub mod served;
 
 pub use answers::AnswerLog;

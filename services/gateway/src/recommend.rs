@@ -35,6 +35,7 @@ use crate::{
     kept::{keep, keep_again},
     served::{Served, ServedBody},
 };
+pub(crate) use compose::properties_of;
 use compose::{Composed, compose, user_properties};
 pub use explain::explain;
 use last_rung::step_down;

@@ -28,7 +28,8 @@ use crate::App;
         recommendations::similar,
         answers::get,
         answers::explanation,
-        search::search,
+        search::get,
+        search::post,
         items::categories,
         items::list,
         items::batch,
@@ -59,7 +60,7 @@ pub fn routes() -> Routes {
         ("/v1/answers/{id}", vec![get().to(answers::get)]),
         ("/v1/explain", vec![get().to(answers::explanation)]),
         ("/v1/trending", vec![get().to(recommendations::trending)]),
-        ("/v1/search", vec![get().to(search::search)]),
+        ("/v1/search", vec![get().to(search::get), post().to(search::post)]),
         ("/v1/categories", vec![get().to(items::categories)]),
         ("/v1/items", vec![get().to(items::list), post().to(items::batch)]),
         (

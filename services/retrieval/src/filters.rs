@@ -4,7 +4,7 @@
 //! property, built when a filter first asks for it and brought up to date chunk by chunk where the catalogue has changed
 //! since. A leaf is then one pass over a column, and `and`, `or` and `not` work on 64 items at a time.
 
-mod column;
+pub(crate) mod column;
 
 use std::{
     collections::HashMap,
@@ -120,7 +120,7 @@ impl Filters {
     }
 
     /// The property's column as of `entries`.
-    fn column(&self, property: &Property, entries: &Entries) -> Arc<Column> {
+    pub(crate) fn column(&self, property: &Property, entries: &Entries) -> Arc<Column> {
         let known = lock(&self.columns).get(property).cloned();
         if let Some(column) = known.as_ref().filter(|column| column.is_of(entries)) {
             return column.clone();

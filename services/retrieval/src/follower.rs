@@ -79,9 +79,11 @@ impl Follower {
         let changes: Vec<CatalogChange> = records.iter().filter_map(change_of).collect();
         let (table, lexical) = (self.table.clone(), self.lexical.clone());
         let n_changes = changes.len();
-        let applied =
-            tokio::task::spawn_blocking(move || lexical.apply(&table.apply(changes, Timestamp::now()))).await;
-        match applied {
+        let applied = tokio::task::spawn_blocking(move || {
+            let counted = table.apply(changes, Timestamp::now());
+            lexical.apply(&counted, &table.load())
+        });
+        match applied.await {
             Ok(Ok(())) => debug!(partition, n_changes, "applied {n_changes} catalogue changes"),
             Ok(Err(e)) => error!(error = %e, "the text index missed {n_changes} catalogue changes"),
             Err(e) => error!(error = %e, "applying catalogue changes panicked"),

@@ -1,85 +1,137 @@
-//! Full-text search over the live catalogue: BM25 over title, brand, category and description (tantivy).
+//! Full-text search over the live catalogue.
+//!
+//! tantivy keeps the texts: words, how often and where they occur, and a dictionary that can be walked by prefix and by
+//! distance. What a query's word stands for ([`variants`]) and how well an item fits ([`score`]) is decided here, because
+//! an answer needs every match with its place in the live table: counts, facets and orders are of all of them.
+//!
+//! - [`words`]: texts into words. [`distance`]: how many typing errors lie between two.
+//! - [`variants`]: the catalogue's words that a query's word stands for.
+//! - [`view`]: the index at one moment. [`score`]: BM25 over its postings.
+//! - [`highlight`]: the found words in an item's texts.
 
-use std::{ops::Bound, sync::Mutex};
+mod distance;
+mod highlight;
+mod score;
+mod variants;
+mod view;
+mod words;
 
-use tantivy::{
-    Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term,
-    collector::{Count, TopDocs},
-    doc,
-    query::{BooleanQuery, BoostQuery, FuzzyTermQuery, Occur, Query, RangeQuery, TermQuery},
-    schema::{
-        FAST, Field, INDEXED, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions,
-        Value,
-    },
-    tokenizer::{
-        AsciiFoldingFilter, Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, TextAnalyzer,
-    },
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
 };
-use waggle_model::{CatalogChange, Item, ItemId, Timestamp};
+
+use arc_swap::ArcSwap;
+use tantivy::{
+    Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term, doc,
+    schema::{FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions},
+};
+use waggle_contracts::api::Highlight;
+use waggle_model::{CatalogChange, Item};
+
+use crate::table::{Entries, Slot};
+use score::scores;
+use variants::{Spelling, Variant, variants};
+use view::View;
+use words::{STEMMED, WHOLE, Words};
 
 /// Memory for a batch of changes before it is written out, in bytes; tantivy wants at least 15 MB.
 const WRITER_BYTES: usize = 15_000_000;
-/// Longest query, in words; the rest is ignored.
-const MAX_QUERY_WORDS: usize = 16;
-/// Words of at least this many letters may differ by one letter, for less weight.
-const FUZZY_FROM_LETTERS: usize = 4;
-const ANALYZER: &str = "waggle_en";
+/// Longest query, in different words; the rest is ignored.
+pub const MAX_QUERY_WORDS: usize = 16;
+/// What an item scores beyond its words if the query is its id: more than any words do.
+const ID_SCORE: f32 = 1_000.0;
 
 #[derive(Debug, thiserror::Error)]
 #[error("text index failed: {0}")]
 pub struct LexicalError(#[from] tantivy::TantivyError);
 
+impl From<std::io::Error> for LexicalError {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.into())
+    }
+}
+
 /// The text index, in memory: it is rebuilt from the catalogue topic at start.
 pub struct LexicalIndex {
-    reader: IndexReader,
-    writer: Mutex<IndexWriter>,
+    writer: Mutex<Writer>,
+    /// What searches see; they never wait for a writer.
+    view: ArcSwap<View>,
     fields: Fields,
-    analyzer: TextAnalyzer,
+    words: Words,
+}
+
+struct Writer {
+    index: IndexWriter,
+    reader: IndexReader,
+}
+
+/// Fields of the index.
+#[derive(Clone, Copy)]
+struct Fields {
+    /// The item's id as it is.
+    id: Field,
+    /// Its slot in the live table.
+    slot: Field,
+    /// The words of all texts as they are written, which are the dictionary.
+    word: Field,
+    /// The words of each text by stem.
+    texts: [TextField; N_TEXTS],
 }
 
 #[derive(Clone, Copy)]
-struct Fields {
-    id: Field,
-    title: Field,
-    brand: Field,
-    category: Field,
-    description: Field,
-    /// The whole category, for filtering.
-    category_exact: Field,
-    /// When the shop first offers it, in milliseconds; the beginning of time where nothing is said.
-    available_from: Field,
-    /// When it stops, in milliseconds; the end of time where nothing is said.
-    available_until: Field,
+struct TextField {
+    field: Field,
+    /// What a word counts for here.
+    boost: f32,
 }
 
-/// What is looked for, and which page of it.
-#[derive(Debug, Clone, Copy)]
+const N_TEXTS: usize = 4;
+const TEXTS: [(&str, f32); N_TEXTS] =
+    [("title", 3.0), ("brand", 2.0), ("category", 1.5), ("description", 1.0)];
+
+/// The texts of an item in the order of [`TEXTS`].
+fn texts_of(item: &Item) -> [Option<&str>; N_TEXTS] {
+    [Some(&item.title), item.brand.as_deref(), item.category.as_deref(), item.description.as_deref()]
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SearchQuery<'a> {
     pub text: &'a str,
-    /// Only items of this category.
-    pub category: Option<&'a str>,
-    /// Only items that are offered then.
-    pub now: Timestamp,
-    pub limit: usize,
-    pub offset: usize,
+    /// The last word may be the beginning of one, unless something other than letters follows it.
+    pub completes: bool,
 }
 
-/// One page of hits, best first.
+/// Every item that matches.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Found {
-    /// How many items match in all.
-    pub n_matches: usize,
     /// No item has every word: these have most of them.
     pub is_partial: bool,
+    /// Words that are spelt alike were taken for some word of the query, too.
+    pub is_corrected: bool,
+    /// In no order.
     pub hits: Vec<Hit>,
+    /// The index's words that the query's words stand for, which [`LexicalIndex::highlight`] looks for.
+    pub terms: BTreeSet<String>,
+    pub work: Work,
 }
 
-/// One hit.
-#[derive(Debug, Clone, PartialEq)]
+/// One item that matches.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
-    pub item_id: ItemId,
-    /// BM25, boosted by field; higher is better.
+    pub slot: Slot,
+    /// Higher is better; comparable within one query only.
     pub score: f32,
+}
+
+/// What a query cost, in steps whose time does not depend on the query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Entries of the dictionary that were looked at.
+    pub n_entries: usize,
+    /// Occurrences of words in items.
+    pub n_postings: usize,
 }
 
 impl LexicalIndex {
@@ -87,189 +139,172 @@ impl LexicalIndex {
     /// [`LexicalError`] when tantivy cannot allocate its writer.
     pub fn try_new() -> Result<Self, LexicalError> {
         let mut schema = Schema::builder();
-        let text = TextOptions::default().set_indexing_options(
-            TextFieldIndexing::default()
-                .set_tokenizer(ANALYZER)
-                .set_index_option(IndexRecordOption::WithFreqsAndPositions),
-        );
+        let indexed = |tokenizer: &str, option| {
+            TextFieldIndexing::default().set_tokenizer(tokenizer).set_index_option(option)
+        };
+        let text =
+            TextOptions::default().set_indexing_options(indexed(STEMMED, IndexRecordOption::WithFreqs));
+        let word = indexed(WHOLE, IndexRecordOption::Basic).set_fieldnorms(false);
         let fields = Fields {
-            id: schema.add_text_field("id", STRING | STORED),
-            title: schema.add_text_field("title", text.clone()),
-            brand: schema.add_text_field("brand", text.clone()),
-            category: schema.add_text_field("category", text.clone()),
-            description: schema.add_text_field("description", text),
-            category_exact: schema.add_text_field("category_exact", STRING),
-            available_from: schema.add_i64_field("available_from", INDEXED | FAST),
-            available_until: schema.add_i64_field("available_until", INDEXED | FAST),
+            id: schema.add_text_field("id", STRING),
+            slot: schema.add_u64_field("slot", FAST),
+            word: schema.add_text_field("word", TextOptions::default().set_indexing_options(word)),
+            texts: TEXTS
+                .map(|(name, boost)| TextField { field: schema.add_text_field(name, text.clone()), boost }),
         };
         let index = Index::create_in_ram(schema.build());
-        let analyzer = TextAnalyzer::builder(SimpleTokenizer::default())
-            .filter(RemoveLongFilter::limit(64))
-            .filter(LowerCaser)
-            .filter(AsciiFoldingFilter)
-            .filter(Stemmer::new(Language::English))
-            .build();
-        index.tokenizers().register(ANALYZER, analyzer.clone());
-        let writer = index.writer_with_num_threads(1, WRITER_BYTES)?;
-        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Self { reader, writer: Mutex::new(writer), fields, analyzer })
+        let words = Words::new();
+        words.register(&index);
+        let writer = Writer {
+            index: index.writer_with_num_threads(1, WRITER_BYTES)?,
+            reader: index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?,
+        };
+        let view = ArcSwap::from_pointee(View::new(&writer.reader.searcher(), &fields)?);
+        Ok(Self { writer: Mutex::new(writer), view, fields, words })
     }
 
     /// Applies changes in order; searches see all of them when this returns. Items that are hidden or out of stock are not
-    /// in the index.
+    /// in the index. `entries` is a table that has the changes.
     ///
     /// # Errors
     /// [`LexicalError`] when the index cannot be written.
-    pub fn apply(&self, changes: &[CatalogChange]) -> Result<(), LexicalError> {
-        let mut writer = self.writer.lock().expect("no writer of the text index panics");
+    pub fn apply(&self, changes: &[CatalogChange], entries: &Entries) -> Result<(), LexicalError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
-            writer.delete_term(Term::from_field_text(self.fields.id, change.item_id().as_str()));
+            writer.index.delete_term(Term::from_field_text(self.fields.id, change.item_id().as_str()));
             match change {
                 CatalogChange::Put(item) if !item.hidden && item.in_stock => {
-                    writer.add_document(self.document(item))?;
+                    if let Some(slot) = entries.slot(item.item_id.key()) {
+                        writer.index.add_document(self.document(item, slot))?;
+                    }
                 }
                 CatalogChange::Put(_) | CatalogChange::Delete(_) => {}
             }
         }
-        writer.commit()?;
-        self.reader.reload()?;
+        writer.index.commit()?;
+        writer.reader.reload()?;
+        self.view.store(Arc::new(View::new(&writer.reader.searcher(), &self.fields)?));
         Ok(())
     }
 
-    /// The best `limit` hits after the first `offset`, and how many items match in all. An empty query matches nothing.
+    /// All items that match and that `may_show` lets through. A query without words finds the item whose id it is, or
+    /// nothing.
     ///
-    /// Every word of the query must match somewhere: exactly, or with one letter wrong for less weight; the title weighs
-    /// most. If no item has them all, one word may be missing, then half of them, then all but one; the answer says so.
-    ///
-    /// # Errors
-    /// [`LexicalError`] when the index cannot be read.
-    pub fn search(&self, query: &SearchQuery<'_>) -> Result<Found, LexicalError> {
-        let words = self.words(query.text);
-        let mut required = [words.len(), words.len().saturating_sub(1), words.len().div_ceil(2), 1].to_vec();
-        required.retain(|n| *n > 0);
-        required.dedup();
-        for n_required in required {
-            let matching = words.iter().map(|word| self.word_query(word, Spelling::Forgiving)).collect();
-            let (n_matches, hits) = self.run(matching, n_required, query)?;
-            if n_matches > 0 {
-                return Ok(Found { n_matches, is_partial: n_required < words.len(), hits });
-            }
-        }
-        Ok(Found::default())
-    }
-
-    /// Items whose text has words in common with `text`, rare words counting most.
+    /// Every word of the query must match somewhere, the title weighing most. A word that the catalogue does not have
+    /// stands for those spelt alike; so does every word if no item has them all. If there is still none, one word may be
+    /// missing, then half of them, then all but one; the answer says so.
     ///
     /// # Errors
     /// [`LexicalError`] when the index cannot be read.
-    pub fn alike(&self, text: &str, limit: usize, now: Timestamp) -> Result<Vec<Hit>, LexicalError> {
-        let words = self.words(text);
-        let matching = words.iter().map(|word| self.word_query(word, Spelling::Exact)).collect();
-        let page = SearchQuery { text, category: None, now, limit, offset: 0 };
-        Ok(self.run(matching, 1, &page)?.1)
-    }
-
-    /// Items for which at least `n_required` of the queries match.
-    fn run(
+    pub fn search(
         &self,
-        matching: Vec<Box<dyn Query>>,
-        n_required: usize,
-        page: &SearchQuery<'_>,
-    ) -> Result<(usize, Vec<Hit>), LexicalError> {
-        if matching.is_empty() {
-            return Ok((0, Vec::new()));
+        query: SearchQuery<'_>,
+        may_show: impl Fn(Slot) -> bool,
+    ) -> Result<Found, LexicalError> {
+        let view = self.view.load();
+        let words = self.words.of_query(query.text, query.completes, MAX_QUERY_WORDS);
+        let mut work = Work::default();
+        let mut stands_for = |spelling| -> Result<Vec<Vec<Variant>>, LexicalError> {
+            words.iter().map(|word| variants(&view, &self.words, word, spelling, &mut work)).collect()
+        };
+        let as_written = stands_for(Spelling::AsWritten)?;
+        let mut found = self.found(&view, query.text, &as_written, &may_show)?;
+        if found.is_partial || found.hits.is_empty() {
+            let forgiven = stands_for(Spelling::Forgiving)?;
+            if forgiven != as_written {
+                work.n_postings += found.work.n_postings;
+                found = self.found(&view, query.text, &forgiven, &may_show)?;
+            }
         }
-        let any = matching.into_iter().map(|query| (Occur::Should, query)).collect();
-        let words: Box<dyn Query> = Box::new(BooleanQuery::with_minimum_required_clauses(any, n_required));
-        let mut clauses = vec![(Occur::Must, words)];
-        clauses.extend(self.filters(page).into_iter().map(|filter| {
-            // It decides, and adds nothing to the score.
-            let unscored: Box<dyn Query> = Box::new(BoostQuery::new(filter, 0.0));
-            (Occur::Must, unscored)
-        }));
-        let searcher = self.reader.searcher();
-        let top = TopDocs::with_limit(page.limit.max(1)).and_offset(page.offset).order_by_score();
-        let (n_matches, hits) = searcher.search(&BooleanQuery::new(clauses), &(Count, top))?;
-        let hits = hits
-            .into_iter()
-            .map(|(score, address)| {
-                let document: TantivyDocument = searcher.doc(address)?;
-                let id = document.get_first(self.fields.id).and_then(|v| v.as_str()).unwrap_or_default();
-                Ok(ItemId::try_new(id).ok().map(|item_id| Hit { item_id, score }))
+        work.n_postings += found.work.n_postings;
+        Ok(Found { work, ..found })
+    }
+
+    /// Items whose text has words in common with `text`, rare words counting most: the best `limit` that `may_show` lets
+    /// through, best first.
+    ///
+    /// # Errors
+    /// [`LexicalError`] when the index cannot be read.
+    pub fn alike(
+        &self,
+        text: &str,
+        limit: usize,
+        may_show: impl Fn(Slot) -> bool,
+    ) -> Result<Vec<Hit>, LexicalError> {
+        let view = self.view.load();
+        let words = self.words.of_query(text, false, MAX_QUERY_WORDS);
+        let exact = words.iter().map(|word| variants::exact(&view, &self.words, word));
+        let exact = exact.collect::<Result<Vec<_>, _>>()?;
+        let matches = scores(&view, &exact, may_show)?.matches;
+        let mut hits: Vec<Hit> = matches.into_iter().map(|m| Hit { slot: m.slot, score: m.score }).collect();
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.slot.cmp(&b.slot)));
+        hits.truncate(limit);
+        Ok(hits)
+    }
+
+    /// The item's texts with the found words marked: the title always, the others where they have one of the words.
+    pub fn highlight(&self, item: &Item, terms: &BTreeSet<String>) -> Vec<(&'static str, Highlight)> {
+        let texts = TEXTS.iter().zip(texts_of(item));
+        texts
+            .filter_map(|(&(name, _), text)| {
+                let highlight = highlight::mark(&self.words, text?, terms);
+                (name == "title" || !highlight.ranges.is_empty()).then_some((name, highlight))
             })
-            .filter_map(Result::transpose)
-            .collect::<Result<_, tantivy::TantivyError>>()?;
-        Ok((n_matches, hits))
+            .collect()
     }
 
-    fn filters(&self, page: &SearchQuery<'_>) -> Vec<Box<dyn Query>> {
-        let offered_by = Term::from_field_i64(self.fields.available_from, page.now.as_millis());
-        let offered_past = Term::from_field_i64(self.fields.available_until, page.now.as_millis());
-        let mut filters: Vec<Box<dyn Query>> = vec![
-            Box::new(RangeQuery::new(Bound::Unbounded, Bound::Included(offered_by))),
-            Box::new(RangeQuery::new(Bound::Excluded(offered_past), Bound::Unbounded)),
-        ];
-        if let Some(category) = page.category {
-            let term = Term::from_field_text(self.fields.category_exact, category);
-            filters.push(Box::new(TermQuery::new(term, IndexRecordOption::Basic)));
+    /// The matches that have as many of the words as some item has.
+    fn found(
+        &self,
+        view: &View,
+        text: &str,
+        words: &[Vec<Variant>],
+        may_show: impl Fn(Slot) -> bool,
+    ) -> Result<Found, LexicalError> {
+        let scored = scores(view, words, &may_show)?;
+        let most = scored.matches.iter().map(|m| m.n_words()).max().unwrap_or(0);
+        let n_required = required(words.len(), most);
+        let fits = scored.matches.iter().filter(|m| m.n_words() >= n_required);
+        let mut hits: Vec<Hit> = fits.map(|m| Hit { slot: m.slot, score: m.score }).collect();
+        let by_id = self.by_id(view, text.trim())?.filter(|slot| may_show(*slot));
+        if let Some(slot) = by_id {
+            hits.retain(|hit| hit.slot != slot);
+            hits.push(Hit { slot, score: ID_SCORE });
         }
-        filters
+        Ok(Found {
+            is_partial: by_id.is_none() && !hits.is_empty() && n_required < words.len(),
+            is_corrected: words.iter().flatten().any(|variant| variant.is_typo),
+            hits,
+            terms: words.iter().flatten().map(|variant| variant.stem.clone()).collect(),
+            work: Work { n_postings: scored.n_postings, ..Work::default() },
+        })
     }
 
-    fn document(&self, item: &Item) -> TantivyDocument {
+    /// The item whose id was typed, as it is or in small letters.
+    fn by_id(&self, view: &View, text: &str) -> Result<Option<Slot>, LexicalError> {
+        match view.by_id(text)? {
+            None => view.by_id(&text.to_uppercase()),
+            found => Ok(found),
+        }
+    }
+
+    fn document(&self, item: &Item, slot: Slot) -> TantivyDocument {
         let f = self.fields;
-        let mut document = doc!(f.id => item.item_id.as_str(), f.title => item.title.as_str());
-        let optional =
-            [(f.brand, &item.brand), (f.category, &item.category), (f.description, &item.description)];
-        for (field, value) in optional {
-            if let Some(value) = value {
-                document.add_text(field, value);
+        let mut document = doc!(f.id => item.item_id.as_str(), f.slot => u64::from(slot.0));
+        for (to, text) in f.texts.iter().zip(texts_of(item)) {
+            if let Some(text) = text {
+                document.add_text(to.field, text);
+                document.add_text(f.word, text);
             }
         }
-        if let Some(category) = &item.category {
-            document.add_text(f.category_exact, category);
-        }
-        document.add_i64(f.available_from, item.available_from.map_or(i64::MIN, Timestamp::as_millis));
-        document.add_i64(f.available_until, item.available_until.map_or(i64::MAX, Timestamp::as_millis));
         document
-    }
-
-    fn words(&self, text: &str) -> Vec<String> {
-        let mut analyzer = self.analyzer.clone();
-        let mut stream = analyzer.token_stream(text);
-        let mut words = Vec::new();
-        while let Some(token) = stream.next() {
-            if words.len() == MAX_QUERY_WORDS {
-                break;
-            }
-            words.push(token.text.clone());
-        }
-        words
-    }
-
-    /// One word in any field.
-    fn word_query(&self, word: &str, spelling: Spelling) -> Box<dyn Query> {
-        let is_fuzzy = spelling == Spelling::Forgiving && word.chars().count() >= FUZZY_FROM_LETTERS;
-        let f = self.fields;
-        let mut anywhere: Vec<(Occur, Box<dyn Query>)> = Vec::new();
-        for (field, boost) in [(f.title, 3.0), (f.brand, 2.0), (f.category, 1.5), (f.description, 1.0)] {
-            let term = Term::from_field_text(field, word);
-            let exact = TermQuery::new(term.clone(), IndexRecordOption::WithFreqs);
-            anywhere.push((Occur::Should, Box::new(BoostQuery::new(Box::new(exact), boost))));
-            if is_fuzzy && field == f.title {
-                let fuzzy = FuzzyTermQuery::new(term, 1, true);
-                anywhere.push((Occur::Should, Box::new(BoostQuery::new(Box::new(fuzzy), 0.3))));
-            }
-        }
-        Box::new(BooleanQuery::new(anywhere))
     }
 }
 
-/// Whether a word may be written with one letter wrong.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Spelling {
-    Exact,
-    Forgiving,
+/// How many words an item must have, if the best one has `most`: all, or all but one, or half of them, or one.
+fn required(n_words: usize, most: usize) -> usize {
+    let steps = [n_words, n_words.saturating_sub(1), n_words.div_ceil(2)];
+    steps.into_iter().find(|n| *n <= most).unwrap_or(1).max(1)
 }
 
 #[cfg(test)]

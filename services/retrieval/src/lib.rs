@@ -9,7 +9,7 @@
 //! - [`table`]: the live item table. [`follower`]: keeps it and the text index in step with the catalogue topic.
 //! - [`offer`]: what a request may be answered with.
 //! - [`filters`]: expressions over the whole table at once.
-//! - [`lexical`]: full-text search over the live catalogue, by tantivy.
+//! - [`lexical`]: full-text search over the live catalogue. `search`: the same with filters, counts and orders.
 //! - [`lists`]: trending and new items, recomputed from live counters.
 //!
 //! Scoring candidates against each other is ranking's work; it happens elsewhere.
@@ -20,6 +20,7 @@ pub mod follower;
 pub mod lexical;
 pub mod lists;
 pub mod offer;
+mod search;
 pub mod service;
 pub mod table;
 

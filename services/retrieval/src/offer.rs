@@ -149,6 +149,6 @@ impl Offer for OnOffer<'_> {
     }
 }
 
-fn slot_at(place: usize) -> Slot {
+pub(crate) fn slot_at(place: usize) -> Slot {
     Slot(u32::try_from(place).expect("slots are numbered by 32 bits"))
 }

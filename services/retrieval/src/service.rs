@@ -1,6 +1,10 @@
 //! The role behind its trait.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -12,10 +16,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 use waggle_contracts::{
     Retrieval, RoleError,
-    policy::Matches,
+    api::Highlight,
+    policy::{Matches, SeenRule},
     retrieval::{
-        CandidateRequest, CandidateResponse, Likeness, ProposedItem, SearchRequest, SearchResponse,
-        SimilarRequest,
+        CandidateRequest, CandidateResponse, Likeness, OpinionRequest, ProposedItem, SearchRequest,
+        SearchResponse, SimilarRequest,
     },
 };
 use waggle_features::{ItemAttributes, Opinion, PersonState};
@@ -28,18 +33,18 @@ use waggle_models::{
 use waggle_stores::{EventLog, StateStore, Topic};
 
 use crate::{
+    bits::Bits,
     filters::Filters,
     follower::Follower,
-    lexical::{Found, LexicalIndex, SearchQuery},
+    lexical::LexicalIndex,
     lists::Lists,
     offer::{Asked, OnOffer, group_of},
-    table::{Entries, Entry, ItemTable, SnapshotRows, is_offered},
+    search::search,
+    table::{Entries, Entry, ItemTable, SnapshotRows},
 };
 
 /// How often the table looks for items whose time has come.
 const ADVANCE: Duration = Duration::from_millis(200);
-/// Hits looked at beyond what was asked for: the item itself is most like itself, and one may just have gone.
-const SPARE_HITS: usize = 10;
 
 /// `[retrieval]` of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,16 +197,13 @@ impl RetrievalService {
         offer: &OnOffer<'_>,
         item: &Item,
         limit: usize,
-        now: Timestamp,
     ) -> Result<Vec<ProposedItem>, RoleError> {
-        let found = self.lexical.alike(&item.title, limit + SPARE_HITS, now).map_err(failed)?;
-        let offered = found
-            .iter()
-            .filter(|hit| hit.item_id != item.item_id)
-            .filter(|hit| offer.has_key(hit.item_id.key()))
-            .filter_map(|hit| Some((hit, entries.find(&hit.item_id)?)));
+        let itself = entries.slot(item.item_id.key());
+        let may_show = |slot| Some(slot) != itself && offer.has(slot);
+        let found = self.lexical.alike(&item.title, limit, may_show).map_err(failed)?;
+        let offered = found.iter().filter_map(|hit| Some((hit, entries.at(hit.slot)?)));
         Ok((1..)
-            .zip(offered.take(limit))
+            .zip(offered)
             .map(|(rank, (hit, entry))| {
                 let (source, because) = (CandidateSource::Lexical, Some(item.item_id.key()));
                 of_one_source(entry, Opinion { source, score: hit.score, rank, because })
@@ -248,15 +250,7 @@ impl Retrieval for RetrievalService {
             until: request.deadline,
         };
         let nothing = Vocabulary::default();
-        let models = match &snapshot {
-            Some(snapshot) => CandidateModels {
-                popular: rows.as_deref().map(SnapshotRows::by_popularity),
-                ..models_of(snapshot)
-            },
-            None => {
-                CandidateModels { vocabulary: &nothing, als: None, ann: None, item_item: None, popular: None }
-            }
-        };
+        let models = serving_models(snapshot.as_deref(), rows.as_deref(), &nothing);
         let Candidates { mut proposals, late, took, fold_in } =
             candidates(&models, &lists, &query).map_err(failed)?;
         observe(&late, &took, fold_in);
@@ -312,7 +306,7 @@ impl Retrieval for RetrievalService {
             candidates = self.co_visited(&entries, &offer, page, request.limit).await;
         }
         if candidates.len() < request.limit && request.kind == Likeness::Similar {
-            let more = self.more_like_this(&entries, &offer, &page.item, request.limit, request.now)?;
+            let more = self.more_like_this(&entries, &offer, &page.item, request.limit)?;
             let known: Vec<ItemKey> = candidates.iter().map(|c| c.item).collect();
             candidates.extend(more.into_iter().filter(|c| !known.contains(&c.item)));
             candidates.truncate(request.limit);
@@ -327,23 +321,54 @@ impl Retrieval for RetrievalService {
     }
 
     async fn search(&self, request: &SearchRequest) -> Result<SearchResponse, RoleError> {
-        let entries = self.table.load();
-        let wanted = SearchQuery {
-            text: &request.query,
-            category: request.category.as_deref(),
-            now: Timestamp::now(),
-            limit: request.limit,
-            offset: request.offset,
+        let (entries, rows) = (self.table.load(), self.rows.load());
+        let asked =
+            Asked { filters: &self.filters, entries: &entries, user: &request.user, now: request.now };
+        search(&self.lexical, &asked, rows.first().map(|rows| &**rows), request)
+    }
+
+    async fn highlights(
+        &self,
+        terms: &BTreeSet<String>,
+        items: &[Arc<Item>],
+    ) -> Result<Vec<BTreeMap<String, Highlight>>, RoleError> {
+        let of_item = |item: &Arc<Item>| {
+            let highlights = self.lexical.highlight(item, terms);
+            highlights.into_iter().map(|(text, highlight)| (text.to_owned(), highlight)).collect()
         };
-        let Found { n_matches, is_partial, hits } = self.lexical.search(&wanted).map_err(failed)?;
-        // Table and text index change one after the other, so a hit may be gone already.
-        let items = hits
-            .into_iter()
-            .filter_map(|hit| Some((entries.find(&hit.item_id)?, hit.score)))
-            .filter(|(entry, _)| is_offered(entry, wanted.category, wanted.now))
-            .map(|(entry, score)| (entry.item.clone(), score))
-            .collect();
-        Ok(SearchResponse { n_matches, is_partial, items })
+        Ok(items.iter().map(of_item).collect())
+    }
+
+    async fn opinions(&self, request: &OpinionRequest) -> Result<CandidateResponse, RoleError> {
+        let snapshot = self.snapshot(request.snapshot.as_ref())?;
+        let (entries, lists) = (self.table.load(), self.lists.load());
+        let rows = self.rows(snapshot.as_ref());
+        let mut asked_about = Bits::default();
+        for slot in request.items.iter().filter_map(|item| entries.slot(*item)) {
+            asked_about.set(slot.place(), entries.offered().has(slot.place()));
+        }
+        let offer = OnOffer::new(&entries, rows.as_deref(), Some(Arc::new(asked_about)), &[]);
+        let query = CandidateQuery {
+            person: &request.person,
+            context_items: &[],
+            now: request.now,
+            limits: &self.config.limits,
+            offer: Some(&offer),
+            seen: SeenRule::Keep,
+            at_least: request.items.len(),
+            until: None,
+        };
+        let nothing = Vocabulary::default();
+        let models = serving_models(snapshot.as_deref(), rows.as_deref(), &nothing);
+        let proposals = candidates(&models, &lists, &query).map_err(failed)?.proposals;
+        let found = proposals.iter().filter_map(|p| Some(proposed(&entries, rows.as_deref(), p)?.1));
+        Ok(CandidateResponse {
+            snapshot: request.snapshot.clone(),
+            candidates: found.collect(),
+            known_items: known_items(&entries, &request.person, &[]),
+            groups: Vec::new(),
+            missing: Vec::new(),
+        })
     }
 
     async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {
@@ -370,6 +395,20 @@ fn observe(late: &[CandidateSource], took: &[(CandidateSource, Duration)], fold_
     }
     if let Some(took) = fold_in {
         histogram!("waggle_candidates_fold_in_duration_seconds").record(took.as_secs_f64());
+    }
+}
+
+/// What proposes; `nothing` where there is no snapshot.
+fn serving_models<'a>(
+    snapshot: Option<&'a Snapshot>,
+    rows: Option<&'a SnapshotRows>,
+    nothing: &'a Vocabulary,
+) -> CandidateModels<'a> {
+    match snapshot {
+        Some(snapshot) => {
+            CandidateModels { popular: rows.map(SnapshotRows::by_popularity), ..models_of(snapshot) }
+        }
+        None => CandidateModels { vocabulary: nothing, als: None, ann: None, item_item: None, popular: None },
     }
 }
 
@@ -456,6 +495,6 @@ fn known_items(
     keys.into_iter().filter_map(|key| Some((key, entries.get(key)?.attributes))).collect()
 }
 
-fn failed(error: impl std::fmt::Display) -> RoleError {
+pub(crate) fn failed(error: impl std::fmt::Display) -> RoleError {
     RoleError::Failed { role: "retrieval", detail: error.to_string() }
 }

@@ -85,6 +85,8 @@ pub struct SnapshotRows {
     /// The row of a slot, [`NO_ROW`] for what the snapshot does not know.
     rows: Vec<u32>,
     by_popularity: Vec<ItemIdx>,
+    /// By row, its place in `by_popularity`.
+    places: Vec<u32>,
 }
 
 const NO_ROW: u32 = u32::MAX;
@@ -284,7 +286,16 @@ impl SnapshotRows {
         let mut by_popularity: Vec<ItemIdx> = (0..slots.len()).map(ItemIdx::from_row).collect();
         let score = |idx: ItemIdx| popularity.get(idx.row()).copied().unwrap_or(0.0);
         by_popularity.sort_by(|a, b| score(*b).total_cmp(&score(*a)).then(a.cmp(b)));
-        Self { version, slots, rows, by_popularity }
+        let mut places = vec![0; slots.len()];
+        for (place, idx) in (0..).zip(&by_popularity) {
+            places[idx.row()] = place;
+        }
+        Self { version, slots, rows, by_popularity, places }
+    }
+
+    /// How many rows are more popular than the slot's; the greatest number for what the snapshot does not know.
+    pub fn popularity_place(&self, slot: Slot) -> u32 {
+        self.row(slot).map_or(u32::MAX, |idx| self.places[idx.row()])
     }
 
     /// Every row, the most popular first.

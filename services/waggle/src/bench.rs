@@ -2,6 +2,7 @@
 //!
 //! - [`ingest`]: durable ingest over HTTP, beside bare appends of the same records.
 //! - [`serving`]: answers of the whole system over HTTP, beside Serenade.
+//! - [`search`]: searches of the whole system over HTTP, and of the text index alone beside tantivy's own queries.
 //! - [`freshness`]: from an event's acknowledgement to the answer that has seen it, under load in the background.
 //! - [`replay`]: the online state rebuilt from the log, beside reading the log alone.
 //! - [`ann`]: the index of items, beside hnswlib and faiss-cpu.
@@ -14,6 +15,8 @@ pub(crate) mod freshness;
 pub(crate) mod ingest;
 mod load;
 pub(crate) mod replay;
+pub(crate) mod search;
+mod server;
 pub(crate) mod serving;
 
 use std::sync::Arc;

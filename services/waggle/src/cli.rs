@@ -482,6 +482,12 @@ pub(crate) enum BenchCommand {
     /// process, on the same processors, for all customers, some of whom (Zipf) come back far more often than others;
     /// other people's events flow meanwhile, every answer is recorded, and the fold goes on.
     Serving(BenchServingArgs),
+    /// Searches per second and how long they take, over HTTP; and the text index alone, beside tantivy's own queries
+    ///
+    /// Served from the same folder as `bench serving`. What is looked for is made of the catalogue's titles: some of their
+    /// words, with a typing error, half typed. The last lines are of this process alone, one query after the other: whole
+    /// titles with one typing error each, and how often their item is among the first ten.
+    Search(BenchSearchArgs),
     /// From an event's acknowledgement to the answer that has seen it
     Freshness(BenchFreshnessArgs),
     /// The online state rebuilt from the log, beside reading the log alone
@@ -569,6 +575,30 @@ pub(crate) struct BenchServingArgs {
     /// Leave out NDCG@10 of the same lists on held-out data
     #[arg(long)]
     pub(crate) no_quality: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchSearchArgs {
+    /// Whose market is served
+    #[arg(long, value_enum, default_value_t = DataName::OnlineRetail)]
+    pub(crate) data: DataName,
+    #[command(flatten)]
+    pub(crate) simulator: SimulatorArgs,
+    /// Seconds of each case
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=3_600))]
+    pub(crate) seconds: u16,
+    /// Rounds of all cases, in turn
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..).map(usize::from))]
+    pub(crate) rounds: usize,
+    /// Connections that ask at once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub(crate) connections: u16,
+    /// Different queries of each case
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..).map(|n| n as usize))]
+    pub(crate) queries: usize,
     /// Print as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,4 +1,4 @@
-//! Looking around: home, category, product, search.
+//! Looking around: home, category, product.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use super::{Visit, trouble};
 use crate::{
     Shop,
     api::{Answered, ApiError, Live},
-    pages::{About, Category, CategoryPage, Home, Product, Search, respond},
+    pages::{About, CategoryPage, Home, Product, respond},
     panel::Trace,
     rows::{self, Card, Context, Row, category_url},
     text,
@@ -24,11 +24,8 @@ use crate::{
 const HOME_K: i64 = 40;
 const ROW_K: usize = 16;
 const CATALOGUE_PAGE: usize = 48;
-const SEARCH_K: usize = 60;
 /// An item is shown as new this long.
 const NEW_DAYS: f64 = 45.0;
-/// Longest search that is asked, in bytes; the API takes no more.
-const MAX_QUERY_BYTES: usize = 512;
 
 pub(super) async fn home(request: HttpRequest, shop: Data<Shop>) -> HttpResponse {
     let visit = Visit::begin(&request, &shop);
@@ -176,48 +173,6 @@ pub(super) async fn product(request: HttpRequest, shop: Data<Shop>, path: web::P
     respond(StatusCode::OK, &page, &visit.visitor)
 }
 
-pub(super) async fn search(request: HttpRequest, shop: Data<Shop>) -> HttpResponse {
-    let visit = Visit::begin(&request, &shop);
-    let query = searchable(visit.param("q"));
-    let category = Some(visit.param("category")).filter(|category| !category.is_empty());
-    let find = async {
-        if query.is_empty() { None } else { Some(shop.api().search(&query, category, SEARCH_K).await) }
-    };
-    let ((mut shell, _), found) = futures::join!(visit.shell(), find);
-    let is_failed = matches!(found, Some(Err(_)));
-    if let Some(Err(error)) = &found {
-        super::log(error);
-    }
-    let found = found.and_then(Result::ok);
-    let items: Vec<&Item> = found.iter().flat_map(|found| &found.items).map(|found| &found.item).collect();
-    let mut shown: HashSet<String> = items.iter().map(|item| item.item_id.as_str().to_owned()).collect();
-    let mut page_rows = Vec::new();
-    if items.is_empty() {
-        let trending = shop.api().live(Live::Trending, ROW_K, visit.visitor.who()).await;
-        if let Some(answer) = visit.take(trending, "Trending", "GET /v1/trending", &mut shell) {
-            let note = "What many people want right now.";
-            page_rows.extend(rows::single(
-                "trending",
-                "Perhaps one of these",
-                note,
-                &answer.response,
-                &mut shown,
-            ));
-        }
-    }
-    shell.query.clone_from(&query);
-    let page = Search {
-        n_matches: found.as_ref().map_or(0, |found| found.n_matches),
-        took_ms: found.as_ref().map_or_else(String::new, |found| format!("{:.1}", found.took_ms)),
-        chips: chips(&items, &query, category),
-        cards: items.iter().zip(1_u32..).map(|(item, rank)| search_card(item, rank)).collect(),
-        rows: page_rows,
-        is_failed,
-        shell,
-    };
-    respond(StatusCode::OK, &page, &visit.visitor)
-}
-
 pub(super) async fn about(request: HttpRequest, shop: Data<Shop>) -> HttpResponse {
     let visit = Visit::begin(&request, &shop);
     respond(StatusCode::OK, &About { shell: visit.shell().await.0 }, &visit.visitor)
@@ -231,53 +186,6 @@ pub(super) fn together_row(
     note: &str,
 ) -> Option<Row> {
     rows::single("together", title, note, &answer.response, shown)
-}
-
-fn search_card(item: &Item, rank: u32) -> Card {
-    let plain = Card::plain(item);
-    Card {
-        url: format!("{}?from=search&pos={rank}", plain.url),
-        position: rank,
-        is_search_result: true,
-        ..plain
-    }
-}
-
-/// One line without control characters, cut to what the API takes.
-fn searchable(text: &str) -> String {
-    let mut query: String = text.trim().chars().filter(|c| !c.is_control()).collect();
-    let mut end = query.len().min(MAX_QUERY_BYTES);
-    while !query.is_char_boundary(end) {
-        end -= 1;
-    }
-    query.truncate(end);
-    query
-}
-
-/// The categories of what was found, most frequent first, each narrowing the search; the chosen one widens it again.
-fn chips(items: &[&Item], query: &str, chosen: Option<&str>) -> Vec<Category> {
-    let mut counts: Vec<(&str, u64)> = Vec::new();
-    for category in items.iter().filter_map(|item| item.category.as_deref()) {
-        match counts.iter_mut().find(|(name, _)| *name == category) {
-            Some((_, n)) => *n += 1,
-            None => counts.push((category, 1)),
-        }
-    }
-    counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    let everywhere = format!("/search?q={}", text::encode(query));
-    counts
-        .into_iter()
-        .take(8)
-        .map(|(name, n)| {
-            let is_current = chosen == Some(name);
-            let url = if is_current {
-                everywhere.clone()
-            } else {
-                format!("{everywhere}&category={}", text::encode(name))
-            };
-            Category { name: name.to_owned(), url, n_items: n.to_string(), is_current }
-        })
-        .collect()
 }
 
 impl Visit<'_> {

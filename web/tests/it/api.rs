@@ -77,7 +77,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/v1/categories", web::get().to(async || HttpResponse::Ok().json(categories())))
         .route("/v1/users", web::get().to(async || HttpResponse::Ok().json(users())))
         .route("/v1/profile", web::get().to(async || HttpResponse::Ok().json(profile())))
-        .route("/v1/search", web::get().to(search))
+        .route("/v1/search", web::post().to(search))
         .route("/v1/events", web::post().to(events));
 }
 
@@ -165,20 +165,32 @@ async fn shelf(query: web::Query<Shelf>) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "items": items }))
 }
 
-#[derive(serde::Deserialize)]
-struct Search {
-    q: String,
-}
-
-async fn search(query: web::Query<Search>) -> HttpResponse {
+/// Finds titles with the text in them, and counts as the real one does.
+async fn search(body: Json<waggle_contracts::api::SearchBody>) -> HttpResponse {
+    let query = body.q.clone().unwrap();
     let found: Vec<Value> = items()
         .into_iter()
-        .filter(|item| item["title"].as_str().unwrap().to_lowercase().contains(&query.q))
-        .zip(1..)
-        .map(|(item, rank)| json!({"rank": rank, "score": 1.0, "item": item}))
+        .filter(|item| item["title"].as_str().unwrap().to_lowercase().contains(&query.to_lowercase()))
+        .filter(|item| body.category.as_ref().is_none_or(|category| item["category"] == category.as_str()))
         .collect();
-    HttpResponse::Ok()
-        .json(json!({"query": query.q, "n_matches": found.len(), "items": found, "took_ms": 0.4}))
+    let n_matches = found.len();
+    let facets = json!({
+        "category": {"n_items": n_matches, "values": [{"value": "Mugs", "n_items": n_matches}, {"value": EVIL, "n_items": 1}]},
+        "price": {"n_items": n_matches, "min": 1.25, "max": 9.0},
+    });
+    let found: Vec<Value> = found
+        .into_iter()
+        .zip(1..)
+        .map(|(item, rank)| {
+            let title = json!({"html": "<mark>marked</mark> &lt;title&gt;", "ranges": []});
+            json!({"rank": rank, "score": 1.0, "item": item, "highlights": {"title": title}})
+        })
+        .collect();
+    let order = body.order.unwrap_or_default();
+    HttpResponse::Ok().json(json!({
+        "query": query, "n_matches": n_matches, "is_corrected": body.filter.is_some(), "order": order,
+        "facets": facets, "items": found, "took_ms": 0.4,
+    }))
 }
 
 /// Refuses what the real one would refuse.

@@ -124,6 +124,35 @@ async fn every_page_renders_and_hostile_values_stay_text() {
 }
 
 #[actix_web::test]
+async fn what_was_found_is_marked_and_can_be_narrowed_and_ordered() {
+    let api = FakeApi::start().await;
+    let mut browser = Browser::visit(&api).await;
+    let page = browser.get("/search?q=mug").await.body;
+    for expected in [
+        "<span class=\"card__title\"><mark>marked</mark> &lt;title&gt;</span>",
+        "href=\"/search?q=mug&category=Mugs\"",
+        "placeholder=\"1.25\"",
+        "<option value=\"cheap\">",
+    ] {
+        assert!(
+            page.contains(&expected.replace('&', "&#38;")) || page.contains(expected),
+            "no {expected}:\n{page}"
+        );
+    }
+    let narrowed = browser.get("/search?q=mug&category=Mugs&from=2&to=nonsense&order=cheap").await.body;
+    for expected in [
+        "Words spelt nearly like yours were taken, too.",
+        "aria-current=\"true\"",
+        "name=\"from\" min=\"0\" step=\"0.01\" inputmode=\"decimal\" value=\"2\"",
+        "name=\"to\" min=\"0\" step=\"0.01\" inputmode=\"decimal\" value=\"\"",
+        "<option value=\"cheap\" selected>",
+        "href=\"/search?q=mug\">Start over",
+    ] {
+        assert!(narrowed.contains(expected), "no {expected}:\n{narrowed}");
+    }
+}
+
+#[actix_web::test]
 async fn the_home_page_groups_by_reason_and_shows_rung_and_snapshot() {
     let api = FakeApi::start().await;
     let mut browser = Browser::visit(&api).await;

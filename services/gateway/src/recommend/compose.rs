@@ -16,7 +16,7 @@ use waggle_contracts::{
 use waggle_features::{ItemAttributes, ItemFacts, Opinion, PersonState};
 use waggle_model::{
     AnsweredItem, CandidateSource, Item, ItemId, ItemKey, KeyMap, Rung, SnapshotVersion, SourceScore,
-    Timestamp,
+    Timestamp, UserId,
 };
 
 use super::{
@@ -234,9 +234,14 @@ pub(super) async fn by_ids(app: &App, candidate: &ProposedItem) -> Result<Vec<So
 /// What `user.…` in expressions refers to, if one of them does. Somebody unknown has no properties, and neither has
 /// somebody whose properties cannot be read now.
 pub(super) async fn user_properties(app: &App, wanted: &Wanted<'_>) -> Arc<Map<String, Value>> {
-    let Some(user_id) = wanted.request.person.user_id.as_ref().filter(|_| wanted.uses_user()) else {
-        return Arc::default();
-    };
+    match wanted.request.person.user_id.as_ref().filter(|_| wanted.uses_user()) {
+        Some(user_id) => properties_of(app, user_id).await,
+        None => Arc::default(),
+    }
+}
+
+/// What the shop has stored about the user.
+pub(crate) async fn properties_of(app: &App, user_id: &UserId) -> Arc<Map<String, Value>> {
     match tokio::time::timeout(PROPERTIES, app.database.user(user_id)).await {
         Ok(Ok(user)) => Arc::new(user.map(|user| user.properties).unwrap_or_default()),
         _ => {

@@ -48,6 +48,11 @@ pub(super) fn choice<'q, T: Deserialize<'q> + Default>(
         .map_err(|e: value::Error| invalid(format!("{name} is \"{}\": {e}", text.escape_debug())))
 }
 
+/// A list, comma-separated.
+pub(super) fn listed(text: Option<&str>) -> Vec<String> {
+    text.into_iter().flat_map(|text| text.split(',')).map(ToOwned::to_owned).collect()
+}
+
 /// Whether the client wants an answer that is computed now.
 pub(super) fn is_uncached(request: &HttpRequest) -> bool {
     request

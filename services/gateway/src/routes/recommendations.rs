@@ -20,7 +20,7 @@ use waggle_model::{AnswerId, CandidateSource, ItemId, Placement, SessionId, User
 
 use super::{
     answers::kept_answer,
-    query::{choice, flag, is_uncached, number},
+    query::{choice, flag, is_uncached, listed, number},
 };
 use crate::{
     App,
@@ -118,10 +118,6 @@ pub(super) async fn get(
         },
     )
     .await
-}
-
-fn listed(ids: Option<&str>) -> Vec<String> {
-    ids.into_iter().flat_map(|ids| ids.split(',')).map(ToOwned::to_owned).collect()
 }
 
 /// A list, with every option.

@@ -1,6 +1,7 @@
 //! Roles that fail or stall at will, and are the real ones otherwise.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,10 +14,12 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use waggle_contracts::{
     Features, Ranking, Retrieval, RoleError,
-    api::Contribution,
+    api::{Contribution, Highlight},
     features::PersonView,
     ranking::{RankRequest, RankResponse},
-    retrieval::{CandidateRequest, CandidateResponse, SearchRequest, SearchResponse, SimilarRequest},
+    retrieval::{
+        CandidateRequest, CandidateResponse, OpinionRequest, SearchRequest, SearchResponse, SimilarRequest,
+    },
 };
 use waggle_features::ItemFacts;
 use waggle_gateway_role::answer_cache::{decode, encode};
@@ -117,6 +120,18 @@ impl Retrieval for NoRetrieval {
         Err(self.0.strike().await)
     }
 
+    async fn highlights(
+        &self,
+        _: &BTreeSet<String>,
+        _: &[Arc<Item>],
+    ) -> Result<Vec<BTreeMap<String, Highlight>>, RoleError> {
+        Err(self.0.strike().await)
+    }
+
+    async fn opinions(&self, _: &OpinionRequest) -> Result<CandidateResponse, RoleError> {
+        Err(self.0.strike().await)
+    }
+
     async fn items(&self, _: &[ItemId]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {
         Err(self.0.strike().await)
     }
@@ -186,6 +201,18 @@ impl Retrieval for Crowd {
         self.retrieval.similar(request).await
     }
 
+    async fn highlights(
+        &self,
+        terms: &BTreeSet<String>,
+        items: &[Arc<Item>],
+    ) -> Result<Vec<BTreeMap<String, Highlight>>, RoleError> {
+        self.retrieval.highlights(terms, items).await
+    }
+
+    async fn opinions(&self, request: &OpinionRequest) -> Result<CandidateResponse, RoleError> {
+        self.retrieval.opinions(request).await
+    }
+
     async fn search(&self, request: &SearchRequest) -> Result<SearchResponse, RoleError> {
         self.retrieval.search(request).await
     }
@@ -252,6 +279,18 @@ impl Retrieval for BeforeTheSwap {
 
     async fn search(&self, request: &SearchRequest) -> Result<SearchResponse, RoleError> {
         self.0.search(request).await
+    }
+
+    async fn highlights(
+        &self,
+        terms: &BTreeSet<String>,
+        items: &[Arc<Item>],
+    ) -> Result<Vec<BTreeMap<String, Highlight>>, RoleError> {
+        self.0.highlights(terms, items).await
+    }
+
+    async fn opinions(&self, request: &OpinionRequest) -> Result<CandidateResponse, RoleError> {
+        self.0.opinions(request).await
     }
 
     async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {

@@ -10,5 +10,6 @@ mod ladder;
 mod people;
 mod recommendations;
 mod rules;
+mod search;
 mod swaps;
 mod world;

@@ -296,9 +296,11 @@ async fn search_ranks_pages_and_forgets_what_is_not_on_offer() {
         gateway.get("/v1/search?q=lamp&k=20").await["n_matches"] == 5
     })
     .await;
-    for (query, says) in
-        [("k=3", "q"), ("q=a&offset=x", "offset is \"x\""), ("q=a&offset=10001", "offset is 10001")]
-    {
+    for (query, says) in [
+        ("k=3", "q is missing"),
+        ("q=a&offset=x", "offset is \"x\""),
+        ("q=a&offset=10001", "offset is 10001"),
+    ] {
         gateway.refused(Method::GET, &format!("/v1/search?{query}"), None, 400, says).await;
     }
     let long = format!("/v1/search?q={}", "y".repeat(513));

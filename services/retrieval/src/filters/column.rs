@@ -1,5 +1,7 @@
 //! One property of all items, by slot.
 
+mod facet;
+
 use std::{collections::HashMap, sync::Arc};
 
 use waggle_filter::{Property, Range, Test, Type, Value, Values};
@@ -15,7 +17,7 @@ const ABSENT: u32 = 0;
 
 /// Values of one property as of one table.
 #[derive(Clone)]
-pub(super) struct Column {
+pub(crate) struct Column {
     generation: u64,
     /// The chunks that the values were read from: those that are still the same need not be read again.
     chunks: Vec<Arc<Chunk>>,
@@ -38,6 +40,8 @@ enum Typed {
 #[derive(Clone, Default)]
 struct Names {
     by_name: HashMap<Arc<str>, u32>,
+    /// The name of code 1 first.
+    names: Vec<Arc<str>>,
 }
 
 const NO_TIME: i64 = i64::MIN;
@@ -176,9 +180,16 @@ impl Names {
         if let Some(code) = self.by_name.get(name) {
             return *code;
         }
-        let code = u32::try_from(self.by_name.len() + 1).expect("fewer strings than 2^32");
-        self.by_name.insert(name.into(), code);
+        let name: Arc<str> = name.into();
+        self.names.push(name.clone());
+        let code = u32::try_from(self.names.len()).expect("fewer strings than 2^32");
+        self.by_name.insert(name, code);
         code
+    }
+
+    /// Of a code that some value has.
+    fn name(&self, code: u32) -> &str {
+        &self.names[code as usize - 1]
     }
 
     /// Those of the values that some item has had.

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use waggle_contracts::Ingest;
 use waggle_ingest_role::{IngestConfig, IngestService};
-use waggle_model::{Item, ItemId, Timestamp};
+use waggle_model::{Item, ItemId};
 use waggle_stores::{NewRecord, SqliteLog, SqliteLogOptions};
 
 use super::*;
@@ -39,8 +39,9 @@ impl World {
 }
 
 fn n_found(follower: &Follower, text: &str) -> usize {
-    let query = SearchQuery { text, category: None, now: Timestamp::now(), limit: 1, offset: 0 };
-    follower.lexical.search(&query).unwrap().n_matches
+    let entries = follower.table.load();
+    let query = SearchQuery { text, completes: false };
+    follower.lexical.search(query, |slot| entries.offered().has(slot.place())).unwrap().hits.len()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Events as a client sends them, and a client that sends them.
+//! Events as a client sends them, and a client that sends them; the load generator for all else.
 
 use std::{
     sync::{
@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use clap::Parser as _;
+use load_tests::{Cli, Command, Report, run_scenario};
 use reqwest::Client;
 use serde_json::{Value, json};
 use waggle_contracts::api::IngestReport;
@@ -92,4 +94,15 @@ pub(super) async fn post(client: &Client, url: &str, body: Bytes) -> Result<Inge
     let (status, text) = (reply.status(), reply.text().await?);
     ensure!(status.as_u16() == 202, "events were answered with {status}: {text}");
     Ok(serde_json::from_str(&text)?)
+}
+
+/// Runs the load generator in this thread.
+pub(super) fn load(line: Vec<&str>) -> Result<Report> {
+    let Command::Run(args) = Cli::try_parse_from(line)?.command;
+    run_scenario(args)
+}
+
+/// Requests that failed, and checked answers that were wrong.
+pub(super) fn n_wrong(report: &Report) -> u64 {
+    report.errors.values().sum::<u64>() + report.check_failures.values().sum::<u64>()
 }

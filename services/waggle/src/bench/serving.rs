@@ -3,24 +3,25 @@
 
 mod narrowed;
 mod serenade;
-mod server;
 
-use std::{collections::BTreeMap, path::Path, thread};
+use std::{collections::BTreeMap, thread};
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser as _;
-use load_tests::{Cli, Command, Report, run_scenario};
+use load_tests::Report;
 use serde::Serialize;
 use serde_json::Value;
 
 use self::{
     narrowed::{Narrowed, narrowed},
     serenade::Serenade,
-    server::{Memory, Server},
 };
-use super::Spread;
+use super::{
+    Spread,
+    load::{load, n_wrong},
+    server::{self, Market, Memory, Server},
+};
 use crate::{
-    cli::{BenchServingArgs, DataName, Global},
+    cli::{BenchServingArgs, Global},
     config::Config,
     progress::say,
 };
@@ -71,8 +72,8 @@ pub(crate) struct CaseSpread {
 
 /// Imports and trains where that was not done yet, asks in rounds, and stops the server.
 pub(crate) fn run(config: &Config, global: &Global, args: &BenchServingArgs) -> Result<Outcome> {
-    let dir = config.dir.join(folder(args));
-    let server = Server::start(config, global, args, &dir)?;
+    let dir = config.dir.join(market(args).folder());
+    let server = Server::start(config, global, market(args), &dir)?;
     let peer = match &args.serenade {
         Some(program) => Some(Serenade::start(program, global, &dir.join("serenade"))?),
         None => None,
@@ -193,11 +194,6 @@ impl Asked {
     }
 }
 
-/// Requests that failed, and checked answers that were wrong.
-fn n_wrong(report: &Report) -> u64 {
-    report.errors.values().sum::<u64>() + report.check_failures.values().sum::<u64>()
-}
-
 /// Runs `work` while other people's events flow.
 fn with_background(
     url: &str,
@@ -221,28 +217,15 @@ fn with_background(
     })
 }
 
-/// Runs the load generator in this thread.
-fn load(line: Vec<&str>) -> Result<Report> {
-    let Command::Run(args) = Cli::try_parse_from(line)?.command;
-    run_scenario(args)
-}
-
-fn folder(args: &BenchServingArgs) -> String {
-    match args.data {
-        DataName::OnlineRetail => "bench-serving-online-retail".to_owned(),
-        DataName::Sim => {
-            let size = |n: Option<u32>| n.map_or_else(|| "default".to_owned(), |n| n.to_string());
-            let (items, users) = (size(args.simulator.items), size(args.simulator.users));
-            format!("bench-serving-sim-{items}-items-{users}-users-seed-{}", args.simulator.seed)
-        }
-    }
+fn market(args: &BenchServingArgs) -> Market<'_> {
+    Market { data: args.data, simulator: &args.simulator }
 }
 
 /// NDCG@10 over all items of the lists as they are served, by `waggle evaluate`.
 fn quality(config: &Config, global: &Global, args: &BenchServingArgs) -> Result<Value> {
     say("how good the lists are: waggle evaluate --protocol time");
     let file = tempfile::NamedTempFile::new_in(&config.dir)?;
-    server::evaluate(global, args, file.path())?;
+    server::evaluate(global, market(args), file.path())?;
     let report: Value = serde_json::from_slice(&std::fs::read(file.path())?)?;
     served_ndcg(&report).context("the evaluation has no row of what is served")
 }
@@ -291,9 +274,4 @@ pub(crate) fn text(outcome: &Outcome) -> String {
 
 fn number(value: &Value, field: &str) -> f64 {
     value[field].as_f64().unwrap_or(f64::NAN)
-}
-
-/// A path for a program that is started in another folder.
-fn absolute(path: &Path) -> Result<std::path::PathBuf> {
-    std::path::absolute(path).with_context(|| format!("{} is no path", path.display()))
 }

@@ -9,16 +9,28 @@ use crate::{
     bench::{
         Mode, ann, freshness,
         ingest::{self, PerfTest},
-        replay, serving,
+        replay, search, serving,
     },
-    cli::{BenchCommand, BenchServingArgs, Global},
+    cli::{BenchCommand, Global},
     config::Config,
     progress::{print, say},
 };
 
 pub(super) async fn run(config: &Config, global: &Global, command: BenchCommand) -> Result<()> {
-    if let BenchCommand::Serving(args) = command {
-        return serving_in_rounds(config.clone(), global.clone(), args).await;
+    let (of_config, of_global) = (config.clone(), global.clone());
+    // The generator needs a thread of its own.
+    match command {
+        BenchCommand::Serving(args) => {
+            let as_json = args.json;
+            let work = move || serving::run(&of_config, &of_global, &args);
+            return show_one(as_json, &tokio::task::spawn_blocking(work).await??, serving::text);
+        }
+        BenchCommand::Search(args) => {
+            let as_json = args.json;
+            let work = move || search::run(&of_config, &of_global, &args);
+            return show_one(as_json, &tokio::task::spawn_blocking(work).await??, search::text);
+        }
+        _ => {}
     }
     waggle_http::telemetry::metrics_handle();
     if let BenchCommand::Ann(args) = command {
@@ -31,7 +43,7 @@ pub(super) async fn run(config: &Config, global: &Global, command: BenchCommand)
         say("embedded only: with log.kind = \"kafka\" in the configuration its servers are measured, too");
     }
     match command {
-        BenchCommand::Ann(_) | BenchCommand::Serving(_) => Ok(()),
+        BenchCommand::Ann(_) | BenchCommand::Serving(_) | BenchCommand::Search(_) => Ok(()),
         BenchCommand::Ingest(args) => {
             let mut outcomes = Vec::new();
             for mode in modes {
@@ -87,11 +99,8 @@ pub(super) async fn run(config: &Config, global: &Global, command: BenchCommand)
     }
 }
 
-/// The generator needs a thread of its own.
-async fn serving_in_rounds(config: Config, global: Global, args: BenchServingArgs) -> Result<()> {
-    let as_json = args.json;
-    let outcome = tokio::task::spawn_blocking(move || serving::run(&config, &global, &args)).await??;
-    print(&if as_json { serde_json::to_string_pretty(&outcome)? } else { serving::text(&outcome) });
+fn show_one<T: Serialize>(as_json: bool, outcome: &T, text: impl Fn(&T) -> String) -> Result<()> {
+    print(&if as_json { serde_json::to_string_pretty(outcome)? } else { text(outcome) });
     Ok(())
 }
 

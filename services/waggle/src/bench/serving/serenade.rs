@@ -14,11 +14,11 @@ use anyhow::{Context, Result, bail};
 use waggle_datasets::{find, online_retail};
 use waggle_model::{EventBody, InteractionKind};
 
-use super::{
-    absolute,
-    server::{free_port, get},
+use crate::{
+    bench::server::{absolute, free_port, get},
+    cli::Global,
+    progress::say,
 };
-use crate::{cli::Global, progress::say};
 
 /// Settings of the published experiments, and one worker per processor.
 const SETTINGS: [(&str, &str); 5] = [

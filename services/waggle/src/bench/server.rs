@@ -15,9 +15,8 @@ use serde::Serialize;
 use serde_json::Value;
 use waggle_datasets::find;
 
-use super::absolute;
 use crate::{
-    cli::{BenchServingArgs, DataName, Global},
+    cli::{DataName, Global, SimulatorArgs},
     config::Config,
     progress::say,
 };
@@ -28,10 +27,17 @@ const LOOK: Duration = Duration::from_millis(200);
 const ANSWER: Duration = Duration::from_secs(5);
 const CATALOGUE: &str = "/v1/items?limit=500";
 
+/// Whose market is served.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Market<'a> {
+    pub(super) data: DataName,
+    pub(super) simulator: &'a SimulatorArgs,
+}
+
 pub(super) struct Server {
     child: Child,
     pub(super) url: String,
-    port: u16,
+    pub(super) port: u16,
 }
 
 /// Of the server's process, in MiB.
@@ -46,13 +52,8 @@ impl Server {
     ///
     /// # Errors
     /// When it stops before that; its output is beside its folder.
-    pub(super) fn start(
-        config: &Config,
-        global: &Global,
-        args: &BenchServingArgs,
-        dir: &Path,
-    ) -> Result<Self> {
-        if args.data == DataName::OnlineRetail {
+    pub(super) fn start(config: &Config, global: &Global, market: Market<'_>, dir: &Path) -> Result<Self> {
+        if market.data == DataName::OnlineRetail {
             // The demo would make do with a simulated market; a figure must not.
             find("online-retail", None, global.data_dir.as_deref(), dir)?;
         }
@@ -63,7 +64,7 @@ impl Server {
         let log_path = dir.join("bench.log");
         let log = File::create(&log_path)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("demo").args(market(global, args)).args(["--port", &port.to_string()]);
+        command.arg("demo").args(market.flags(global)).args(["--port", &port.to_string()]);
         command.arg("--config").arg(absolute(&settings)?).arg("--dir").arg(absolute(dir)?);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         say(&format!("waggle demo in {}, what it says in {}", dir.display(), log_path.display()));
@@ -153,9 +154,9 @@ impl Drop for Server {
 }
 
 /// `waggle evaluate` of the same market, its report in `json`.
-pub(super) fn evaluate(global: &Global, args: &BenchServingArgs, json: &Path) -> Result<()> {
+pub(super) fn evaluate(global: &Global, market: Market<'_>, json: &Path) -> Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["evaluate", "--protocol", "time"]).args(market(global, args)).arg("--json").arg(json);
+    command.args(["evaluate", "--protocol", "time"]).args(market.flags(global)).arg("--json").arg(json);
     let output = command.stdin(Stdio::null()).output().context("the evaluation cannot be started")?;
     ensure!(
         output.status.success(),
@@ -166,18 +167,37 @@ pub(super) fn evaluate(global: &Global, args: &BenchServingArgs, json: &Path) ->
     Ok(())
 }
 
-/// The flags that choose the market.
-fn market(global: &Global, args: &BenchServingArgs) -> Vec<String> {
-    let mut flags = vec!["--data".to_owned(), args.data.as_str().to_owned()];
-    let simulator = &args.simulator;
-    flags.extend(["--seed".to_owned(), simulator.seed.to_string()]);
-    for (flag, value) in [("--items", simulator.items), ("--users", simulator.users)] {
-        flags.extend(value.map(|value| [flag.to_owned(), value.to_string()]).into_iter().flatten());
+impl Market<'_> {
+    /// The name of its folder under `--dir`, which later runs use again.
+    pub(super) fn folder(self) -> String {
+        match self.data {
+            DataName::OnlineRetail => "bench-serving-online-retail".to_owned(),
+            DataName::Sim => {
+                let size = |n: Option<u32>| n.map_or_else(|| "default".to_owned(), |n| n.to_string());
+                let (items, users) = (size(self.simulator.items), size(self.simulator.users));
+                format!("bench-serving-sim-{items}-items-{users}-users-seed-{}", self.simulator.seed)
+            }
+        }
     }
-    if let Some(data_dir) = &global.data_dir {
-        flags.extend(["--data-dir".to_owned(), data_dir.display().to_string()]);
+
+    /// The flags that choose it.
+    fn flags(self, global: &Global) -> Vec<String> {
+        let mut flags = vec!["--data".to_owned(), self.data.as_str().to_owned()];
+        let simulator = self.simulator;
+        flags.extend(["--seed".to_owned(), simulator.seed.to_string()]);
+        for (flag, value) in [("--items", simulator.items), ("--users", simulator.users)] {
+            flags.extend(value.map(|value| [flag.to_owned(), value.to_string()]).into_iter().flatten());
+        }
+        if let Some(data_dir) = &global.data_dir {
+            flags.extend(["--data-dir".to_owned(), data_dir.display().to_string()]);
+        }
+        flags
     }
-    flags
+}
+
+/// A path for a program that is started in another folder.
+pub(super) fn absolute(path: &Path) -> Result<std::path::PathBuf> {
+    std::path::absolute(path).with_context(|| format!("{} is no path", path.display()))
 }
 
 pub(super) fn free_port() -> Result<u16> {
