@@ -236,7 +236,7 @@ async function docs() {
     const post = page.locator('#operations-recommendations-recommend_by_rules');
     await post.locator('.opblock-summary-control').click();
     await post.locator('.execute').click();
-    const status = await post.locator('.live-responses-table .response-col_status').first().innerText();
+    const status = await post.locator('.live-responses-table tbody .response-col_status').first().innerText();
     expect('an answer to the request', status.startsWith('200'), status);
     await picture('12-docs-try');
   });

@@ -366,7 +366,7 @@ pub struct TextRange {
 pub struct Facet {
     /// Matches that have the property at all.
     pub n_items: u64,
-    /// The most frequent first, at most [`MAX_FACET_VALUES`].
+    /// The most frequent first, at most 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<FacetValue>>,
     /// Values beyond those.

@@ -148,7 +148,7 @@ fn bytes_of_another_version_or_cut_short_are_refused_with_the_reason() {
 }
 
 /// A view, and a purchase of another item in a named order, as they were stored before impressions were counted.
-const STORED_BEFORE: &str = "0206040280f0b25280b89929010000010180e0e5a401001f4e961e0211f276262d39bb30d880b89929014d2e9f7eed19881e1980b89929011f4e961e40021000330000";
+const STORED_BEFORE: &str = "0206040280f0b25280b89929010000010180e0e5a401001f4e961e0211f276262d39bb30d880b89929014d2e9f7eed19881e1980b89929011f4e961e400210003300";
 
 #[test]
 fn who_was_shown_nothing_is_stored_as_before_and_what_was_stored_before_is_read() {

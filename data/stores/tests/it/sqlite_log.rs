@@ -10,7 +10,7 @@ use std::{
 
 use waggle_stores::{EventLog, LogError, NewRecord, SqliteLog, SqliteLogOptions, Topic};
 
-use crate::contract::log::{closing_ends_everything, event_log_contract, read_all, record};
+use crate::contract::log::{closing_ends_everything, event_log_contract, noise, read_all, record};
 
 async fn open(path: &Path, n_partitions: u32) -> Result<SqliteLog, LogError> {
     SqliteLog::open(path, SqliteLogOptions { n_partitions, max_bytes: None }).await
@@ -57,12 +57,6 @@ async fn everything_is_there_after_reopening() {
     }
     let next = log.append(Topic::Events, vec![record("5", "again")]).await.unwrap()[0];
     assert_eq!(next.offset, records[next.partition as usize].len() as u64);
-}
-
-/// Bytes that cannot be compressed.
-fn noise(seed: u64, n_bytes: usize) -> Vec<u8> {
-    let words = (0_u64..).map(|nth| xxhash_rust::xxh3::xxh3_64_with_seed(&nth.to_le_bytes(), seed));
-    words.flat_map(u64::to_le_bytes).take(n_bytes).collect()
 }
 
 #[tokio::test]

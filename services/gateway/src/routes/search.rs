@@ -83,6 +83,7 @@ pub(super) async fn get(app: Data<App>, query: Query<SearchQuery>) -> Result<Jso
     answer(&app, body).await
 }
 
+/// A search, with every option.
 #[utoipa::path(
     post, path = "/v1/search", tag = "catalogue", operation_id = "search_by_body",
     request_body(content = SearchBody, example = json!({"q": "heart holder", "filter": "price < 5",

@@ -56,6 +56,12 @@ pub(crate) fn record(key: &str, value: impl Into<Bytes>) -> NewRecord {
     NewRecord { key, value: value.into() }
 }
 
+/// Bytes that cannot be compressed.
+pub(crate) fn noise(seed: u64, n_bytes: usize) -> Vec<u8> {
+    let words = (0_u64..).map(|nth| xxhash_rust::xxh3::xxh3_64_with_seed(&nth.to_le_bytes(), seed));
+    words.flat_map(u64::to_le_bytes).take(n_bytes).collect()
+}
+
 /// All of a partition, read in small steps.
 pub(crate) async fn read_all(log: &dyn EventLog, topic: Topic, partition: u32) -> Vec<LogRecord> {
     let mut all = Vec::<LogRecord>::new();
