@@ -119,7 +119,10 @@ async fn an_item_leaves_every_list_at_the_end_of_its_time_and_cached_answers_wit
     let (_, before, answered_at) = lists().await;
     assert!(answered_at < until, "the machine is too slow for this test");
     assert_eq!(before, [true; 4], "{best}");
-    assert!(world.answers(2).await.iter().any(|(_, answer)| answer.computed_by.is_some()), "some are cached");
+    eventually("some are cached", async || {
+        world.answers(0).await.iter().any(|(_, answer)| answer.computed_by.is_some())
+    })
+    .await;
     let gone = tokio::time::timeout(PATIENCE, async {
         loop {
             let (asked_at, are_in, answered_at) = lists().await;
@@ -215,8 +218,12 @@ async fn a_stale_answer_stands_in_for_a_failure_and_for_nothing_else() {
         let (first, second) = sharing(&world, age_s, ranks).await;
         let before = world.answers(0).await.len();
         let (filled, found) = (ask(&first).await, ask(&second).await);
-        let (computed, record) = latest_two(&world, before + 2).await;
-        assert_eq!(computed.answer_id.as_str(), filled["answer_id"]);
+        let records = world.answers(before + 2).await;
+        let of = |served: &Value| {
+            let same = |record: &&(_, Answer)| record.1.answer_id.as_str() == served["answer_id"];
+            records.iter().find(same).unwrap().1.clone()
+        };
+        let (computed, record) = (of(&filled), of(&found));
         let expected = is_again.then_some(computed.answer_id);
         assert_eq!(record.computed_by, expected, "after {age_s} s, with a ranker: {ranks}");
         assert_eq!((&found["rung"], slate(&found)), (&filled["rung"], slate(&filled)));
