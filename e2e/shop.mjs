@@ -168,8 +168,23 @@ async function shop() {
     const found = await byId('search-result').allInnerTexts();
     const stem = word.slice(0, 4).toLowerCase();
     expect(`results with ${stem}…`, found.some((t) => t.toLowerCase().includes(stem)), found.slice(0, 5));
+    const marks = await page.locator('[data-testid="search-result"] mark').count();
+    expect('marked words', marks > 0, marks);
     await noOverflow('the search page');
     await picture('04-search');
+  });
+
+  await step('what was found is narrowed by a category and put in order of price', async () => {
+    await byId('facet').first().click();
+    await page.locator('[data-testid="facet"][aria-current]').waitFor();
+    await byId('narrow').locator('select').selectOption('cheap');
+    await byId('narrow').getByRole('button').click();
+    await byId('search-result').first().waitFor();
+    const prices = await page.locator('[data-testid="search-result"] .card__price').allInnerTexts();
+    const amounts = prices.map((price) => Number(price.replace(/[^0-9.]/g, '')));
+    expect('ascending prices', amounts.every((amount, n) => n === 0 || amounts[n - 1] <= amount), prices.slice(0, 8));
+    await noOverflow('the narrowed search');
+    await picture('04-search-narrowed');
   });
 
   await step('a search for nonsense finds nothing and says so', async () => {
