@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use metrics::histogram;
 use waggle_contracts::{
     RoleError,
     api::Facet,
@@ -40,6 +41,7 @@ pub(crate) fn search(
         let query = SearchQuery { text: &request.query, completes: request.completes };
         lexical.search(query, |slot| may_show.has(slot.place())).map_err(crate::service::failed)?
     };
+    histogram!("waggle_search_postings").record(found.work.n_postings as f64);
     let n_matches = found.hits.len();
     let best_score = found.hits.iter().map(|hit| hit.score).fold(0.0, f32::max);
     let facets: BTreeMap<String, Facet> = facets

@@ -593,9 +593,9 @@ pub(crate) struct BenchSearchArgs {
     /// Rounds of all cases, in turn
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..).map(usize::from))]
     pub(crate) rounds: usize,
-    /// Connections that ask at once
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_024))]
-    pub(crate) connections: u16,
+    /// Connections that ask at once, one case each
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,8", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub(crate) connections: Vec<u16>,
     /// Different queries of each case
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..).map(|n| n as usize))]
     pub(crate) queries: usize,

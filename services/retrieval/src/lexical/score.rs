@@ -62,9 +62,10 @@ pub(super) fn scores(
 }
 
 fn idf(view: &View, word: &[Variant]) -> f32 {
-    let n_items = view.n_items as f32;
-    let n_with = word.iter().map(|variant| variant.n_items).sum::<u64>() as f32;
-    (1.0 + (n_items - n_with.min(n_items) + 0.5) / (n_with.min(n_items) + 0.5)).ln()
+    let n = view.n_docs as f32;
+    // An item may have several variants.
+    let m = (word.iter().map(|variant| variant.n_items).sum::<u64>() as f32).min(n);
+    (1.0 + (n - m + 0.5) / (m + 0.5)).ln()
 }
 
 /// Scores of one segment's documents so far.

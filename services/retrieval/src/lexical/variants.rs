@@ -1,6 +1,6 @@
 //! The catalogue's words that a word of a query stands for.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::collections::HashMap;
 
 use tantivy::{Term, postings::TermInfo, query::FuzzyTermQuery};
 
@@ -67,45 +67,46 @@ pub(super) fn variants(
     spelling: Spelling,
     work: &mut Work,
 ) -> Result<Vec<Variant>, LexicalError> {
-    let mut variants = exact(view, words, word)?;
-    if word.is_open {
-        let completed = starting_with(view, &word.text, work)?;
-        variants.extend(completed.into_iter().map(|(text, n_items)| Variant {
-            stem: words.stem(&text),
-            weight: COMPLETED,
-            n_items,
-            is_typo: false,
-        }));
-    }
-    let n_written: u64 = variants.iter().map(|variant| variant.n_items).max().unwrap_or(0);
+    let exact = exact(view, words, word)?;
+    let mut entries = if word.is_open { starting_with(view, &word.text, work)? } else { Vec::new() };
+    let n_completed = entries.iter().map(|entry| entry.n_items).max().unwrap_or(0);
+    let n_written = exact.iter().map(|itself| itself.n_items).fold(n_completed, u64::max);
     if spelling == Spelling::Forgiving || n_written <= RARE {
-        let is_probable = |n_items| spelling == Spelling::Forgiving || n_items >= MUCH_COMMONER * n_written;
-        let alike = spelt_alike(view, word, work)?;
-        variants.extend(alike.into_iter().filter(|(_, _, n_items)| is_probable(*n_items)).map(
-            |(text, weight, n_items)| Variant { stem: words.stem(&text), weight, n_items, is_typo: true },
-        ));
+        let is_probable =
+            |entry: &Entry| spelling == Spelling::Forgiving || entry.n_items >= MUCH_COMMONER * n_written;
+        entries.extend(spelt_alike(view, word, work)?.into_iter().filter(is_probable));
     }
-    Ok(best(variants))
+    Ok(best(words, exact, entries))
+}
+
+/// A word as the dictionary has it.
+struct Entry {
+    text: String,
+    /// What it counts for.
+    weight: f32,
+    n_items: u64,
+    is_typo: bool,
 }
 
 /// One of each stem, what counts most first and then what is commonest.
-fn best(mut variants: Vec<Variant>) -> Vec<Variant> {
-    let order = |v: &Variant| (Reverse(v.n_items), v.stem.clone());
-    variants.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| order(a).cmp(&order(b))));
-    let mut kept: Vec<Variant> = Vec::new();
-    for variant in variants {
+fn best(words: &Words, mut kept: Vec<Variant>, mut entries: Vec<Entry>) -> Vec<Variant> {
+    entries.sort_unstable_by(|a, b| {
+        b.weight.total_cmp(&a.weight).then(b.n_items.cmp(&a.n_items)).then_with(|| a.text.cmp(&b.text))
+    });
+    for Entry { text, weight, n_items, is_typo } in entries {
         if kept.len() == MAX_VARIANTS {
             break;
         }
-        if !kept.iter().any(|known| known.stem == variant.stem) {
-            kept.push(variant);
+        let stem = words.stem(&text);
+        if !kept.iter().any(|known| known.stem == stem) {
+            kept.push(Variant { stem, weight, n_items, is_typo });
         }
     }
     kept
 }
 
-/// Words that begin with `text`, each with how many items have it.
-fn starting_with(view: &View, text: &str, work: &mut Work) -> Result<HashMap<String, u64>, LexicalError> {
+/// Words that begin with `text`, which is none of them.
+fn starting_with(view: &View, text: &str, work: &mut Work) -> Result<Vec<Entry>, LexicalError> {
     let mut found = HashMap::new();
     // No letter is written with this byte, so it stands behind all of them.
     let end = [text.as_bytes(), &[0xFF]].concat();
@@ -113,16 +114,12 @@ fn starting_with(view: &View, text: &str, work: &mut Work) -> Result<HashMap<Str
         let mut entries = dictionary.range().gt(text.as_bytes()).lt(&end).into_stream()?;
         collect(|| entries.next().map(owned), &mut found, work);
     }
-    Ok(found)
+    let completed = |(text, n_items)| Entry { text, weight: COMPLETED, n_items, is_typo: false };
+    Ok(found.into_iter().map(completed).collect())
 }
 
-/// Words that differ from this one, or the beginnings of which do, by few errors for its length; what each counts for, and
-/// how many items have it.
-fn spelt_alike(
-    view: &View,
-    word: &QueryWord,
-    work: &mut Work,
-) -> Result<Vec<(String, f32, u64)>, LexicalError> {
+/// Words that differ from this one, or the beginnings of which do, by few errors for its length.
+fn spelt_alike(view: &View, word: &QueryWord, work: &mut Work) -> Result<Vec<Entry>, LexicalError> {
     let allowed = match word.text.chars().count() {
         n if n < ONE_ERROR_FROM => return Ok(Vec::new()),
         TWO_ERRORS_FROM..=TWO_ERRORS_TO => 2,
@@ -146,7 +143,7 @@ fn spelt_alike(
         let weight = if word.is_open { whole.max(beginning) } else { whole };
         // What is spelt as it was typed, or begins so, is none that is spelt alike.
         let is_typo = errors.whole > 0 && !(word.is_open && errors.beginning == 0);
-        (is_typo && weight > 0.0).then_some((text, weight, n_items))
+        (is_typo && weight > 0.0).then_some(Entry { text, weight, n_items, is_typo })
     });
     Ok(weighed.collect())
 }

@@ -20,8 +20,8 @@ use crate::table::Slot;
 /// The parts of the index, opened once for all searches until the next change.
 pub(super) struct View {
     pub(super) segments: Vec<Segment>,
-    /// How many items are in the index.
-    pub(super) n_items: u64,
+    /// With those that were replaced and not cleared away yet, as the postings count them.
+    pub(super) n_docs: usize,
     /// Mean length of each text, in words.
     pub(super) mean_lengths: [f32; N_TEXTS],
     /// What a word counts for in each text.
@@ -51,14 +51,13 @@ impl View {
             .iter()
             .map(|reader| Segment::new(reader, fields))
             .collect::<Result<_, TantivyError>>()?;
-        // With those that were replaced and not cleared away yet, as the postings count them.
         let n_docs: usize = segments.iter().map(|segment| segment.n_docs).sum();
         let mean_length = |text: usize| {
             let n_words: u64 = segments.iter().map(|s| s.texts[text].postings.total_num_tokens()).sum();
             n_words as f32 / n_docs.max(1) as f32
         };
         Ok(Self {
-            n_items: n_docs as u64,
+            n_docs,
             mean_lengths: std::array::from_fn(mean_length),
             boosts: fields.texts.map(|text| text.boost),
             word: fields.word,

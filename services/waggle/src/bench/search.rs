@@ -18,7 +18,7 @@ use self::{engine::EngineCase, queries::Queries};
 use super::{
     Spread,
     load::{load, n_wrong},
-    server::{Market, Server, absolute, get},
+    server::{Market, Server, absolute, get_json},
 };
 use crate::{
     cli::{BenchSearchArgs, Global},
@@ -67,33 +67,26 @@ pub(crate) fn run(config: &Config, global: &Global, args: &BenchSearchArgs) -> R
     let server = Server::start(config, global, market, &dir)?;
     let items = catalogue(server.port)?;
     let queries = Queries::new(&items, args.queries, &mut ChaCha8Rng::seed_from_u64(args.simulator.seed));
-    let cases = write_paths(&queries, &users(server.port)?, &absolute(&dir)?)?;
-    for (_, paths) in &cases {
-        ask(&server.url, paths, args.connections, WARM_UP)?;
+    let paths = write_paths(&queries, &users(server.port)?, &absolute(&dir)?)?;
+    let asked: Vec<Asked<'_>> = args
+        .connections
+        .iter()
+        .flat_map(|&connections| paths.iter().map(move |(case, paths)| Asked { case, paths, connections }))
+        .collect();
+    for asked in &asked {
+        asked.measure(&server.url, WARM_UP)?;
     }
-    let mut reports: Vec<Vec<Report>> = cases.iter().map(|_| Vec::new()).collect();
+    let mut reports: Vec<Vec<Report>> = asked.iter().map(|_| Vec::new()).collect();
     for round in 0..args.rounds {
         say(&format!("round {} of {}", round + 1, args.rounds));
-        for ((case, paths), reports) in cases.iter().zip(&mut reports) {
-            let report = ask(&server.url, paths, args.connections, &args.seconds.to_string())?;
-            let (rate, p50, p99) = (report.rate, report.p50_ms, report.p99_ms);
-            say(&format!("  {case:<14} {rate:>7.0} searches/s, p50 {p50:.2} ms, p99 {p99:.2} ms"));
+        for (asked, reports) in asked.iter().zip(&mut reports) {
+            let report = asked.measure(&server.url, &args.seconds.to_string())?;
+            say(&asked.line(&report));
             reports.push(report);
         }
     }
     server.stop()?;
-    let cases = cases.iter().zip(&reports).map(|((case, _), reports)| {
-        let spread = |value: fn(&Report) -> f64| Spread::of(reports.iter().map(value));
-        Case {
-            case,
-            connections: args.connections,
-            requests_per_s: spread(|r| r.rate).median,
-            p50_ms: spread(|r| r.p50_ms).median,
-            p99_ms: spread(|r| r.p99_ms).median,
-            errors: reports.iter().map(n_wrong).sum(),
-            p99_ms_spread: spread(|r| r.p99_ms),
-        }
-    });
+    let cases = asked.iter().zip(&reports).map(|(asked, reports)| asked.case(reports));
     say("the text index alone, beside tantivy's own queries");
     Ok(Outcome {
         data: args.data.as_str(),
@@ -135,33 +128,50 @@ fn write_paths(queries: &Queries, users: &[String], dir: &Path) -> Result<Vec<(&
         .collect()
 }
 
-fn ask(url: &str, paths: &str, connections: u16, seconds: &str) -> Result<Report> {
-    let connections = connections.to_string();
-    // Every query as often as any other.
-    load(vec![
-        "load-tests",
-        "run",
-        "get",
-        "--target",
-        url,
-        "--quiet",
-        "--paths",
-        paths,
-        "--skew",
-        "0",
-        "--concurrency",
-        &connections,
-        "--seconds",
-        seconds,
-    ])
+/// One kind of search over so many connections.
+struct Asked<'a> {
+    case: &'static str,
+    /// The file of its paths.
+    paths: &'a str,
+    connections: u16,
+}
+
+impl Asked<'_> {
+    fn measure(&self, url: &str, seconds: &str) -> Result<Report> {
+        let connections = self.connections.to_string();
+        let mut line = vec!["load-tests", "run", "get", "--target", url, "--quiet", "--seconds", seconds];
+        // Every query as often as any other.
+        line.extend(["--paths", self.paths, "--skew", "0", "--concurrency", &connections]);
+        load(line)
+    }
+
+    fn line(&self, report: &Report) -> String {
+        let Self { case, connections, .. } = self;
+        let (rate, p50, p99) = (report.rate, report.p50_ms, report.p99_ms);
+        format!(
+            "  {case:<14} {connections:>3} connections: {rate:>7.0} searches/s, p50 {p50:.2} ms, p99 {p99:.2} ms"
+        )
+    }
+
+    fn case(&self, reports: &[Report]) -> Case {
+        let spread = |value: fn(&Report) -> f64| Spread::of(reports.iter().map(value));
+        Case {
+            case: self.case,
+            connections: self.connections,
+            requests_per_s: spread(|r| r.rate).median,
+            p50_ms: spread(|r| r.p50_ms).median,
+            p99_ms: spread(|r| r.p99_ms).median,
+            errors: reports.iter().map(n_wrong).sum(),
+            p99_ms_spread: spread(|r| r.p99_ms),
+        }
+    }
 }
 
 /// All items on offer.
 fn catalogue(port: u16) -> Result<Vec<Item>> {
     let (mut items, mut after) = (Vec::new(), String::new());
     loop {
-        let (_, body) = get(port, &format!("/v1/items?limit={PAGE}{after}"))?;
-        let page: ItemPage = serde_json::from_str(&body).context("a page of the catalogue cannot be read")?;
+        let page: ItemPage = get_json(port, &format!("/v1/items?limit={PAGE}{after}"))?;
         items.extend(page.items.into_iter().filter(|item| !item.hidden && item.in_stock));
         match page.next_after {
             Some(id) => after = format!("&after={}", encoded(id.as_str())),
@@ -171,8 +181,7 @@ fn catalogue(port: u16) -> Result<Vec<Item>> {
 }
 
 fn users(port: u16) -> Result<Vec<String>> {
-    let (_, body) = get(port, &format!("/v1/users?limit={USERS}"))?;
-    let list: UserList = serde_json::from_str(&body).context("the users cannot be read")?;
+    let list: UserList = get_json(port, &format!("/v1/users?limit={USERS}"))?;
     Ok(list.users.into_iter().map(|user| user.user_id.to_string()).collect())
 }
 

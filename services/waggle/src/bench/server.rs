@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use waggle_datasets::find;
 
@@ -215,6 +215,13 @@ pub(super) fn get(port: u16, path: &str) -> Result<(u16, String)> {
     let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no HTTP")?;
     let mut rest = String::new();
     reader.read_to_string(&mut rest)?;
-    let body = rest.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok((status, body.to_owned()))
+    let body = rest.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).context("no HTTP")?;
+    Ok((status, body))
+}
+
+/// A body of JSON.
+pub(super) fn get_json<T: DeserializeOwned>(port: u16, path: &str) -> Result<T> {
+    let (status, body) = get(port, path)?;
+    ensure!(status == 200, "{path} was answered with {status}: {body}");
+    serde_json::from_str(&body).with_context(|| format!("the answer to {path} cannot be read"))
 }
