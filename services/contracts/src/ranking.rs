@@ -65,7 +65,8 @@ pub struct Rules {
 /// Whose turn it is: a [`Rotation`](crate::policy::Rotation) for one person in one window of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Turn {
-    pub by: f32,
+    /// Logarithm of what odds are multiplied by at most.
+    pub log_by: f32,
     /// Another number for every person and window.
     pub seed: u64,
 }

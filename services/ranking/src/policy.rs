@@ -65,13 +65,13 @@ impl Tired {
     }
 }
 
-/// What a turn adds to the log-odds of an item: between `−ln by` and `ln by`, each value as likely as any other over
+/// What a turn adds to the log-odds of an item: between `−log_by` and `log_by`, each value as likely as any other over
 /// items, people and windows.
 fn log_turn(turn: Turn, item: ItemKey) -> f32 {
     let hash = xxh3_64_with_seed(&item.0.to_le_bytes(), turn.seed);
     // The upper 24 bits, which a float holds exactly, as a number from −1 to 1.
     let share = (hash >> 40) as f32 / (1 << 23) as f32 - 1.0;
-    share * turn.by.ln()
+    share * turn.log_by
 }
 
 fn met(rules: &[OddsRule], matches: u32) -> impl Iterator<Item = &OddsRule> {

@@ -40,6 +40,11 @@ impl ShownItems {
         self.0.is_empty()
     }
 
+    /// All that are counted, the one shown longest ago first.
+    pub fn items(&self) -> impl Iterator<Item = ItemKey> + '_ {
+        self.0.iter().map(|shown| shown.item)
+    }
+
     /// The items that were shown more than `n` times, with how often as of `now`.
     pub fn more_often_than(&self, n: f32, now: Timestamp) -> impl Iterator<Item = (ItemKey, f32)> + '_ {
         let today = day_of(now);

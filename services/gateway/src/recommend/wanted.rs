@@ -141,7 +141,7 @@ fn turn(rotation: Rotation, request: &Checked) -> Turn {
     let person = request.person.key().filter(|_| !request.is_impersonal);
     let window = rotation.window(Timestamp::now());
     let seed = xxh3_64_with_seed(&window.to_le_bytes(), person.map_or(0, |PersonKey(key)| key));
-    Turn { by: rotation.by, seed }
+    Turn { log_by: rotation.by.ln(), seed }
 }
 
 /// Both, each once, the first ones first.

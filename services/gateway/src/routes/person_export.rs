@@ -113,6 +113,10 @@ async fn head(
         purchases: entry.n_purchases,
         is_rejected: entry.is_rejected,
     });
+    let shown = state.shown.more_often_than(0.0, Timestamp::now()).map(|(item, times)| ShownEntry {
+        item_id: items.get(&item).map(|item| item.item_id.clone()),
+        times,
+    });
     let is_known = state.n_events > 0;
     let head = Head {
         user_id,
@@ -133,6 +137,7 @@ async fn head(
         },
         recent: profile::recent_events(state, &items, usize::MAX),
         history: history.collect(),
+        shown: shown.collect(),
         limits: LIMITS,
     };
     let mut text = serde_json::to_string(&head).expect("a head serialises into memory");
@@ -153,6 +158,7 @@ struct Head<'a> {
     /// Newest first.
     recent: Vec<ProfileEvent>,
     history: Vec<HistoryEntry>,
+    shown: Vec<ShownEntry>,
     /// What an export cannot tell.
     limits: &'static str,
 }
@@ -189,6 +195,15 @@ struct HistoryEntry {
     purchases: u16,
     /// Their newest verdict was negative.
     is_rejected: bool,
+}
+
+/// An item that they were shown and did nothing with since.
+#[derive(Serialize, ToSchema)]
+struct ShownEntry {
+    /// Absent when the item has left the catalogue.
+    item_id: Option<ItemId>,
+    /// How often, halved every 3 days.
+    times: f32,
 }
 
 /// [`Head`] with what is written after it; names its schema.

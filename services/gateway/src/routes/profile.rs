@@ -76,7 +76,8 @@ pub(super) async fn known_items(
     state: &PersonState,
 ) -> Result<HashMap<ItemKey, Arc<Item>>, ApiError> {
     let history = state.items.iter().map(|entry| entry.item);
-    let keys: Vec<ItemKey> = history.chain(state.recent.iter().map(|event| event.item)).collect();
+    let recent = state.recent.iter().map(|event| event.item);
+    let keys: Vec<ItemKey> = history.chain(recent).chain(state.shown.items()).collect();
     let items = app.ask("retrieval", app.retrieval.items_by_key(&keys)).await.map_err(of_role)?;
     Ok(keys.into_iter().zip(items).filter_map(|(key, item)| Some((key, item?))).collect())
 }

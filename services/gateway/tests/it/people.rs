@@ -142,6 +142,11 @@ async fn everything_that_is_held_about_a_person_can_be_had() {
     let merge = Some(json!({ "session_id": "visit" }));
     gateway.send(Method::POST, "/v1/users/anna/merge", merge).await;
     let answer = gateway.recommend(json!({ "user_id": "anna" })).await;
+    let seen = json!({
+        "type": "impression", "user_id": "anna", "answer_id": answer["answer_id"],
+        "items": [{ "item_id": "rug-3", "position": 1 }],
+    });
+    json_of(gateway.send(Method::POST, "/v1/events", Some(json!({ "events": [seen] }))).await, 202).await;
     world.answers(1).await;
     world.archived().await;
     // Not archived yet, and somebody else's.
@@ -157,10 +162,15 @@ async fn everything_that_is_held_about_a_person_can_be_had() {
     assert_eq!(items.last(), Some(&"sofa-3"), "what is not archived yet comes last");
     items.sort_unstable();
     assert_eq!(items, ["lamp-0", "lamp-1", "rug-0", "sofa-0", "sofa-3"]);
-    assert_eq!(export["events"].as_array().unwrap().len(), 7, "a change and a merge, too: {export:#}");
+    assert_eq!(
+        export["events"].as_array().unwrap().len(),
+        8,
+        "a change, a merge and an impression, too: {export:#}"
+    );
     let answers = export["answers"].as_array().unwrap();
     assert_eq!((answers.len(), &answers[0]["answer"]["answer_id"]), (1, &answer["answer_id"]));
     assert_eq!(export["history"].as_array().unwrap().len(), 5);
+    assert_eq!(export["shown"], json!([{ "item_id": "rug-3", "times": 1.0 }]));
 
     // Of bert nothing was told, and yet something is held.
     let export = gateway.get("/v1/users/bert/export").await;
