@@ -93,7 +93,7 @@ async fn page() -> HttpResponse {
 /// Scripts, styles and pictures of the page.
 #[utoipa::path(
     get, path = "/docs/{file}", tag = "operations", operation_id = "docs_file",
-    params(("file" = String, Path, description = "Name of the file.")),
+    params(("file" = String, Path, description = "Name of the file.", example = "start.js")),
     responses(
         (status = 200, description = "The file; the viewer's own are compressed with gzip.", content(
             (String = "text/javascript"), (String = "text/css"), (Vec<u8> = "image/png"),

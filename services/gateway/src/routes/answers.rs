@@ -1,8 +1,13 @@
 //! `/v1/answers/{id}` and `/v1/explain`: answers of the last minutes.
 
+use std::collections::BTreeMap;
+
 use actix_web::web::{Data, Json, Path, Query};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{
+    IntoParams, IntoResponses, ToSchema,
+    openapi::{Content, Ref, RefOr, Response, ResponseBuilder, link::Link},
+};
 use waggle_contracts::api::{Explanation, RecommendationResponse};
 use waggle_http::{
     ApiError, Kind, Problem,
@@ -30,6 +35,30 @@ use crate::{
 )]
 pub(super) async fn get(app: Data<App>, id: Path<String>) -> Result<Json<RecommendationResponse>, ApiError> {
     Ok(Json(kept_answer(&app, &id).await?.response))
+}
+
+/// The response of whatever gives a list that Waggle chose, with what can be asked about the list.
+pub(super) enum Chosen {}
+
+impl IntoResponses for Chosen {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let list = Content::new(Some(Ref::from_schema_name(RecommendationResponse::name())));
+        let again = Link::builder()
+            .operation_id("answer")
+            .parameter("id", "$response.body#/answer_id")
+            .description("The same list again.");
+        let explained = Link::builder()
+            .operation_id("explain")
+            .parameter("answer_id", "$response.body#/answer_id")
+            .parameter("item_id", "$response.body#/items/0/item_id")
+            .description("Why its first item is in it.");
+        let response = ResponseBuilder::new()
+            .description("The list.")
+            .content("application/json", list)
+            .link("answer", again.build())
+            .link("explain", explained.build());
+        [("200".to_owned(), response.into())].into()
+    }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

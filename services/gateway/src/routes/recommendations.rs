@@ -6,12 +6,7 @@ use actix_web::{
 };
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
-use waggle_contracts::{
-    RoleError,
-    api::{RecommendationRequest, RecommendationResponse},
-    policy::MAX_ODDS_RULES,
-    retrieval::Likeness,
-};
+use waggle_contracts::{RoleError, api::RecommendationRequest, policy::MAX_ODDS_RULES, retrieval::Likeness};
 use waggle_http::{
     ApiError, Object,
     problem::responses::{BadBody, Broken, Conflict, Expired, Invalid, NotFound, NotReady},
@@ -19,7 +14,7 @@ use waggle_http::{
 use waggle_model::{AnswerId, CandidateSource, ItemId, Placement, SessionId, UserId};
 
 use super::{
-    answers::kept_answer,
+    answers::{Chosen, kept_answer},
     query::{choice, flag, is_uncached, listed, number},
 };
 use crate::{
@@ -87,7 +82,7 @@ pub(super) struct RecommendationQuery {
         ("cache-control" = Option<String>, Header, description = "`no-store`: computed anew."),
     ),
     responses(
-        (status = 200, description = "The list.", body = RecommendationResponse),
+        Chosen,
         Invalid, NotFound, Expired, NotReady,
     ),
 )]
@@ -143,7 +138,7 @@ pub(super) async fn get(
             {"user_id": "17850", "after": "019c12ab4cd07f3e5a9b8c1d2e3f4a5b~home"}))),
     )),
     responses(
-        (status = 200, description = "The list.", body = RecommendationResponse),
+        Chosen,
         BadBody, NotFound, Expired, NotReady,
     ),
 )]
@@ -249,7 +244,7 @@ enum ListSource {
         ListQuery,
         ("cache-control" = Option<String>, Header, description = "`no-store`: computed anew."),
     ),
-    responses((status = 200, description = "The list.", body = RecommendationResponse), Invalid, NotReady),
+    responses(Chosen, Invalid, NotReady),
 )]
 pub(super) async fn trending(
     app: Data<App>,
@@ -305,7 +300,7 @@ pub(super) struct SimilarQuery {
     get, path = "/v1/items/{id}/similar", tag = "recommendations",
     params(("id" = ItemId, Path, description = "The item."), SimilarQuery),
     responses(
-        (status = 200, description = "The list.", body = RecommendationResponse),
+        Chosen,
         Invalid, NotFound, Conflict, Broken,
     ),
 )]

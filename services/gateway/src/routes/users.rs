@@ -149,7 +149,16 @@ pub(super) async fn put(
 #[utoipa::path(
     delete, path = "/v1/users/{id}", tag = "people", operation_id = "erase_user",
     params(("id" = UserId, Path, description = "The user.")),
-    responses((status = 200, description = "What still holds them.", body = ErasureReport), Invalid, Broken),
+    responses(
+        (status = 200, description = "What still holds them.", body = ErasureReport, links(
+            ("erasure" = (
+                operation_id = "erasure",
+                parameters(("id" = "$request.path.id")),
+                description = "The report again, as it is then.",
+            )),
+        )),
+        Invalid, Broken,
+    ),
 )]
 pub(super) async fn delete(app: Data<App>, id: Path<String>) -> Result<Json<ErasureReport>, ApiError> {
     let user_id = user_id(&id)?;

@@ -32,7 +32,11 @@ pub(in crate::e2e) fn every_answer_is_as_described(shop: &mut Shop) -> Result<Ou
 
     let report = home.join("report.json");
     let mut run = Command::new(programs.join("st"));
-    run.current_dir(&home).env("NO_PROXY", "*").arg("--config-file").arg(source.join("schemathesis.toml"));
+    run.current_dir(&home)
+        .env("NO_PROXY", "*")
+        .env("SCHEMATHESIS_HOOKS", source.join("media_types.py"))
+        .arg("--config-file")
+        .arg(source.join("schemathesis.toml"));
     run.args(["run", &format!("{}/openapi.json", server.url), "--url", &server.url]);
     run.arg("--report-json-path").arg(&report);
     let (status, output) = run_to_end(&mut run, &shop.next_log(), LIMIT)?;
