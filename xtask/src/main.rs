@@ -1,4 +1,4 @@
-//! What continuous integration and people run: `cargo xtask check`, `test`, `e2e`, `services` and `chaos`.
+//! What continuous integration and people run: `cargo xtask check`, `test`, `e2e`, `services`, `chaos` and `peers`.
 //! There is no second way.
 //!
 //! Each command is a list of named steps ([`steps`]); a step that lacks a tool tries to install it ([`tools`]) and
@@ -9,6 +9,7 @@ mod arrows;
 mod chaos;
 mod check;
 mod e2e;
+mod peers;
 mod services;
 mod steps;
 mod suite;
@@ -60,6 +61,8 @@ enum Command {
     },
     /// Kills roles, Kafka and Redis under load: nothing acknowledged may be lost or counted twice.
     Chaos(chaos::Args),
+    /// Builds Serenade, the peer of `waggle bench serving --serenade PROGRAM`, and says where its program is.
+    Peers,
     /// Kafka, PostgreSQL and Redis for tests and development, under `target/services`.
     Services {
         #[command(subcommand)]
@@ -88,6 +91,10 @@ fn run(command: Command, in_ci: bool) -> anyhow::Result<bool> {
         Command::E2e { .. } => None,
         Command::Chaos(args) => return chaos::run(&workspace, args),
         Command::Services { command } => return services::run(&workspace, command).map(|()| true),
+        Command::Peers => {
+            println!("{}", peers::serenade(&workspace)?.display());
+            return Ok(true);
+        }
     };
     let mut steps = Steps::new(only);
     match command {
@@ -106,7 +113,7 @@ fn run(command: Command, in_ci: bool) -> anyhow::Result<bool> {
             }
         }
         Command::E2e { only, e2e: args } => e2e::run(&workspace, &mut steps, &args, only.as_deref(), in_ci),
-        Command::Services { .. } | Command::Chaos(_) => unreachable!("returned above"),
+        Command::Services { .. } | Command::Chaos(_) | Command::Peers => unreachable!("returned above"),
     }
     Ok(steps.finish())
 }
