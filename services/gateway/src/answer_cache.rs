@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{recommend::Wanted, served::Served};
 
 /// Version of the cached form; a value of another version is not read.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What is kept: the answer as served, and how many candidates it was chosen from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ pub fn key(
 
 pub fn encode(answer: &CachedAnswer) -> Bytes {
     let mut bytes = vec![VERSION];
-    serde_json::to_writer(&mut bytes, answer).expect("an answer serialises into memory");
+    rmp_serde::encode::write(&mut bytes, answer).expect("an answer serialises into memory");
     bytes.into()
 }
 
@@ -110,7 +110,7 @@ pub fn decode(bytes: &[u8]) -> Option<CachedAnswer> {
     if *version != VERSION {
         return None;
     }
-    serde_json::from_slice(body).ok()
+    rmp_serde::from_slice(body).ok()
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody, http::header::ContentType};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
 use waggle_contracts::api::{RecommendationResponse, RecommendedItem};
 use waggle_model::{AnswerId, Placement, Rung, SnapshotVersion, Watermark};
 
@@ -15,8 +14,8 @@ pub struct Served {
     pub rung: Rung,
     pub snapshot: Option<SnapshotVersion>,
     pub watermark: Option<Watermark>,
-    /// Of [`RecommendedItem`].
-    items: Box<RawValue>,
+    /// JSON of a list of [`RecommendedItem`].
+    items: Bytes,
     pub took_ms: f64,
 }
 
@@ -25,17 +24,40 @@ impl From<RecommendationResponse> for Served {
         let RecommendationResponse { answer_id, placement, rung, snapshot, watermark, items, took_ms } =
             response;
         let items: Vec<RecommendedItem> = items;
-        let items = to_raw_value(&items).expect("a list serialises into memory");
-        Self { answer_id, placement, rung, snapshot, watermark, items, took_ms }
+        let items = serde_json::to_vec(&items).expect("a list serialises into memory");
+        Self { answer_id, placement, rung, snapshot, watermark, items: items.into(), took_ms }
     }
 }
 
 impl Served {
     pub fn into_body(self) -> ServedBody {
-        let json = serde_json::to_vec(&self).expect("an answer serialises into memory");
-        ServedBody { watermark: self.watermark, json: json.into() }
+        let Self { answer_id, placement, rung, snapshot, watermark, items, took_ms } = self;
+        let head = Head { answer_id, placement, rung, snapshot, watermark };
+        let mut json = Vec::with_capacity(items.len() + HEAD_BYTES);
+        serde_json::to_writer(&mut json, &head).expect("an answer serialises into memory");
+        // The object goes on.
+        json.pop();
+        json.extend_from_slice(b",\"items\":");
+        json.extend_from_slice(&items);
+        json.extend_from_slice(b",\"took_ms\":");
+        serde_json::to_writer(&mut json, &took_ms).expect("a number serialises into memory");
+        json.push(b'}');
+        ServedBody { watermark, json: json.into() }
     }
 }
+
+/// What stands before the list.
+#[derive(Serialize)]
+struct Head {
+    answer_id: AnswerId,
+    placement: Placement,
+    rung: Rung,
+    snapshot: Option<SnapshotVersion>,
+    watermark: Option<Watermark>,
+}
+
+/// About as much as all but the list takes.
+const HEAD_BYTES: usize = 512;
 
 /// What the client gets.
 #[derive(Debug, Clone)]
