@@ -16,6 +16,9 @@ const FRESHNESS_BUCKETS_S: [f64; 17] = doubling(1.0 / 1024.0);
 /// Upper bounds of the histograms of parts of an answer, in seconds: from a microsecond to a quarter of a second.
 const PART_BUCKETS_S: [f64; 19] = doubling(1.0 / 1_048_576.0);
 
+/// Upper bounds of what one search reads: from 64 postings to 4 million.
+const POSTINGS_BUCKETS: [f64; 17] = doubling(64.0);
+
 const fn doubling<const N: usize>(first: f64) -> [f64; N] {
     let mut bounds = [first; N];
     let mut i = 1;
@@ -46,6 +49,10 @@ pub fn metrics_handle() -> PrometheusHandle {
                 let parts = Matcher::Prefix("waggle_candidates_".to_owned());
                 builder.set_buckets_for_metric(parts, &PART_BUCKETS_S)
             })
+            .and_then(|builder| {
+                let postings = Matcher::Full("waggle_search_postings".to_owned());
+                builder.set_buckets_for_metric(postings, &POSTINGS_BUCKETS)
+            })
             .expect("the lists of buckets are not empty")
             .install_recorder()
             .expect("nobody else installs a metrics recorder");
@@ -64,11 +71,7 @@ pub fn metrics_handle() -> PrometheusHandle {
 pub(crate) fn record(method: &Method, route: Option<String>, status: StatusCode, took: Duration) {
     // Paths hold ids: only the pattern is a label or a log field, and unknown paths share one.
     let route = route.unwrap_or_else(|| "unmatched".to_owned());
-    // A client chooses its method freely; labels are for the known ones.
-    let method = match method.as_str() {
-        m @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => m.to_owned(),
-        _ => "other".to_owned(),
-    };
+    let method = known_method(method);
     let took_ms = took.as_secs_f64() * 1e3;
     if is_probe(&route) {
         tracing::debug!(method, route, status = status.as_u16(), took_ms, "answered");
@@ -76,10 +79,16 @@ pub(crate) fn record(method: &Method, route: Option<String>, status: StatusCode,
         tracing::info!(method, route, status = status.as_u16(), took_ms, "answered");
     }
     metrics::counter!(
-        REQUESTS, "route" => route.clone(), "method" => method.clone(), "status" => status.as_u16().to_string()
+        REQUESTS, "route" => route.clone(), "method" => method, "status" => status.as_u16().to_string()
     )
     .increment(1);
     metrics::histogram!(DURATION, "route" => route, "method" => method).record(took.as_secs_f64());
+}
+
+/// A client chooses its method freely; labels are for the known ones.
+fn known_method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| method.as_str() == *known).unwrap_or("other")
 }
 
 /// Asked every few seconds by machines; not worth a line each.
