@@ -3,11 +3,12 @@
 use std::{collections::HashMap, sync::Arc, time::Duration, time::Instant};
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use waggle_features::{ItemState, LiveLists};
 use waggle_model::{ItemKey, Timestamp};
-use waggle_stores::{StateError, StateKey, StateKind, StateStore, state::N_SLOTS};
+use waggle_stores::{StateError, StateKey, StateKind, StateStore, background, state::N_SLOTS};
 
 use crate::table::{ItemTable, is_offered};
 
@@ -92,8 +93,12 @@ impl Lists {
                 () = tokio::time::sleep(pause) => {}
             }
             let started = Instant::now();
-            if let Err(e) = self.refresh(Timestamp::now()).await {
-                warn!(error = %e, "trending and new items could not be refreshed");
+            let (lists, runtime) = (self.clone(), Handle::current());
+            // Milliseconds of one processor at a time, which no request should wait for.
+            let refresh = background::run(move || runtime.block_on(lists.refresh(Timestamp::now())));
+            let outcome = refresh.await.map_err(|e| e.to_string());
+            if let Err(error) = outcome.and_then(|done| done.map_err(|e| e.to_string())) {
+                warn!(error, "trending and new items could not be refreshed");
             }
             metrics::histogram!("waggle_retrieval_lists_duration_seconds")
                 .record(started.elapsed().as_secs_f64());

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// If at most one item in so many may be shown, each of those is looked at instead of searching among all.
-const FEW: usize = 16;
+pub const FEW: usize = 16;
 
 /// Who asks about which table.
 pub struct Asked<'a> {

@@ -326,16 +326,13 @@ impl<'a> Stage<'a> {
 
     fn propose_ann(&mut self, ann: &dyn AnnIndex, factors: &[f32]) {
         let limit = self.query.limits.ann;
-        let found = match (self.query.offer.and_then(Offer::few_rows), self.models.als) {
-            (Some(rows), Some(als)) => {
-                let fresh = rows.iter().filter(|idx| self.is_fresh_row(**idx));
-                let mut scored: Vec<Scored> =
-                    fresh.map(|&item| Scored { item, score: als.score(factors, item) }).collect();
-                scored.sort_unstable_by(Scored::best_first);
-                scored.truncate(limit);
-                scored
+        let found = match self.query.offer.and_then(Offer::few_rows) {
+            Some(rows) => {
+                let fresh: Vec<ItemIdx> =
+                    rows.iter().copied().filter(|idx| self.is_fresh_row(*idx)).collect();
+                ann.search_rows(factors, &fresh, limit)
             }
-            _ => ann.search(factors, limit, Some(&|idx| self.is_fresh_row(idx))),
+            None => ann.search(factors, limit, Some(&|idx| self.is_fresh_row(idx))),
         };
         let found: Vec<_> = found.into_iter().map(|s| (self.spot(s.item), s.score, None)).collect();
         self.propose(CandidateSource::Ann, found);

@@ -119,8 +119,10 @@ impl AnnIndex for ExactIndex {
         let n_items = self.vectors.nrows();
         let mut present: Vec<u32> =
             rows.iter().filter(|item| item.row() < n_items).map(|item| item.0).collect();
-        present.sort_unstable();
-        present.dedup();
+        if !present.is_sorted_by(|a, b| a < b) {
+            present.sort_unstable();
+            present.dedup();
+        }
         self.best_of(query, &present, &mut Vec::new(), k)
     }
 
