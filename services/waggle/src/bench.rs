@@ -99,7 +99,7 @@ impl Place {
     }
 }
 
-/// The middle one, and the range.
+/// The middle, and the range.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -112,7 +112,12 @@ impl Spread {
     fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
-        let last = values.len().saturating_sub(1);
-        Self { median: values[last / 2], min: values[0], max: values[last] }
+        let last = values.len() - 1;
+        // Of an even number the mean of the two in the middle.
+        Self {
+            median: f64::midpoint(values[last / 2], values[values.len() / 2]),
+            min: values[0],
+            max: values[last],
+        }
     }
 }

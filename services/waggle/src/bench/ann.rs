@@ -1,8 +1,10 @@
 //! Which items have the greatest inner product: our engines, beside hnswlib and faiss-cpu.
 //!
 //! Same vectors, same queries, one thread, one after the other in the same run. Every engine that can trade recall for
-//! speed works at the smallest `ef` that reaches the recall asked for.
+//! speed works at the smallest `ef` that reaches the recall asked for. Then the engine that serving would choose, under
+//! filters ([`filtered`]).
 
+mod filtered;
 mod peers;
 mod vectors;
 
@@ -25,7 +27,7 @@ use waggle_models::{
     snapshot::{decode_graph, encode_graph},
 };
 
-use self::{peers::Peers, vectors::Vectors};
+use self::{filtered::Filtered, peers::Peers, vectors::Vectors};
 use super::Spread;
 use crate::{cli::BenchAnnArgs, config::Config, progress::Steps, snapshots::load_best, stores::Stores};
 
@@ -49,6 +51,8 @@ pub(crate) struct Outcome {
     pub(crate) cases: Vec<Case>,
     /// Each peer by itself.
     pub(crate) peers: Vec<Measured>,
+    /// The best 100 of what filters let through.
+    pub(crate) filtered: Vec<Filtered>,
     /// Why a peer is not there.
     pub(crate) left_out: BTreeMap<&'static str, String>,
 }
@@ -119,7 +123,7 @@ fn measure(home: &Path, own: Option<&Snapshot>, args: &BenchAnnArgs) -> Result<O
     let truth = best_of_all(&exact, &queries, LISTS[1]);
     steps.finish(&format!("{n_items} × {width}, {} queries: {}", queries.len(), vectors.name));
 
-    let mut engines = own_engines(&exact, own, &folder, args, &steps)?;
+    let (mut engines, graph) = own_engines(&exact, own, &folder, args, &steps)?;
     let mut left_out = BTreeMap::new();
     match start_peers(home, &folder, width, &steps) {
         Ok(peers) => engines.extend(peers),
@@ -130,6 +134,9 @@ fn measure(home: &Path, own: Option<&Snapshot>, args: &BenchAnnArgs) -> Result<O
         let truth: Vec<Vec<Scored>> = truth.iter().map(|list| list[..list.len().min(k)].to_vec()).collect();
         rounds.push(rounds_of(&mut engines, &queries, &truth, k, args.rounds, &steps)?);
     }
+    steps.begin("filters", 0);
+    let filtered = filtered::measure(&exact, graph, &queries)?;
+    steps.finish(&format!("{} filters", filtered.len()));
     let is_peer = |measured: &Measured| peers::NAMES.contains(&measured.engine);
     Ok(Outcome {
         vectors: vectors.name,
@@ -139,6 +146,7 @@ fn measure(home: &Path, own: Option<&Snapshot>, args: &BenchAnnArgs) -> Result<O
         rounds: args.rounds,
         cases: rounds.iter().flat_map(|list| cases(list)).collect(),
         peers: rounds.iter().flatten().map(|(m, _)| m).filter(|m| is_peer(m)).cloned().collect(),
+        filtered,
         left_out,
     })
 }
@@ -227,7 +235,7 @@ fn own_engines(
     folder: &Path,
     args: &BenchAnnArgs,
     steps: &Steps,
-) -> Result<Vec<Engine>> {
+) -> Result<(Vec<Engine>, Arc<Graph>)> {
     let mut engines = vec![Engine::of("exact", 0.0, exact, Asked::Scan(Box::new(exact.clone())))];
     let started = Instant::now();
     let int8 = Int8Index::new(exact.clone());
@@ -244,7 +252,7 @@ fn own_engines(
         None => graph_of(exact, folder)?,
     };
     steps.finish(&format!("built in {build_s:.1} s"));
-    let index = GraphIndex::try_new(exact.clone(), graph)?;
+    let index = GraphIndex::try_new(exact.clone(), Arc::clone(&graph))?;
     engines.push(Engine::of("graph", build_s, &index.clone(), Asked::Graph(index)));
     if args.hnsw_rs {
         steps.begin("hnsw_rs", 0);
@@ -257,7 +265,7 @@ fn own_engines(
         engines.push(Engine { name: "hnsw_rs", build_s, bytes, asked: Asked::HnswRs(Box::new(hnsw)) });
         steps.finish("");
     }
-    Ok(engines)
+    Ok((engines, graph))
 }
 
 /// Builds the graph, or reads the one that an earlier run built over the same vectors.
@@ -356,7 +364,7 @@ fn write_floats<'a>(path: &Path, values: impl Iterator<Item = &'a f32>) -> Resul
 
 /// A table for people.
 pub(crate) fn table(outcome: &Outcome) -> String {
-    let Outcome { vectors, items, dimensions, queries, rounds, cases, peers, left_out } = outcome;
+    let Outcome { vectors, items, dimensions, queries, rounds, cases, peers, filtered, left_out } = outcome;
     let mut text = format!(
         "{vectors}: {items} items × {dimensions}, {queries} queries, one thread, medians of {rounds} rounds in turn, recall ≥ {RECALL}\n\
          best  engine          ef    recall  queries/s  (from – to)          build s      MB\n"
@@ -386,6 +394,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         text += &line(peer);
         text.push('\n');
     }
+    text += &filtered::table(filtered);
     for (peer, reason) in left_out {
         text += &format!("{peer} is left out: {reason}\n");
     }

@@ -11,14 +11,13 @@ use load_tests::Report;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use waggle_contracts::api::{ItemPage, UserList};
-use waggle_model::Item;
+use waggle_contracts::api::UserList;
 
 use self::{engine::EngineCase, queries::Queries};
 use super::{
     Spread,
     load::{load, n_wrong},
-    server::{Market, Server, absolute, get_json},
+    server::{Market, Server, absolute, encoded, get_json},
 };
 use crate::{
     cli::{BenchSearchArgs, Global},
@@ -55,8 +54,6 @@ pub(crate) struct Case {
 
 /// Users whose order is asked for.
 const USERS: usize = 200;
-/// Items of a page of the catalogue.
-const PAGE: usize = 500;
 /// What the system runs for a second before it is measured.
 const WARM_UP: &str = "1";
 
@@ -65,7 +62,7 @@ pub(crate) fn run(config: &Config, global: &Global, args: &BenchSearchArgs) -> R
     let market = Market { data: args.data, simulator: &args.simulator };
     let dir = config.dir.join(market.folder());
     let server = Server::start(config, global, market, &dir)?;
-    let items = catalogue(server.port)?;
+    let items = server.catalogue()?;
     let queries = Queries::new(&items, args.queries, &mut ChaCha8Rng::seed_from_u64(args.simulator.seed));
     let paths = write_paths(&queries, &users(server.port)?, &absolute(&dir)?)?;
     let asked: Vec<Asked<'_>> = args
@@ -167,31 +164,9 @@ impl Asked<'_> {
     }
 }
 
-/// All items on offer.
-fn catalogue(port: u16) -> Result<Vec<Item>> {
-    let (mut items, mut after) = (Vec::new(), String::new());
-    loop {
-        let page: ItemPage = get_json(port, &format!("/v1/items?limit={PAGE}{after}"))?;
-        items.extend(page.items.into_iter().filter(|item| !item.hidden && item.in_stock));
-        match page.next_after {
-            Some(id) => after = format!("&after={}", encoded(id.as_str())),
-            None => return Ok(items),
-        }
-    }
-}
-
 fn users(port: u16) -> Result<Vec<String>> {
     let list: UserList = get_json(port, &format!("/v1/users?limit={USERS}"))?;
     Ok(list.users.into_iter().map(|user| user.user_id.to_string()).collect())
-}
-
-/// Safe as a value of a query.
-fn encoded(text: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(byte).collect()
 }
 
 /// For people.

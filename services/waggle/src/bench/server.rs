@@ -12,8 +12,9 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use waggle_contracts::api::ItemPage;
 use waggle_datasets::find;
+use waggle_model::Item;
 
 use crate::{
     cli::{DataName, Global, SimulatorArgs},
@@ -101,20 +102,13 @@ impl Server {
     }
 
     /// Every item on offer.
-    pub(super) fn catalogue(&self) -> Result<Vec<Value>> {
-        let (mut items, mut path) = (Vec::new(), CATALOGUE.to_owned());
+    pub(super) fn catalogue(&self) -> Result<Vec<Item>> {
+        let (mut items, mut after) = (Vec::new(), String::new());
         loop {
-            let (status, body) = get(self.port, &path)?;
-            ensure!(status == 200, "GET {path} answered {status}");
-            let mut page: Value =
-                serde_json::from_str(&body).with_context(|| format!("GET {path} is not JSON"))?;
-            items.extend(page["items"].as_array_mut().into_iter().flat_map(std::mem::take));
-            match page["next_after"].as_str() {
-                Some(after) => {
-                    let base = format!("http://127.0.0.1{CATALOGUE}");
-                    let url = reqwest::Url::parse_with_params(&base, [("after", after)])?;
-                    path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
-                }
+            let page: ItemPage = get_json(self.port, &format!("{CATALOGUE}{after}"))?;
+            items.extend(page.items.into_iter().filter(|item| !item.hidden && item.in_stock));
+            match page.next_after {
+                Some(id) => after = format!("&after={}", encoded(id.as_str())),
                 None => return Ok(items),
             }
         }
@@ -224,4 +218,13 @@ pub(super) fn get_json<T: DeserializeOwned>(port: u16, path: &str) -> Result<T> 
     let (status, body) = get(port, path)?;
     ensure!(status == 200, "{path} was answered with {status}: {body}");
     serde_json::from_str(&body).with_context(|| format!("the answer to {path} cannot be read"))
+}
+
+/// Safe as a value of a query.
+pub(super) fn encoded(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use waggle_model::Item;
 
 /// Shares of the catalogue, in percent.
 const SHARES: [f64; 4] = [50.0, 5.0, 0.5, 0.05];
@@ -21,8 +22,8 @@ pub(super) struct Narrowed {
 }
 
 /// By price, and by the category whose size comes nearest.
-pub(super) fn narrowed(catalogue: &[Value]) -> Vec<Narrowed> {
-    let prices: Vec<f64> = catalogue.iter().filter_map(|item| item["price"].as_f64()).collect();
+pub(super) fn narrowed(catalogue: &[Item]) -> Vec<Narrowed> {
+    let prices: Vec<f64> = catalogue.iter().filter_map(|item| item.price).collect();
     let by_price = SHARES.iter().filter_map(|share| at_least(&prices, catalogue.len(), *share));
     by_price.chain(of_taste(catalogue)).collect()
 }
@@ -41,9 +42,9 @@ fn at_least(prices: &[f64], n_items: usize, share: f64) -> Option<Narrowed> {
     })
 }
 
-fn of_taste(catalogue: &[Value]) -> Option<Narrowed> {
+fn of_taste(catalogue: &[Item]) -> Option<Narrowed> {
     let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
-    for category in catalogue.iter().filter_map(|item| item["category"].as_str()) {
+    for category in catalogue.iter().filter_map(|item| item.category.as_deref()) {
         *sizes.entry(category).or_default() += 1;
     }
     let share = |n: usize| 100.0 * n as f64 / catalogue.len() as f64;
@@ -59,14 +60,18 @@ fn of_taste(catalogue: &[Value]) -> Option<Narrowed> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use waggle_model::ItemId;
 
     use super::*;
 
     #[test]
     fn each_filter_lets_its_share_through() {
         let category = |n: usize| if n < 100 { "few" } else { "many" };
-        let item = |n: usize| json!({ "price": n as f64, "category": category(n) });
+        let item = |n: usize| Item {
+            price: Some(n as f64),
+            category: Some(category(n).to_owned()),
+            ..Item::new(ItemId::try_new(n.to_string()).unwrap(), "x")
+        };
         let filters = narrowed(&(0..2_000).map(item).collect::<Vec<_>>());
         let texts: Vec<_> =
             filters.iter().map(|it| (it.name.as_str(), it.filter.as_str(), it.n_items)).collect();
