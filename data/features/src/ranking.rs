@@ -253,14 +253,14 @@ features! { f,
     // The session in progress: all 0 without one.
     "session", "weight of the session's strongest act" => f.session;
     "session_in_basket", "1 if the item lies in the basket already" => f.in_basket;
-    "session_score", "ln(1 + 10·similarity to the session's items)" => f.ln_session;
-    "session_rank", "11/(rank + 10) by that similarity; 0 without" => f.rank(CandidateSource::Session);
+    "session_score", "ln(1 + 10·score by similar sessions)" => f.ln_session;
+    "session_rank", "11/(rank + 10) by that score; 0 without" => f.rank(CandidateSource::Session);
     "session_category", "share of the session in its category" => f.session_category;
     "session_x_bought", "session × bought" => f.session * f.bought;
     "session_x_ann_score", "session × score by the person's vector" => f.session * f.score(CandidateSource::Ann);
     "session_x_demand_7d", "session × demand of the week" => f.session * f.item.ln_demand[1];
     "session_x_bought_share", "session × share of orders" => f.session * f.bought_share;
-    "session_score_x_bought", "similarity to the session's items × bought" =>
+    "session_score_x_bought", "score by similar sessions × bought" =>
         f.ln_session * f.bought;
     // The person alone: the same for all candidates, so that busy and idle people do not bend the other weights.
     "person_ln_orders", "ln(1 + the person's orders)" => f.own.ln_orders;

@@ -408,7 +408,14 @@ fn serving_models<'a>(
         Some(snapshot) => {
             CandidateModels { popular: rows.map(SnapshotRows::by_popularity), ..models_of(snapshot) }
         }
-        None => CandidateModels { vocabulary: nothing, als: None, ann: None, item_item: None, popular: None },
+        None => CandidateModels {
+            vocabulary: nothing,
+            als: None,
+            ann: None,
+            item_item: None,
+            sessions: None,
+            popular: None,
+        },
     }
 }
 
@@ -418,6 +425,7 @@ fn models_of(snapshot: &Snapshot) -> CandidateModels<'_> {
         als: Some(&snapshot.als),
         ann: Some(snapshot.ann.as_ref()),
         item_item: Some(&snapshot.item_item),
+        sessions: snapshot.sessions.as_ref(),
         popular: None,
     }
 }

@@ -60,12 +60,11 @@ impl Served {
 /// The metrics of the terminal tables.
 const SHOWN: [&str; 6] = ["recall@10", "ndcg@10", "hit_rate@10", "recall@20", "ndcg@20", "hit_rate@20"];
 
-/// The whole evaluation for people: two tables with intervals, and what a single event is worth.
+/// The whole evaluation for people: tables with intervals, and what a single event is worth.
 pub(crate) fn report_text(report: &TimeSplitReport) -> String {
     let mut text = String::new();
-    for table in
-        [Some(&report.all_items), Some(&report.new_to_person), report.cold.as_ref()].into_iter().flatten()
-    {
+    let always = [&report.all_items, &report.new_to_person];
+    for table in always.into_iter().chain(&report.next_items).chain(&report.cold) {
         text += &table.to_table(&SHOWN);
         text.push('\n');
     }

@@ -35,8 +35,8 @@ fn main() -> Result<()> {
     if let Some(report) = &trained.evaluation {
         let metrics = ["ndcg@10", "recall@10", "hit_rate@10", "ndcg@20", "recall@20", "hit_rate@20"];
         println!("\n{}\n{}", report.all_items.to_table(&metrics), report.new_to_person.to_table(&metrics));
-        if let Some(cold) = &report.cold {
-            println!("{}", cold.to_table(&metrics));
+        for table in [&report.next_items, &report.cold].into_iter().flatten() {
+            println!("{}", table.to_table(&metrics));
         }
         println!(
             "two-stage − {}: {:?}\ntwo-stage − {} (new to the person): {:?}",

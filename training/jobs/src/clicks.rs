@@ -107,7 +107,11 @@ fn ndcg(list: &[ItemKey], truth: &[ItemKey]) -> f64 {
 }
 
 /// The first basket after the split of everybody known as a buyer before it.
-fn first_baskets<'a>(run: &'a Run<'_>, split_at: Timestamp, two_stage: &TwoStage) -> Vec<&'a Basket> {
+pub(crate) fn first_baskets<'a>(
+    run: &'a Run<'_>,
+    split_at: Timestamp,
+    two_stage: &TwoStage,
+) -> Vec<&'a Basket> {
     let mut seen = HashSet::new();
     let is_buyer = |person| two_stage.states.known_person(person).is_some_and(|state| state.n_purchases > 0);
     let after = run.baskets.iter().filter(|basket| basket.start >= split_at);
@@ -119,14 +123,14 @@ fn first_baskets<'a>(run: &'a Run<'_>, split_at: Timestamp, two_stage: &TwoStage
 
 /// A person's state just before their basket: with all they did until then, what they looked at on the way included.
 #[derive(Default)]
-struct Before {
-    whole: PersonState,
+pub(crate) struct Before {
+    pub whole: PersonState,
     /// Without the last purchase.
     shortened: PersonState,
 }
 
 /// The states of the baskets' people, each as of the basket's start.
-fn states_before(events: &[Event], baskets: &[&Basket]) -> HashMap<PersonKey, Before> {
+pub(crate) fn states_before(events: &[Event], baskets: &[&Basket]) -> HashMap<PersonKey, Before> {
     let starts: HashMap<PersonKey, Timestamp> = baskets.iter().map(|b| (b.person, b.start)).collect();
     let before = || {
         events.iter().enumerate().filter_map(|(index, event)| {

@@ -6,6 +6,7 @@ mod als;
 mod interactions;
 mod item_item;
 mod popularity;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -13,8 +14,12 @@ pub use als::{fit_als, user_factors};
 pub use interactions::{Interactions, InteractionsError, Triple};
 pub use item_item::{CoOccurrence, ItemItemParams, fit_item_item};
 pub use popularity::{PopularityParams, fit_popularity};
+pub use sessions::{SessionParams, SessionRow, fit_sessions};
 
-use waggle_models::{als::AlsError, als::SolveError, item_item::ItemItemError, popularity::PopularityError};
+use waggle_models::{
+    als::AlsError, als::SolveError, item_item::ItemItemError, popularity::PopularityError,
+    sessions::SessionsError,
+};
 
 /// Why a model could not be fitted.
 #[derive(Debug, thiserror::Error)]
@@ -31,4 +36,6 @@ pub enum FitError {
     ItemItem(#[from] ItemItemError),
     #[error(transparent)]
     Popularity(#[from] PopularityError),
+    #[error(transparent)]
+    Sessions(#[from] SessionsError),
 }

@@ -5,13 +5,14 @@
 //! - [`fit`]: the single models. [`models`]: all of them as of one moment.
 //! - [`replay`]: point-in-time states by the very fold that serving runs. [`examples`]: what the ranker learns from.
 //! - [`fit_ranker`]: the ranker. [`two_stage`]: candidates and ranker as one recommender.
-//! - [`time_split`]: the evaluation. [`clicks`]: whether a single event counts.
+//! - [`time_split`]: the evaluation, with baskets stopped half-way (`next_items`). [`clicks`]: whether a single event counts.
 
 pub mod clicks;
 pub mod examples;
 pub mod fit;
 pub mod fit_ranker;
 pub mod models;
+mod next_items;
 pub mod progress;
 pub mod replay;
 pub mod time_split;

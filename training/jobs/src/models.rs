@@ -7,14 +7,17 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use waggle_model::{Event, EventBody, Item, ItemId, Timestamp};
 use waggle_models::{
-    Als, AlsParams, AnnIndex, CandidateModels, ItemItem, Popularity, Vocabulary, ann,
+    Als, AlsParams, AnnIndex, CandidateModels, ItemItem, Popularity, Sessions, Vocabulary, ann,
     ann::choice::SUFFICIENT_QUERIES, candidates::history_entries, snapshot::MIN_RECALL,
 };
 
 use crate::{
-    fit::{Interactions, ItemItemParams, PopularityParams, Triple, fit_als, fit_item_item, fit_popularity},
+    fit::{
+        Interactions, ItemItemParams, PopularityParams, SessionParams, SessionRow, Triple, fit_als,
+        fit_item_item, fit_popularity, fit_sessions,
+    },
     progress::Progress,
-    replay::{Basket, Replay},
+    replay::{Basket, Replay, Session},
 };
 
 /// Settings of every single model.
@@ -23,6 +26,7 @@ use crate::{
 pub struct ModelParams {
     pub als: AlsParams,
     pub item_item: ItemItemParams,
+    pub sessions: SessionParams,
     pub popularity: PopularityParams,
     /// Most people who are held out of the fit of the embeddings, so that the index is measured with vectors of people
     /// it was not made for. None are where a tenth of all would be fewer than 1,000.
@@ -35,6 +39,7 @@ impl Default for ModelParams {
             // Chosen on the window before the last one of Online Retail: the sources of these settings are movies.
             als: AlsParams { n_iterations: 8, unobserved_weight: 0.3, ..AlsParams::default() },
             item_item: ItemItemParams::default(),
+            sessions: SessionParams::default(),
             popularity: PopularityParams { half_life: Some(std::time::Duration::from_secs(14 * 86_400)) },
             max_held_out: 1_500,
         }
@@ -48,6 +53,8 @@ pub struct FittedModels {
     pub als: Als,
     pub ann: Arc<dyn AnnIndex>,
     pub item_item: ItemItem,
+    /// `None` if nobody ever touched two items in one session.
+    pub sessions: Option<Sessions>,
     pub popularity: Popularity,
     /// One row per person.
     pub histories: Interactions,
@@ -70,6 +77,7 @@ impl FittedModels {
             als: Some(&self.als),
             ann: Some(&*self.ann),
             item_item: Some(&self.item_item),
+            sessions: self.sessions.as_ref(),
             popular: None,
         }
     }
@@ -89,28 +97,39 @@ pub fn vocabulary(items: &[Item], events: &[Event]) -> Result<Vocabulary> {
     Ok(Vocabulary::try_new(ids.into_iter().cloned())?)
 }
 
-/// Fits the models on the states as of `now` and on the `baskets` before it.
+/// What models are fitted on: nothing of it is later than `now`.
+#[derive(Clone, Copy)]
+pub struct Past<'a> {
+    pub states: &'a Replay,
+    pub baskets: &'a [Basket],
+    pub sessions: &'a [Session],
+    pub now: Timestamp,
+}
+
+/// Fits the models on what was known at a moment.
 ///
 /// The embeddings learn from people with the very weights that serving folds them in with. Item-item learns from
-/// baskets, or from histories where there are hardly any baskets of two.
+/// baskets, or from histories where there are hardly any baskets of two; sessions are visits and orders alike.
 ///
 /// # Errors
 /// If nobody has a history, or a fit fails.
 pub fn fit_models(
     vocabulary: &Arc<Vocabulary>,
-    states: &Replay,
-    baskets: &[Basket],
-    now: Timestamp,
+    past: &Past<'_>,
     params: &ModelParams,
     seed: u64,
     progress: &dyn Progress,
 ) -> Result<FittedModels> {
+    let Past { states, baskets, sessions, now } = *past;
     let histories = histories(vocabulary, states)?;
     let of_baskets = basket_rows(vocabulary, baskets)?;
     let item_item_rows = if of_baskets.is_empty() { &histories } else { &of_baskets };
     let item_item =
         fit_item_item(item_item_rows, &params.item_item).context("item-item could not be fitted")?;
     progress.report("item-item", 1, 1);
+    let sessions = fit_sessions(&session_rows(vocabulary, sessions), vocabulary.len(), &params.sessions)
+        .context("the sessions could not be indexed")?;
+    progress.report("sessions", 1, 1);
     let popularity =
         fit_popularity(&histories, &params.popularity, now).context("popularity could not be fitted")?;
     let (sample, trained_on) = sample(&histories, params.max_held_out);
@@ -126,6 +145,7 @@ pub fn fit_models(
         als,
         ann,
         item_item,
+        sessions,
         popularity,
         histories,
         sample,
@@ -145,6 +165,15 @@ fn histories(vocabulary: &Vocabulary, states: &Replay) -> Result<Interactions> {
         }));
     }
     Ok(Interactions::from_triples(people.len(), vocabulary.len(), triples)?)
+}
+
+/// The sessions in the rows of the vocabulary.
+fn session_rows(vocabulary: &Vocabulary, sessions: &[Session]) -> Vec<SessionRow> {
+    let in_rows = |session: &Session| SessionRow {
+        end: session.end,
+        items: session.items.iter().filter_map(|item| vocabulary.idx_of_key(*item)).collect(),
+    };
+    sessions.iter().map(in_rows).collect()
 }
 
 /// Most people that an index is measured with.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use waggle_features::{ItemAttributes, ItemState, LiveLists, MemoryStates, PersonState, fold};
+use waggle_features::{ItemAttributes, ItemState, LiveLists, MemoryStates, PersonState, RecentKind, fold};
 use waggle_model::{
     Event, EventBody, Interaction, InteractionKind, Item, ItemId, ItemKey, PersonKey, Timestamp,
 };
@@ -94,8 +94,8 @@ impl Basket {
     }
 }
 
-/// Purchases without an order id belong together within this time.
-const BASKET_GAP_MS: i64 = 30 * 60 * 1000;
+/// Purchases without an order id belong together within this time; a longer pause ends a session.
+const GAP_MS: i64 = 30 * 60 * 1000;
 
 /// The baskets of the events, ascending by start; purchases of one person share a basket if they name the same order,
 /// or name none and lie within half an hour of the basket's start.
@@ -108,7 +108,7 @@ pub fn baskets(events: &[Event]) -> Vec<Basket> {
             continue;
         };
         let order = interaction.order_id.as_deref();
-        let is_near = |start: Timestamp| event.timestamp.as_millis() - start.as_millis() <= BASKET_GAP_MS;
+        let is_near = |start: Timestamp| event.timestamp.as_millis() - start.as_millis() <= GAP_MS;
         let place = match open.get(&person) {
             Some(&(place, known)) if known == order && (order.is_some() || is_near(all[place].start)) => {
                 place
@@ -124,6 +124,44 @@ pub fn baskets(events: &[Event]) -> Vec<Basket> {
             items.push(interaction.item_id.clone());
         }
     }
+    all
+}
+
+/// What somebody was after in one go. It does not say who.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Session {
+    /// Time of its last act.
+    pub end: Timestamp,
+    /// Distinct items in the order they were last touched.
+    pub items: Vec<ItemKey>,
+}
+
+/// The sessions of the events, ascending by end: acts of one person that speak for an item, with no pause longer than half
+/// an hour between one and the next. An order is within a session.
+pub fn sessions(events: &[Event]) -> Vec<Session> {
+    let mut all: Vec<Session> = Vec::new();
+    let mut open: HashMap<PersonKey, usize> = HashMap::new();
+    for event in events {
+        let EventBody::Interaction(interaction) = &event.body else { continue };
+        let (true, Some(person)) = (RecentKind::from(interaction).is_positive(), event.person.key()) else {
+            continue;
+        };
+        let is_near = |end: Timestamp| event.timestamp.as_millis() - end.as_millis() <= GAP_MS;
+        let place = match open.get(&person) {
+            Some(&place) if is_near(all[place].end) => place,
+            _ => {
+                all.push(Session { end: event.timestamp, items: Vec::new() });
+                open.insert(person, all.len() - 1);
+                all.len() - 1
+            }
+        };
+        let Session { end, items } = &mut all[place];
+        let item = interaction.item_id.key();
+        items.retain(|known| *known != item);
+        items.push(item);
+        *end = event.timestamp;
+    }
+    all.sort_by_key(|session| session.end);
     all
 }
 

@@ -17,6 +17,7 @@ use waggle_models::{
 use crate::{
     clicks::{ClickReport, click_counts},
     models::FittedModels,
+    next_items::StoppedBaskets,
     replay::Replay,
     train::{Run, first_at},
     two_stage::TwoStage,
@@ -41,6 +42,9 @@ pub struct TimeSplitReport {
     pub two_stage_vs_best_other: Difference,
     pub best_other_new_to_person: String,
     pub two_stage_vs_best_other_new_to_person: Difference,
+    /// Known people's first baskets after the split, stopped after some lines: what else goes in. Single models see the
+    /// cart alone.
+    pub next_items: Option<Comparison>,
     /// What popularity gives people first seen after the split.
     pub cold: Option<Comparison>,
     pub n_cold: usize,
@@ -102,7 +106,8 @@ pub(crate) fn evaluate_split(
     let recommenders: Vec<&dyn Recommender> =
         std::iter::once::<&dyn Recommender>(&two_stage).chain(extras.iter().map(|extra| &**extra)).collect();
     let n_systems = recommenders.len();
-    let recommenders: Vec<&dyn Recommender> = recommenders.into_iter().chain(rulers.all(models)).collect();
+    let recommenders: Vec<&dyn Recommender> =
+        recommenders.into_iter().chain(single_models(models)).chain(rulers.all()).collect();
 
     let bootstrap =
         Bootstrap { n_resamples: run.params.n_resamples, seed: run.params.seed, ..Bootstrap::default() };
@@ -123,6 +128,14 @@ pub(crate) fn evaluate_split(
         let judged = judge(&impersonal, &all_cases.cold, models.vocabulary.len())?;
         Some(Comparison::of("people first seen after the split", &judged, &bootstrap)?)
     };
+    let stopped = StoppedBaskets::new(run, split.at, &two_stage);
+    let next_items = if stopped.cases.is_empty() {
+        None
+    } else {
+        let of_sessions = [&stopped as &dyn Recommender].into_iter().chain(single_models(models));
+        let judged = judge(&of_sessions.collect::<Vec<_>>(), &stopped.cases, models.vocabulary.len())?;
+        Some(Comparison::of("baskets, next items", &judged, &bootstrap)?)
+    };
     Ok(TimeSplitReport {
         split_at: split.at,
         all_items,
@@ -131,6 +144,7 @@ pub(crate) fn evaluate_split(
         two_stage_vs_best_other,
         best_other_new_to_person,
         two_stage_vs_best_other_new_to_person,
+        next_items,
         cold,
         n_cold: all_cases.cold.len(),
         n_new_items: all_cases.n_new_items,
@@ -213,9 +227,17 @@ impl Rulers {
         })
     }
 
-    fn all<'a>(&'a self, models: &'a FittedModels) -> [&'a dyn Recommender; 5] {
-        [&models.als, &models.item_item, &models.popularity, &self.last_week, &self.repeat]
+    fn all(&self) -> [&dyn Recommender; 2] {
+        [&self.last_week, &self.repeat]
     }
+}
+
+fn single_models(models: &FittedModels) -> impl Iterator<Item = &dyn Recommender> {
+    let sessions = models.sessions.as_ref().map(|sessions| sessions as &dyn Recommender);
+    [&models.als as &dyn Recommender, &models.item_item]
+        .into_iter()
+        .chain(sessions)
+        .chain([&models.popularity as &dyn Recommender])
 }
 
 fn judge(recommenders: &[&dyn Recommender], cases: &[Case], n_items: usize) -> Result<Vec<Evaluation>> {

@@ -27,9 +27,9 @@ use crate::{
     examples::{ExampleParams, Featuriser, Question, questions, rows},
     fit::user_factors,
     fit_ranker::{RankerFit, fit_ranker, mean_ndcg},
-    models::{FittedModels, ModelParams, fit_models, vocabulary},
+    models::{FittedModels, ModelParams, Past, fit_models, vocabulary},
     progress::Progress,
-    replay::{Attributes, Basket, Replay, attributes_of, baskets},
+    replay::{Attributes, Basket, Replay, attributes_of, baskets, sessions},
     time_split::{ExtraRecommenders, TimeSplitReport, evaluate_split, no_extras},
 };
 
@@ -275,8 +275,14 @@ impl<'a> Run<'a> {
         now: Timestamp,
     ) -> anyhow::Result<FittedModels> {
         let n_before = self.baskets.partition_point(|basket| basket.start < now);
-        let baskets = &self.baskets[..n_before];
-        fit_models(vocabulary, states, baskets, now, &self.params.models, self.params.seed, self.progress)
+        let events = &self.input.events;
+        let past = Past {
+            states,
+            baskets: &self.baskets[..n_before],
+            sessions: &sessions(&events[..first_at(events, now)]),
+            now,
+        };
+        fit_models(vocabulary, &past, &self.params.models, self.params.seed, self.progress)
     }
 
     fn ask(
@@ -338,7 +344,7 @@ impl<'a> Run<'a> {
         l2: Option<f64>,
     ) -> anyhow::Result<Snapshot> {
         let sample_queries = user_factors(&models.sample.histories, &models.als)?;
-        let FittedModels { vocabulary, als, item_item, popularity, histories, sample, .. } = models;
+        let FittedModels { vocabulary, als, item_item, sessions, popularity, histories, sample, .. } = models;
         let version: String = created_at.to_rfc3339().chars().filter(char::is_ascii_alphanumeric).collect();
         let mut settings = serde_json::to_value(self.params)?;
         settings["ranker_l2"] = serde_json::to_value(l2)?;
@@ -360,7 +366,8 @@ impl<'a> Run<'a> {
             parts: Default::default(),
         };
         let vocabulary = Arc::unwrap_or_clone(vocabulary);
-        let models = SnapshotModels { vocabulary, popularity, item_item, als, sample_queries, ranker };
+        let models =
+            SnapshotModels { vocabulary, popularity, item_item, sessions, als, sample_queries, ranker };
         let mut snapshot = Snapshot::try_new(manifest, models)?;
         // As it was when this was published; whoever loads it measures again.
         snapshot.manifest.settings["ann"] = serde_json::to_value(&snapshot.ann_report)?;

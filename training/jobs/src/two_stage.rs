@@ -61,6 +61,24 @@ impl TwoStage {
         ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         Ok(ranked)
     }
+
+    /// The `k` best that the query does not exclude, for a person in a given state.
+    ///
+    /// # Errors
+    /// [`RecommendError`] if the person's factors cannot be solved.
+    pub fn list(
+        &self,
+        person: &PersonState,
+        query: &Query<'_>,
+        exclude_known: bool,
+        k: usize,
+    ) -> Result<Vec<Scored>, RecommendError> {
+        let ranked = self.rank(person, query.now, exclude_known)?;
+        let idx = |key| self.models.vocabulary.idx_of_key(key);
+        let known = ranked.into_iter().filter_map(|(key, score)| Some(Scored { item: idx(key)?, score }));
+        let is_kept = |item: &ItemIdx| !query.is_excluded(*item);
+        Ok(known.filter(|scored| is_kept(&scored.item)).take(k).collect())
+    }
 }
 
 impl Recommender for TwoStage {
@@ -72,10 +90,6 @@ impl Recommender for TwoStage {
         let nobody = PersonState::default();
         let key = query.person.and_then(waggle_model::Person::key);
         let person = key.and_then(|key| self.states.known_person(key)).unwrap_or(&nobody);
-        let ranked = self.rank(person, query.now, !query.exclude.is_empty())?;
-        let idx = |key| self.models.vocabulary.idx_of_key(key);
-        let known = ranked.into_iter().filter_map(|(key, score)| Some(Scored { item: idx(key)?, score }));
-        let is_kept = |item: &ItemIdx| !query.is_excluded(*item);
-        Ok(known.filter(|scored| is_kept(&scored.item)).take(k).collect())
+        self.list(person, query, !query.exclude.is_empty(), k)
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use waggle_features::{ItemHistory, LiveLists, Opinion, Opinions, PersonState, SessionItem, session_items};
 use waggle_model::{CandidateSource, ItemIdx, ItemKey, Scored, SeenRule, Timestamp};
 
-use crate::{Als, AnnIndex, HistoryEntry, ItemItem, RecommendError, Vocabulary, order};
+use crate::{Als, AnnIndex, HistoryEntry, ItemItem, RecommendError, Sessions, Vocabulary, order};
 use accumulator::Accumulator;
 use scratch::{Marks, Scratch, Spot, with_scratch};
 
@@ -28,6 +28,8 @@ pub struct CandidateModels<'a> {
     /// Index over the item factors of `als`.
     pub ann: Option<&'a dyn AnnIndex>,
     pub item_item: Option<&'a ItemItem>,
+    /// Without it the source "session" goes by `item_item`.
+    pub sessions: Option<&'a Sessions>,
     /// Every row, the most popular first: what a narrow filter leaves is looked for here.
     pub popular: Option<&'a [ItemIdx]>,
 }
@@ -128,7 +130,7 @@ pub fn candidates(
     query: &CandidateQuery<'_>,
 ) -> Result<Candidates, RecommendError> {
     with_scratch(models.vocabulary.len(), |scratch| {
-        let Scratch { marks, by_history, by_session, .. } = scratch;
+        let Scratch { marks, by_history, by_session, neighbourhood } = scratch;
         let session = session_items(query.person, query.context_items, query.now);
         let history = history_entries(query.person, &session, models.vocabulary);
         let started = Instant::now();
@@ -145,8 +147,15 @@ pub fn candidates(
                 by_history.sum(item_item, weighted_history(query, models.vocabulary));
                 stage.propose_similar(CandidateSource::ItemItem, by_history, query.limits.item_item);
             });
+        }
+        if models.sessions.is_some() || models.item_item.is_some() {
             stage.ask(CandidateSource::Session, |stage| {
-                by_session.sum(item_item, weighted_session(&session, models.vocabulary));
+                let session = weighted_session(&session, models.vocabulary);
+                match (models.sessions, models.item_item) {
+                    (Some(sessions), _) => by_session.poll(sessions, &session, query.now, neighbourhood),
+                    (None, Some(item_item)) => by_session.sum(item_item, session),
+                    (None, None) => {}
+                }
                 stage.propose_similar(CandidateSource::Session, by_session, query.limits.session);
             });
         }
@@ -455,11 +464,8 @@ fn weighted_history<'a>(
 }
 
 /// The session's items with the session's weights.
-fn weighted_session<'a>(
-    session: &'a [SessionItem],
-    vocabulary: &'a Vocabulary,
-) -> impl Iterator<Item = (ItemIdx, f32)> + 'a {
-    session.iter().filter_map(|s| Some((vocabulary.idx_of_key(s.item)?, s.weight)))
+fn weighted_session(session: &[SessionItem], vocabulary: &Vocabulary) -> Vec<(ItemIdx, f32)> {
+    session.iter().filter_map(|s| Some((vocabulary.idx_of_key(s.item)?, s.weight))).collect()
 }
 
 /// How due a bought item is: `ln(1 + orders) · (2^(−days/30) + 2^(−days/180) + ¼)`.

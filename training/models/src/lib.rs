@@ -3,7 +3,7 @@
 //!
 //! - [`recommender`]: the one interface that evaluation, jobs and serving know models by.
 //! - [`vocabulary`]: identities outside, rows of matrices inside.
-//! - [`als`], [`item_item`], [`popularity`]: the single models. [`linalg`]: the kernels they run on.
+//! - [`als`], [`item_item`], [`sessions`], [`popularity`]: the single models. [`linalg`]: the kernels they run on.
 //! - [`ann`]: which items have the greatest inner product with a person's vector.
 //! - [`candidates`]: the first stage: what is worth ranking. [`ranker`]: the second: how good each candidate is.
 //! - [`snapshot`]: all that one training run publishes, under one version, with a checksum per part. [`slot`]: the ones a
@@ -18,6 +18,7 @@ mod order;
 pub mod popularity;
 pub mod ranker;
 pub mod recommender;
+pub mod sessions;
 pub mod slot;
 pub mod snapshot;
 pub mod vocabulary;
@@ -31,6 +32,7 @@ pub use item_item::{ItemItem, ItemItemScoring};
 pub use popularity::{Popularity, PopularityInLastDays, RepeatLastPurchases};
 pub use ranker::{Ranker, RankerError};
 pub use recommender::{HistoryEntry, Query, RecommendError, Recommender, top_k};
+pub use sessions::{SessionScoring, Sessions, SessionsError};
 pub use slot::SnapshotSlot;
 pub use snapshot::{Manifest, PartEntry, Snapshot, SnapshotDraft, SnapshotError, SnapshotModels};
 pub use vocabulary::Vocabulary;

@@ -319,6 +319,7 @@ fn snapshot(version: &str, is_turned: bool) -> Snapshot {
             Default::default(),
         )
         .unwrap(),
+        sessions: None,
         als: Als::try_new(factors.clone(), params).unwrap(),
         sample_queries: factors,
         ranker: Some(ranker(if is_turned { -0.1 } else { 0.1 })),

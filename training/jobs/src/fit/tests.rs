@@ -288,3 +288,47 @@ fn popularity_halves_with_every_half_life() {
         fit_popularity(&interactions, &PopularityParams { half_life: None }, Timestamp::default()).unwrap();
     assert_eq!(flat.scores(), [5.0, 1.0, 1.0]);
 }
+
+fn session(day: i64, items: &[u32]) -> SessionRow {
+    SessionRow {
+        end: Timestamp::from_millis(day * 86_400_000),
+        items: items.iter().copied().map(ItemIdx).collect(),
+    }
+}
+
+#[test]
+fn sessions_are_indexed_by_their_items_the_newest_first() {
+    let rows = [session(1, &[0, 1]), session(2, &[2]), session(2, &[3, 1, 0, 1]), session(4, &[1, 2])];
+    let arrays = fit_sessions(&rows, 5, &SessionParams::default()).unwrap().unwrap().arrays();
+    // A session of one item is none.
+    assert_eq!(arrays.days, [1, 2, 4]);
+    assert_eq!(arrays.of_sessions, [0, 2, 5, 7]);
+    assert_eq!(arrays.items, [0, 1, 0, 1, 3, 1, 2].map(ItemIdx));
+    assert_eq!(arrays.of_items, [0, 2, 5, 6, 7, 7]);
+    assert_eq!(arrays.sessions, [1, 0, 2, 1, 0, 2, 1]);
+    assert_eq!(arrays.idf, [(3.0_f32 / 2.0).ln(), 0.0, 3.0_f32.ln(), 3.0_f32.ln(), 0.0]);
+}
+
+#[test]
+fn of_many_and_long_sessions_the_most_recent_are_kept() {
+    let rows = [session(1, &[0, 1]), session(2, &[0, 1, 2, 3]), session(3, &[0, 1])];
+    let fit = |max_sessions, max_items, n_recent| {
+        let mut params = SessionParams { max_sessions, max_items, ..SessionParams::default() };
+        params.scoring.n_recent = n_recent;
+        fit_sessions(&rows, 4, &params).unwrap().unwrap().arrays()
+    };
+    assert_eq!(fit(2, 50, 9).days, [2, 3]);
+    assert_eq!(fit(9, 2, 9).items, [0, 1, 2, 3, 0, 1].map(ItemIdx));
+    // The first session is on no list, so it is in no array, but it counts for what is frequent.
+    let listed = fit(9, 50, 1);
+    assert_eq!((listed.days, listed.sessions), (vec![2, 3], vec![1, 1, 0, 0]));
+    assert_eq!(listed.idf[2].to_bits(), 3.0_f32.ln().to_bits());
+}
+
+#[test]
+fn without_two_items_in_one_session_there_is_no_index() {
+    let params = SessionParams::default();
+    assert_eq!(fit_sessions(&[session(1, &[0]), session(2, &[1, 1])], 2, &params).unwrap(), None);
+    let bad = SessionParams { max_items: 1, ..params };
+    assert!(matches!(fit_sessions(&[], 2, &bad), Err(FitError::Param { name: "max_items", .. })));
+}

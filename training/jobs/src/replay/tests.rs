@@ -56,3 +56,26 @@ fn a_basket_in_progress_is_the_person_with_lines_in_the_cart() {
     let person = basket.in_progress(&PersonState::default(), 2);
     assert_eq!((person.items.len(), person.n_purchases, person.items[0].n_carts), (2, 0, 1));
 }
+
+#[test]
+fn a_pause_of_more_than_half_an_hour_ends_a_session() {
+    let act = |user: &str, kind: InteractionKind, item: &str, minute: i64| {
+        let mut event = purchase(user, item, None, minute);
+        event.body = EventBody::Interaction(Interaction::new(kind, ItemId::try_new(item).unwrap()));
+        event
+    };
+    let events = [
+        act("ann", InteractionKind::View, "a", 0),
+        act("bob", InteractionKind::Click, "x", 10),
+        act("ann", InteractionKind::Cart, "b", 30),
+        act("ann", InteractionKind::Dislike, "c", 31),
+        act("ann", InteractionKind::Purchase, "a", 60),
+        act("ann", InteractionKind::View, "d", 91),
+    ];
+    let keys = |items: &[&str]| items.iter().map(|id| ItemId::try_new(*id).unwrap().key()).collect();
+    let at = |minute: i64, items: &[&str]| Session {
+        end: Timestamp::from_millis(minute * 60_000),
+        items: keys(items),
+    };
+    assert_eq!(sessions(&events), [at(10, &["x"]), at(60, &["b", "a"]), at(91, &["d"])]);
+}

@@ -71,7 +71,15 @@ fn a_trained_snapshot_loads_again_and_beats_every_ruler_and_single_model() {
     let report = trained.evaluation.unwrap();
     assert!(report.two_stage_vs_best_other.low > 0.0, "{}", trained.gate.reason);
     let names: Vec<&str> = report.all_items.rows.iter().map(|row| row.name.as_str()).collect();
-    assert_eq!(names, ["two-stage", "ials-8", "item-item", "popularity", "popularity-7d", "repeat-last"]);
+    let singles = ["two-stage", "ials-8", "item-item", "vmis-knn", "popularity"];
+    assert_eq!(names, [singles.as_slice(), &["popularity-7d", "repeat-last"]].concat());
+    let next_items = report.next_items.unwrap();
+    let names: Vec<&str> = next_items.rows.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, singles);
+    let lowest = |place: usize| next_items.rows[place].metrics["ndcg@10"].low;
+    let highest = |place: usize| next_items.rows[place].metrics["ndcg@10"].high;
+    assert!(lowest(3) > highest(4), "sessions know no more than popularity: {:?}", next_items.rows);
+    assert!(lowest(0) > highest(4), "{:?}", next_items.rows);
     let clicks = report.clicks.unwrap();
     assert!(clicks.first_line.difference.low > 0.0, "{:?}", clicks.first_line);
 
@@ -82,6 +90,8 @@ fn a_trained_snapshot_loads_again_and_beats_every_ruler_and_single_model() {
     };
     let loaded = Snapshot::decode(draft.manifest.clone(), &mut read).unwrap();
     assert_eq!(loaded.ranker, trained.snapshot.ranker);
+    assert!(loaded.sessions.is_some());
+    assert_eq!(loaded.sessions, trained.snapshot.sessions);
     assert_eq!(loaded.manifest.n_items, N_ITEMS);
     assert_eq!(loaded.manifest.version.as_str(), "20250615T150640000Z");
 }

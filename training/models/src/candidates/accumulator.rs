@@ -1,10 +1,10 @@
-//! Sums of item-item similarities over weighted items.
+//! Sums over items: of item-item similarities, or of what similar sessions say.
 
-use waggle_model::ItemIdx;
+use waggle_model::{ItemIdx, Timestamp};
 
-use crate::{ItemItem, order};
+use crate::{ItemItem, Sessions, order, sessions::Neighbourhood};
 
-/// For every item that some neighbour list names: the sum, and the item that contributed most. Kept from request to
+/// For every item that somebody names: the sum, and the item that contributed most. Kept from request to
 /// request; only what was touched is cleared.
 #[derive(Default)]
 pub(super) struct Accumulator {
@@ -12,7 +12,7 @@ pub(super) struct Accumulator {
     /// As long as `by_row`; the first `n_touched` are the rows that are not zero.
     touched: Vec<ItemIdx>,
     n_touched: usize,
-    /// `1/√(Σ weights)`.
+    /// What sums are multiplied by.
     scale: f32,
     /// Working memory of [`best_first`](Self::best_first).
     order: Vec<u64>,
@@ -22,6 +22,7 @@ pub(super) struct Accumulator {
 #[derive(Clone, Copy, Default)]
 struct Sum {
     sum: f32,
+    /// How far ahead the reason is: its own contribution, or its lead over the others.
     largest: f32,
     because: u32,
 }
@@ -66,7 +67,40 @@ impl Accumulator {
         place.largest = if is_larger { contribution } else { place.largest };
     }
 
-    /// Score of an item and the item that contributed most; `None` if no neighbour list names it.
+    /// [`Sessions::votes`] on all items but the session's own.
+    ///
+    /// The reason is found by majority vote (Boyer and Moore, 1981), in the memory of one number: an item of the session
+    /// that led to more than half of a sum is its reason, where none did it is one of those that led to much.
+    pub(super) fn poll(
+        &mut self,
+        model: &Sessions,
+        session: &[(ItemIdx, f32)],
+        now: Timestamp,
+        memory: &mut Neighbourhood,
+    ) {
+        self.scale = 1.0;
+        model.votes(session, now, memory, |item, share, of| self.vote(item, share, of));
+        for (item, _) in session {
+            self.by_row[item.row()].sum = 0.0;
+        }
+    }
+
+    /// Without branches, as [`add`](Self::add).
+    #[inline]
+    fn vote(&mut self, item: ItemIdx, share: f32, of: ItemIdx) {
+        let place = &mut self.by_row[item.row()];
+        if self.n_touched < self.touched.len() {
+            self.touched[self.n_touched] = item;
+        }
+        // An item of all sessions has an idf of 0 and is never touched.
+        self.n_touched += usize::from(place.sum == 0.0) & usize::from(share > 0.0);
+        place.sum += share;
+        let lead = if place.because == of.0 { place.largest + share } else { place.largest - share };
+        place.because = if lead < 0.0 { of.0 } else { place.because };
+        place.largest = lead.abs();
+    }
+
+    /// Score of an item and the item that contributed most; `None` if nobody names it.
     pub(super) fn get(&self, item: ItemIdx) -> Option<(f32, ItemIdx)> {
         let Sum { sum, because, .. } = *self.by_row.get(item.row())?;
         (sum > 0.0).then_some((sum * self.scale, ItemIdx(because)))

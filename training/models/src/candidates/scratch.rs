@@ -6,13 +6,14 @@ use std::{cell::RefCell, collections::HashMap};
 use waggle_model::{ItemIdx, ItemKey};
 
 use super::accumulator::Accumulator;
-use crate::Vocabulary;
+use crate::{Vocabulary, sessions::Neighbourhood};
 
 #[derive(Default)]
 pub(super) struct Scratch {
     pub(super) marks: Marks,
     pub(super) by_history: Accumulator,
     pub(super) by_session: Accumulator,
+    pub(super) neighbourhood: Neighbourhood,
 }
 
 /// An item as a key, and as a row where the snapshot knows it.

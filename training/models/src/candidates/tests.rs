@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use waggle_model::{Interaction, InteractionKind, ItemId};
 
 use super::*;
-use crate::{AlsParams, ItemItemScoring, ann};
+use crate::{
+    AlsParams, ItemItemScoring, SessionScoring, ann,
+    sessions::{SessionArrays, days_since_epoch},
+};
 
 const N_ITEMS: usize = 60;
 
@@ -27,6 +30,8 @@ struct Shop {
     als: Als,
     ann: Box<dyn AnnIndex>,
     item_item: ItemItem,
+    /// Whoever was after `n` was after the item thirty further on.
+    sessions: Option<Sessions>,
     live: LiveLists,
     popular: Vec<ItemIdx>,
 }
@@ -54,7 +59,21 @@ impl Shop {
             as_of: minute(0),
         };
         let popular = (0..N_ITEMS).rev().map(ItemIdx::from_row).collect();
-        Self { vocabulary, als, ann, item_item, live, popular }
+        Self { vocabulary, als, ann, item_item, sessions: None, live, popular }
+    }
+
+    fn with_sessions() -> Self {
+        let half = N_ITEMS / 2;
+        let arrays = SessionArrays {
+            of_items: (0..=N_ITEMS).collect(),
+            sessions: (0..N_ITEMS as u32).map(|row| row % half as u32).collect(),
+            of_sessions: (0..=half).map(|session| session * 2).collect(),
+            items: (0..half).flat_map(|n| [n, n + half]).map(ItemIdx::from_row).collect(),
+            days: vec![days_since_epoch(minute(0)); half],
+            idf: vec![2.0; N_ITEMS],
+        };
+        let sessions = Sessions::try_new(arrays, SessionScoring::default()).unwrap();
+        Self { sessions: Some(sessions), ..Self::open() }
     }
 
     fn models(&self) -> CandidateModels<'_> {
@@ -63,6 +82,7 @@ impl Shop {
             als: Some(&self.als),
             ann: Some(&*self.ann),
             item_item: Some(&self.item_item),
+            sessions: self.sessions.as_ref(),
             popular: Some(&self.popular),
         }
     }
@@ -169,6 +189,20 @@ fn a_click_of_this_minute_pulls_its_neighbours_in() {
     assert_eq!((pulled.rank, pulled.because), (1, Some(key(21))));
     let score = |proposals: &[Proposal]| opinion(proposals, 31, CandidateSource::Ann).unwrap().score;
     assert!(score(&after) > score(&before), "the vector did not move towards the click");
+}
+
+#[test]
+fn similar_sessions_propose_what_else_they_hold_and_name_the_item_that_led_there() {
+    let (shop, limits, context) = (Shop::with_sessions(), limits(), [key(21)]);
+    let mut visitor = person(&[(InteractionKind::Click, 5, 9_999)]);
+    visitor.apply(&Interaction::new(InteractionKind::Dislike, id(8)), minute(9_999));
+    let proposals = shop.ask(&CandidateQuery { context_items: &context, ..query(&visitor, &limits) });
+    let led = |n| opinion(&proposals, n, CandidateSource::Session).map(|opinion| opinion.because);
+    assert_eq!((led(51), led(35)), (Some(Some(key(21))), Some(Some(key(5)))));
+    // An item of the session itself, one that was refused, and neighbours that no session holds.
+    assert_eq!((led(5), led(38), led(23)), (None, None, None));
+    let rank = |n| opinion(&proposals, n, CandidateSource::Session).unwrap().rank;
+    assert!(rank(51) < rank(35), "the page counts more than a click before it");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::{
     item_item::ItemItem,
     popularity::Popularity,
     ranker::Ranker,
+    sessions::Sessions,
 };
 
 /// Recall at 100 that an index must reach to be used instead of the scan.
@@ -21,6 +22,8 @@ pub const MIN_RECALL: f64 = 0.95;
 const VOCABULARY: (&str, &str) = ("vocabulary", "vocabulary.bin");
 const POPULARITY: (&str, &str) = ("popularity", "popularity.bin");
 const ITEM_ITEM: (&str, &str) = ("item_item", "item_item.bin");
+/// Absent where there are no sessions, and in snapshots from before there were any.
+const SESSIONS: (&str, &str) = ("sessions", "sessions.bin");
 const ALS: (&str, &str) = ("als", "als.bin");
 const SAMPLE_QUERIES: (&str, &str) = ("sample_queries", "sample_queries.bin");
 /// Only where there are items enough for one to be built.
@@ -34,6 +37,8 @@ pub struct Snapshot {
     pub vocabulary: Vocabulary,
     pub popularity: Popularity,
     pub item_item: ItemItem,
+    /// `None`: sessions are judged by item-item similarities alone.
+    pub sessions: Option<Sessions>,
     pub als: Als,
     /// Folded-in vectors of sampled persons, `[n, n_factors]`: what the index is measured with.
     pub sample_queries: Array2<f32>,
@@ -51,6 +56,8 @@ pub struct SnapshotModels {
     pub vocabulary: Vocabulary,
     pub popularity: Popularity,
     pub item_item: ItemItem,
+    /// `None`: sessions are judged by item-item similarities alone.
+    pub sessions: Option<Sessions>,
     pub als: Als,
     pub sample_queries: Array2<f32>,
     pub ranker: Option<Ranker>,
@@ -81,7 +88,8 @@ impl Snapshot {
         models: SnapshotModels,
         graph: Option<Arc<Graph>>,
     ) -> Result<Self, SnapshotError> {
-        let SnapshotModels { vocabulary, popularity, item_item, als, sample_queries, ranker } = models;
+        let SnapshotModels { vocabulary, popularity, item_item, sessions, als, sample_queries, ranker } =
+            models;
         let fits = |part: (&str, _), what: &str, expected: usize, got: usize| {
             if got == expected {
                 Ok(())
@@ -93,6 +101,9 @@ impl Snapshot {
         fits(VOCABULARY, "items", n_items, vocabulary.len())?;
         fits(POPULARITY, "items", n_items, popularity.n_items())?;
         fits(ITEM_ITEM, "items", n_items, item_item.n_items())?;
+        if let Some(sessions) = &sessions {
+            fits(SESSIONS, "items", n_items, sessions.n_items())?;
+        }
         fits(ALS, "items", n_items, als.n_items())?;
         fits(SAMPLE_QUERIES, "factors", als.n_factors(), sample_queries.ncols())?;
         if sample_queries.iter().any(|x| !x.is_finite()) {
@@ -118,6 +129,7 @@ impl Snapshot {
             vocabulary,
             popularity,
             item_item,
+            sessions,
             als,
             sample_queries,
             ann,
@@ -151,6 +163,9 @@ impl Snapshot {
             (ALS, parts::encode_als(&self.als)),
             (SAMPLE_QUERIES, parts::encode_queries(self.sample_queries.view())),
         ];
+        if let Some(sessions) = &self.sessions {
+            encoded.push((SESSIONS, parts::encode_sessions(sessions)));
+        }
         if let Some(graph) = &self.graph {
             encoded.push((GRAPH, parts::encode_graph(graph)));
         }
@@ -186,6 +201,10 @@ impl Snapshot {
             vocabulary: parts::decode_vocabulary(part(VOCABULARY)?).map_err(|e| damaged(VOCABULARY, e))?,
             popularity: parts::decode_popularity(part(POPULARITY)?).map_err(|e| damaged(POPULARITY, e))?,
             item_item: parts::decode_item_item(part(ITEM_ITEM)?).map_err(|e| damaged(ITEM_ITEM, e))?,
+            sessions: match part(SESSIONS) {
+                Ok(bytes) => Some(parts::decode_sessions(bytes).map_err(|e| damaged(SESSIONS, e))?),
+                Err(_) => None,
+            },
             als: parts::decode_als(part(ALS)?).map_err(|e| damaged(ALS, e))?,
             sample_queries: parts::decode_queries(part(SAMPLE_QUERIES)?)
                 .map_err(|e| damaged(SAMPLE_QUERIES, e))?,

@@ -12,6 +12,7 @@ use crate::{
     ann::Graph,
     item_item::{ItemItem, ItemItemScoring},
     popularity::Popularity,
+    sessions::{SessionArrays, SessionScoring, Sessions},
 };
 
 const MAGIC: &[u8; 8] = b"waggle\x00\x01";
@@ -62,9 +63,7 @@ pub(super) fn encode_item_item(model: &ItemItem) -> Vec<u8> {
     part.size(model.n_items());
     part.size(model.n_entries());
     part.json(model.scoring());
-    for &pointer in model.indptr() {
-        part.size(pointer);
-    }
+    part.pointers(model.indptr());
     for item in model.items() {
         part.0.extend_from_slice(&item.0.to_le_bytes());
     }
@@ -76,12 +75,45 @@ pub(super) fn decode_item_item(bytes: &[u8]) -> Result<ItemItem, String> {
     let mut part = Reader::open(bytes, b"itit")?;
     let (n_items, n_entries) = (part.size_of(8)?, part.size_of(8)?);
     let scoring: ItemItemScoring = part.json()?;
-    let indptr = (0..=n_items).map(|_| part.size()).collect::<Result<_, _>>()?;
+    let indptr = part.pointers(n_items)?;
     let items =
         part.take(n_entries, 4)?.chunks_exact(4).map(|b| ItemIdx(u32::from_le_bytes(four(b)))).collect();
     let similarities = part.floats(n_entries)?;
     part.end()?;
     ItemItem::try_new(indptr, items, similarities, scoring).map_err(|e| e.to_string())
+}
+
+pub(super) fn encode_sessions(model: &Sessions) -> Vec<u8> {
+    let SessionArrays { of_items, sessions, of_sessions, items, days, idf } = model.arrays();
+    let mut part = Writer::new(b"sess");
+    part.size(model.n_items());
+    part.size(model.n_sessions());
+    part.json(model.scoring());
+    part.pointers(&of_items);
+    part.pointers(&of_sessions);
+    part.words(sessions);
+    part.words(items.into_iter().map(|item| item.0));
+    part.words(days);
+    part.floats(&idf);
+    part.0
+}
+
+pub(super) fn decode_sessions(bytes: &[u8]) -> Result<Sessions, String> {
+    let mut part = Reader::open(bytes, b"sess")?;
+    let (n_items, n_sessions) = (part.size_of(8)?, part.size_of(8)?);
+    let scoring: SessionScoring = part.json()?;
+    let (of_items, of_sessions) = (part.pointers(n_items)?, part.pointers(n_sessions)?);
+    let n_entries = |pointers: &[usize]| pointers.last().copied().unwrap_or_default();
+    let arrays = SessionArrays {
+        sessions: part.words(n_entries(&of_items))?,
+        items: part.words(n_entries(&of_sessions))?.into_iter().map(ItemIdx).collect(),
+        days: part.words(n_sessions)?,
+        idf: part.floats(n_items)?,
+        of_items,
+        of_sessions,
+    };
+    part.end()?;
+    Sessions::try_new(arrays, scoring).map_err(|e| e.to_string())
 }
 
 pub(super) fn encode_als(als: &Als) -> Vec<u8> {
@@ -172,6 +204,10 @@ impl Writer {
         self.0.extend(words.into_iter().flat_map(u32::to_le_bytes));
     }
 
+    fn pointers(&mut self, pointers: &[usize]) {
+        pointers.iter().for_each(|&pointer| self.size(pointer));
+    }
+
     fn matrix(&mut self, matrix: ArrayView2<'_, f32>) {
         self.size(matrix.nrows());
         self.size(matrix.ncols());
@@ -236,6 +272,11 @@ impl<'a> Reader<'a> {
 
     fn words(&mut self, count: usize) -> Result<Vec<u32>, String> {
         Ok(self.take(count, 4)?.chunks_exact(4).map(|bytes| u32::from_le_bytes(four(bytes))).collect())
+    }
+
+    /// The `n_rows + 1` pointers of compressed rows.
+    fn pointers(&mut self, n_rows: usize) -> Result<Vec<usize>, String> {
+        (0..=n_rows).map(|_| self.size()).collect()
     }
 
     fn matrix(&mut self) -> Result<Array2<f32>, String> {

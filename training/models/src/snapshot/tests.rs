@@ -5,8 +5,9 @@ use waggle_model::{ItemId, ItemIdx, SnapshotVersion};
 
 use super::*;
 use crate::{
-    Als, AlsParams, ItemItem, Popularity, Vocabulary,
+    Als, AlsParams, ItemItem, Popularity, Sessions, Vocabulary,
     ann::{ExactIndex, Graph, GraphParams},
+    sessions::{SessionArrays, SessionScoring},
 };
 
 fn models() -> SnapshotModels {
@@ -25,10 +26,24 @@ fn models() -> SnapshotModels {
             Default::default(),
         )
         .unwrap(),
+        sessions: Some(sessions(n_items)),
         als: Als::try_new(factors, params).unwrap(),
         sample_queries: Array2::from_shape_fn((4, 3), |(i, j)| ((i + 2 * j) as f32).cos()),
         ranker: None,
     }
+}
+
+/// One session of the first two items.
+fn sessions(n_items: usize) -> Sessions {
+    let arrays = SessionArrays {
+        of_items: (0..=n_items).map(|row| row.min(2)).collect(),
+        sessions: vec![0, 0],
+        of_sessions: vec![0, 2],
+        items: vec![ItemIdx(0), ItemIdx(1)],
+        days: vec![20_000],
+        idf: vec![0.5; n_items],
+    };
+    Sessions::try_new(arrays, SessionScoring::default()).unwrap()
 }
 
 fn manifest() -> Manifest {
@@ -100,6 +115,31 @@ fn a_snapshot_without_a_graph_reads_as_well() {
     let draft = written.draft();
     assert!(!draft.manifest.parts.contains_key("graph"));
     assert!(decode(&draft).unwrap().graph.is_none());
+}
+
+#[test]
+fn a_snapshot_from_before_there_were_sessions_reads_as_well() {
+    let mut older = draft();
+    older.manifest.parts.remove("sessions");
+    older.files.retain(|(file, _)| file != "sessions.bin");
+    assert!(decode(&older).unwrap().sessions.is_none());
+    assert_eq!(decode(&draft()).unwrap().sessions, Some(sessions(7)));
+}
+
+#[test]
+fn sessions_that_no_fit_would_write_are_refused() {
+    // The last idf; the only day before the seven idf; the second item of the session before the day.
+    let at_word = |from_end: usize, word: u32| {
+        forged("sessions", |bytes| {
+            let at = bytes.len() - 4 * from_end;
+            bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        })
+    };
+    refused(at_word(1, f32::NAN.to_bits()), "idf of item 6");
+    refused(at_word(9, 7), "items of session 0");
+    refused(at_word(11, 1), "sessions of item 1");
+    refused(forged("sessions", |bytes| bytes.truncate(bytes.len() - 4)), "cut short");
+    refused(forged("sessions", |bytes| bytes[16..24].fill(0xff)), "it announces");
 }
 
 #[test]
@@ -219,6 +259,7 @@ fn parts_of_different_sizes_do_not_make_a_snapshot() {
     refused(|m| m.vocabulary = Vocabulary::default(), "vocabulary");
     refused(|m| m.sample_queries = Array2::zeros((2, 5)), "sample_queries");
     refused(|m| m.sample_queries[[0, 0]] = f32::NAN, "sample_queries");
+    refused(|m| m.sessions = Some(sessions(6)), "sessions");
     refused(
         |m| m.item_item = ItemItem::try_new(vec![0], vec![], vec![], Default::default()).unwrap(),
         "item_item",
