@@ -341,6 +341,11 @@ fn heading(place: &RecommendedItem, context: Context<'_>) -> Heading {
         Reason::PopularHere { category: None } => {
             plain("popular_here", "Popular around here", "What people who look around here choose most.")
         }
+        Reason::PopularAlike => plain(
+            "popular_alike",
+            "Popular with people like you",
+            "What people with a taste like this choose more than others do.",
+        ),
         Reason::Pinned => {
             plain("pinned", "From the shop window", "We put these first ourselves; no algorithm did.")
         }

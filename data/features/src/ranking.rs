@@ -14,6 +14,9 @@ pub const MAX_ABS: f32 = 50.0;
 const DEFAULT_GAP_DAYS: f64 = 60.0;
 /// Offset of reciprocal ranks `1/(rank + c)`, scaled so that the first place gets 1.
 const RANK_OFFSET: f32 = 10.0;
+/// What it counts that an item reads like the person's items, beside being bought together with them. Set, not learned:
+/// training does not know the texts.
+const TEXT_WORTH: f32 = 0.25;
 
 /// Name and meaning of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,12 +227,15 @@ features! { f,
     "category_share", "share of the person's bought items in its category" => f.category_share;
     "ann_score", "score by the person's folded-in vector" => f.score(CandidateSource::Ann);
     "ann_rank", "11/(rank + 10) by that score; 0 without" => f.rank(CandidateSource::Ann);
-    "item_item_score", "ln(1 + 10·similarity to the person's items)" => f.ln_item_item;
+    "item_item_score", "ln(1 + 10·similarity to the person's items); of an item without one, a quarter of how it reads" =>
+        f.ln_item_item;
     "item_item_rank", "11/(rank + 10) by that similarity; 0 without" => f.rank(CandidateSource::ItemItem);
     "repeat_rank", "11/(rank + 10) among the person's own items by how due they are; 0 without" =>
         f.rank(CandidateSource::Repeat);
     "trending_rank", "11/(rank + 10) among the trending items; 0 without" => f.rank(CandidateSource::Trending);
     "new_rank", "11/(rank + 10) among the new items; 0 without" => f.rank(CandidateSource::New);
+    "segment_rank", "11/(rank + 10) among what people of the same segment want; 0 without" =>
+        f.rank(CandidateSource::Segment);
     // Products: what a sum of the above cannot say.
     "bought_x_rebuy_rate", "bought × share of the item's orders that were re-buys" => f.bought * f.item.rebuy_rate;
     "bought_x_demand_7d", "bought × demand of the week" => f.bought * f.item.ln_demand[1];
@@ -250,6 +256,8 @@ features! { f,
         f.own.newcomer * f.rank(CandidateSource::Trending);
     "newcomer_x_rebuy_rate", "share of the item's orders that were re-buys for who never ordered" =>
         f.own.newcomer * f.item.rebuy_rate;
+    "newcomer_x_segment_rank", "place among what people of the same segment want for who never ordered" =>
+        f.own.newcomer * f.rank(CandidateSource::Segment);
     // The session in progress: all 0 without one.
     "session", "weight of the session's strongest act" => f.session;
     "session_in_basket", "1 if the item lies in the basket already" => f.in_basket;
@@ -337,7 +345,7 @@ impl<'a> Facts<'a> {
                 * share_of(&context.session_categories, attributes.category),
             order_gap: context.order_gap_days,
         };
-        all.ln_item_item = ln_10(all.score(CandidateSource::ItemItem));
+        all.ln_item_item = ln_10(all.similarity());
         all.ln_session = ln_10(all.score(CandidateSource::Session));
         if let Some(entry) = context.history_of(item) {
             all.read_history(context, entry);
@@ -377,6 +385,12 @@ impl<'a> Facts<'a> {
     /// `2^(−days since the last purchase / half_life)`; 0 if it was never bought.
     fn recency(&self, half_life_days: f64) -> f32 {
         if self.bought > 0.0 { half(self.bought_days, half_life_days) } else { 0.0 }
+    }
+
+    /// To the person's items, by who bought them together or else by text.
+    fn similarity(&self) -> f32 {
+        let together = self.score(CandidateSource::ItemItem);
+        if together > 0.0 { together } else { TEXT_WORTH * self.score(CandidateSource::Lexical) }
     }
 
     fn score(&self, source: CandidateSource) -> f32 {

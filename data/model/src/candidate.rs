@@ -19,15 +19,15 @@ pub enum CandidateSource {
     Repeat,
     /// Next items of similar sessions.
     Session,
-    /// Similar text.
+    /// Similar text: to the item of the page, or to the person's items where nothing else is known of the item.
     Lexical,
     /// Many people want it now.
     Trending,
     /// Recently added to the catalogue.
     New,
-    /// Popular with people or on pages like this.
+    /// Popular with people of a similar taste, or on pages like this.
     Segment,
-    /// A list fixed in advance.
+    /// A list fixed in advance, or what fills a short one.
     Static,
 }
 

@@ -229,6 +229,8 @@ pub enum Reason {
     PopularHere {
         category: Option<String>,
     },
+    /// People of a similar taste want it: similar to the person's, or to that of who looks at such pages.
+    PopularAlike,
     /// The shop put it first.
     Pinned,
     /// A list fixed in advance.

@@ -19,7 +19,8 @@ use crate::{AnswerLog, Flights, Held, ItemLocks, Placements, Projector, recommen
 pub struct GatewayConfig {
     /// Time that one recommendation may take before it steps down a rung, in milliseconds.
     pub deadline_ms: u64,
-    /// Candidates that retrieval may propose for one answer.
+    /// Candidates that retrieval may propose for one answer. The default is more than all sources propose together, so
+    /// that nothing is cut before it is ranked.
     pub n_candidates: usize,
     /// How long an answer may be served again to a person who did nothing since, in seconds; 0 turns the cache off.
     pub cache_ttl_s: u64,
@@ -36,7 +37,7 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             deadline_ms: 250,
-            n_candidates: 500,
+            n_candidates: 700,
             cache_ttl_s: 30,
             cache_stale_s: 30,
             answer_retention_s: 600,

@@ -41,7 +41,7 @@ fn of_source(opinion: &SourceScore, category: Option<&str>, items: &KeyMap<Arc<I
             Reason::PopularHere { category: category.map(ToOwned::to_owned) }
         }
         (CandidateSource::Trending, _) => Reason::Trending,
-        (CandidateSource::Segment, _) => Reason::PopularHere { category: category.map(ToOwned::to_owned) },
+        (CandidateSource::Segment, _) => Reason::PopularAlike,
         (CandidateSource::Static, _) => Reason::Popular,
         (_, Some(item_id)) => Reason::BecauseOf {
             item_id: item_id.clone(),

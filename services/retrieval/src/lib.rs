@@ -10,7 +10,8 @@
 //! - [`offer`]: what a request may be answered with.
 //! - [`filters`]: expressions over the whole table at once.
 //! - [`lexical`]: full-text search over the live catalogue. `search`: the same with filters, counts and orders.
-//! - [`lists`]: trending and new items, recomputed from live counters.
+//! - [`lists`]: trending and new items, recomputed from live counters. [`lookalikes`]: what items that the snapshot does not
+//!   know read like.
 //!
 //! Scoring candidates against each other is ranking's work; it happens elsewhere.
 
@@ -19,6 +20,7 @@ pub mod filters;
 pub mod follower;
 pub mod lexical;
 pub mod lists;
+pub mod lookalikes;
 pub mod offer;
 mod search;
 pub mod service;

@@ -27,8 +27,11 @@ use waggle_features::{ItemAttributes, Opinion, PersonState};
 use waggle_filter::{Misfits, Schema};
 use waggle_model::{CandidateSource, Item, ItemId, ItemKey, Scored, SnapshotVersion, Timestamp};
 use waggle_models::{
-    Offer as _, Snapshot, SnapshotSlot, Vocabulary,
-    candidates::{CandidateModels, CandidateQuery, Candidates, Proposal, SourceLimits, candidates, similar},
+    Lookalikes, Offer as _, Snapshot, SnapshotSlot, Vocabulary,
+    candidates::{
+        CandidateModels, CandidateQuery, Candidates, MAX_PAGE_ITEMS, Proposal, SourceLimits, candidates,
+        similar,
+    },
 };
 use waggle_stores::{EventLog, StateStore, Topic};
 
@@ -38,6 +41,7 @@ use crate::{
     follower::Follower,
     lexical::LexicalIndex,
     lists::Lists,
+    lookalikes::TextLikeness,
     offer::{Asked, OnOffer, group_of},
     search::search,
     table::{Entries, Entry, ItemTable, SnapshotRows},
@@ -64,6 +68,7 @@ pub struct RetrievalService {
     rows: Arc<ArcSwap<Vec<Arc<SnapshotRows>>>>,
     lexical: Arc<LexicalIndex>,
     lists: Arc<Lists>,
+    likeness: Arc<TextLikeness>,
     /// How much of the catalogue topic is in the table: the same number in every process that has seen as much.
     applied: watch::Receiver<u64>,
 }
@@ -103,6 +108,9 @@ impl RetrievalService {
         let lists = Arc::new(Lists::new(state, log.n_partitions(Topic::Events), table.clone()));
         lists.refresh(Timestamp::now()).await.map_err(failed)?;
         tasks.spawn(lists.clone().run(cancel.clone()));
+        let likeness = TextLikeness::new(table.clone(), lexical.clone(), snapshots.clone(), rows.clone());
+        let likeness = Arc::new(likeness);
+        tasks.spawn(likeness.clone().run(cancel.clone()));
         Ok(Arc::new(Self {
             config,
             snapshots,
@@ -111,6 +119,7 @@ impl RetrievalService {
             rows,
             lexical,
             lists,
+            likeness,
             applied,
         }))
     }
@@ -121,6 +130,14 @@ impl RetrievalService {
     /// [`RoleError::Failed`] when the counters cannot be read.
     pub async fn refresh_lists(&self, now: Timestamp) -> Result<(), RoleError> {
         self.lists.refresh(now).await.map_err(failed)
+    }
+
+    /// Works out now instead of within some seconds what items that the snapshot does not know read like.
+    ///
+    /// # Errors
+    /// [`RoleError::Failed`] when the text index cannot be read.
+    pub fn refresh_lookalikes(&self) -> Result<(), RoleError> {
+        self.likeness.refresh().map_err(failed)
     }
 
     fn snapshot(&self, version: Option<&SnapshotVersion>) -> Result<Option<Arc<Snapshot>>, RoleError> {
@@ -151,6 +168,8 @@ impl RetrievalService {
             (CandidateSource::Session, &mut limits.session),
             (CandidateSource::Trending, &mut limits.trending),
             (CandidateSource::New, &mut limits.new),
+            (CandidateSource::Segment, &mut limits.segment),
+            (CandidateSource::Lexical, &mut limits.lexical),
         ];
         for (source, limit) in table {
             if !sources.contains(&source) {
@@ -239,9 +258,11 @@ impl Retrieval for RetrievalService {
         let allowed = asked.allowed(&request.filters, request.category.as_deref())?;
         let offer = OnOffer::new(&entries, rows.as_deref(), allowed, &request.exclude);
         let limits = self.limits(&request.sources);
+        let page_items = page_items(request, snapshot.as_deref(), rows.as_deref(), &offer);
         let query = CandidateQuery {
             person: &request.person,
             context_items: &context_items,
+            page_items: &page_items,
             now: request.now,
             limits: &limits,
             offer: Some(&offer),
@@ -249,11 +270,13 @@ impl Retrieval for RetrievalService {
             at_least: request.at_least,
             until: request.deadline,
         };
-        let nothing = Vocabulary::default();
-        let models = serving_models(snapshot.as_deref(), rows.as_deref(), &nothing);
+        let (nothing, lookalikes) = (Vocabulary::default(), self.likeness.load());
+        let models = serving_models(snapshot.as_deref(), rows.as_deref(), &lookalikes, &nothing);
         let Candidates { mut proposals, late, took, fold_in } =
             candidates(&models, &lists, &query).map_err(failed)?;
         observe(&late, &took, fold_in);
+        // Never by default: the sources together propose fewer. A placement that asks for fewer gets what some source
+        // places highest.
         if proposals.len() > request.limit {
             proposals.sort_by_key(|p| (p.opinions.best_rank().unwrap_or(u32::MAX), p.item));
             proposals.truncate(request.limit);
@@ -351,6 +374,7 @@ impl Retrieval for RetrievalService {
         let query = CandidateQuery {
             person: &request.person,
             context_items: &[],
+            page_items: &[],
             now: request.now,
             limits: &self.config.limits,
             offer: Some(&offer),
@@ -358,8 +382,8 @@ impl Retrieval for RetrievalService {
             at_least: request.items.len(),
             until: None,
         };
-        let nothing = Vocabulary::default();
-        let models = serving_models(snapshot.as_deref(), rows.as_deref(), &nothing);
+        let (nothing, lookalikes) = (Vocabulary::default(), self.likeness.load());
+        let models = serving_models(snapshot.as_deref(), rows.as_deref(), &lookalikes, &nothing);
         let proposals = candidates(&models, &lists, &query).map_err(failed)?.proposals;
         let found = proposals.iter().filter_map(|p| Some(proposed(&entries, rows.as_deref(), p)?.1));
         Ok(CandidateResponse {
@@ -398,16 +422,34 @@ fn observe(late: &[CandidateSource], took: &[(CandidateSource, Duration)], fold_
     }
 }
 
+/// The most popular items of a category page, which stand for its visitors' taste where the person has shown none.
+fn page_items(
+    request: &CandidateRequest,
+    snapshot: Option<&Snapshot>,
+    rows: Option<&SnapshotRows>,
+    offer: &OnOffer<'_>,
+) -> Vec<ItemKey> {
+    let (Some(snapshot), Some(rows)) = (snapshot, rows) else { return Vec::new() };
+    if request.category.is_none() || !request.person.items.is_empty() || !request.context_items.is_empty() {
+        return Vec::new();
+    }
+    let offered = rows.by_popularity().iter().filter(|idx| offer.has_row(**idx));
+    offered.take(MAX_PAGE_ITEMS).map(|idx| snapshot.vocabulary.key(*idx)).collect()
+}
+
 /// What proposes; `nothing` where there is no snapshot.
 fn serving_models<'a>(
     snapshot: Option<&'a Snapshot>,
     rows: Option<&'a SnapshotRows>,
+    lookalikes: &'a Lookalikes,
     nothing: &'a Vocabulary,
 ) -> CandidateModels<'a> {
     match snapshot {
-        Some(snapshot) => {
-            CandidateModels { popular: rows.map(SnapshotRows::by_popularity), ..models_of(snapshot) }
-        }
+        Some(snapshot) => CandidateModels {
+            popular: rows.map(SnapshotRows::by_popularity),
+            lookalikes: Some(lookalikes),
+            ..models_of(snapshot)
+        },
         None => CandidateModels {
             vocabulary: nothing,
             als: None,
@@ -415,6 +457,8 @@ fn serving_models<'a>(
             item_item: None,
             sessions: None,
             popular: None,
+            segments: None,
+            lookalikes: None,
         },
     }
 }
@@ -427,6 +471,8 @@ fn models_of(snapshot: &Snapshot) -> CandidateModels<'_> {
         item_item: Some(&snapshot.item_item),
         sessions: snapshot.sessions.as_ref(),
         popular: None,
+        segments: snapshot.segments.as_ref(),
+        lookalikes: None,
     }
 }
 

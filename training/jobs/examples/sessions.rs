@@ -44,6 +44,8 @@ fn main() -> Result<()> {
         item_item: Some(&item_item),
         sessions: None,
         popular: None,
+        segments: None,
+        lookalikes: None,
     };
     let by_sessions = CandidateModels { sessions: of_sessions.as_ref(), ..by_items };
 
@@ -69,6 +71,7 @@ fn duration(models: &CandidateModels<'_>, order: &Basket, n_lines: usize) -> Res
     let query = CandidateQuery {
         person: &person,
         context_items: &[],
+        page_items: &[],
         now: order.start,
         limits: &SourceLimits::default(),
         offer: None,

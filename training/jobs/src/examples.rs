@@ -95,6 +95,7 @@ impl Featuriser<'_> {
         let query = CandidateQuery {
             person,
             context_items: &[],
+            page_items: &[],
             now,
             limits: self.limits,
             offer: None,

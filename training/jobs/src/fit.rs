@@ -6,6 +6,7 @@ mod als;
 mod interactions;
 mod item_item;
 mod popularity;
+mod segments;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -14,11 +15,12 @@ pub use als::{fit_als, user_factors};
 pub use interactions::{Interactions, InteractionsError, Triple};
 pub use item_item::{CoOccurrence, ItemItemParams, fit_item_item};
 pub use popularity::{PopularityParams, fit_popularity};
+pub use segments::{SegmentParams, fit_segments};
 pub use sessions::{SessionParams, SessionRow, fit_sessions};
 
 use waggle_models::{
     als::AlsError, als::SolveError, item_item::ItemItemError, popularity::PopularityError,
-    sessions::SessionsError,
+    segments::SegmentsError, sessions::SessionsError,
 };
 
 /// Why a model could not be fitted.
@@ -38,4 +40,8 @@ pub enum FitError {
     Popularity(#[from] PopularityError),
     #[error(transparent)]
     Sessions(#[from] SessionsError),
+    #[error("people could not be grouped: {0}")]
+    Clusters(String),
+    #[error(transparent)]
+    Segments(#[from] SegmentsError),
 }

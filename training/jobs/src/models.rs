@@ -7,14 +7,14 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use waggle_model::{Event, EventBody, Item, ItemId, Timestamp};
 use waggle_models::{
-    Als, AlsParams, AnnIndex, CandidateModels, ItemItem, Popularity, Sessions, Vocabulary, ann,
+    Als, AlsParams, AnnIndex, CandidateModels, ItemItem, Popularity, Segments, Sessions, Vocabulary, ann,
     ann::choice::SUFFICIENT_QUERIES, candidates::history_entries, snapshot::MIN_RECALL,
 };
 
 use crate::{
     fit::{
-        Interactions, ItemItemParams, PopularityParams, SessionParams, SessionRow, Triple, fit_als,
-        fit_item_item, fit_popularity, fit_sessions,
+        Interactions, ItemItemParams, PopularityParams, SegmentParams, SessionParams, SessionRow, Triple,
+        fit_als, fit_item_item, fit_popularity, fit_segments, fit_sessions,
     },
     progress::Progress,
     replay::{Basket, Replay, Session},
@@ -28,6 +28,7 @@ pub struct ModelParams {
     pub item_item: ItemItemParams,
     pub sessions: SessionParams,
     pub popularity: PopularityParams,
+    pub segments: SegmentParams,
     /// Most people who are held out of the fit of the embeddings, so that the index is measured with vectors of people
     /// it was not made for. None are where a tenth of all would be fewer than 1,000.
     pub max_held_out: usize,
@@ -41,6 +42,7 @@ impl Default for ModelParams {
             item_item: ItemItemParams::default(),
             sessions: SessionParams::default(),
             popularity: PopularityParams { half_life: Some(std::time::Duration::from_secs(14 * 86_400)) },
+            segments: SegmentParams::default(),
             max_held_out: 1_500,
         }
     }
@@ -56,6 +58,8 @@ pub struct FittedModels {
     /// `None` if nobody ever touched two items in one session.
     pub sessions: Option<Sessions>,
     pub popularity: Popularity,
+    /// `None` where people are too few.
+    pub segments: Option<Segments>,
     /// One row per person.
     pub histories: Interactions,
     /// Whose vectors the index is measured with.
@@ -79,6 +83,8 @@ impl FittedModels {
             item_item: Some(&self.item_item),
             sessions: self.sessions.as_ref(),
             popular: None,
+            segments: self.segments.as_ref(),
+            lookalikes: None,
         }
     }
 }
@@ -137,6 +143,9 @@ pub fn fit_models(
     let als =
         fit_als(trained_on, &params.als, seed, &|done, total| progress.report("embeddings", done, total))
             .context("the embeddings could not be fitted")?;
+    let segments = fit_segments(&histories, &als, &params.segments, now, seed)
+        .context("the segments could not be fitted")?;
+    progress.report("segments", 1, 1);
     // Without queries to judge a graph by, this is the exact scan: no candidate is lost to the index in training.
     let (ann, _) = ann::choose(als.shared_item_factors(), ArrayView2::from(&[[0.0; 0]; 0]), MIN_RECALL)?;
     let ann: Arc<dyn AnnIndex> = Arc::from(ann);
@@ -147,6 +156,7 @@ pub fn fit_models(
         item_item,
         sessions,
         popularity,
+        segments,
         histories,
         sample,
     })

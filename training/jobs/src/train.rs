@@ -344,7 +344,17 @@ impl<'a> Run<'a> {
         l2: Option<f64>,
     ) -> anyhow::Result<Snapshot> {
         let sample_queries = user_factors(&models.sample.histories, &models.als)?;
-        let FittedModels { vocabulary, als, item_item, sessions, popularity, histories, sample, .. } = models;
+        let FittedModels {
+            vocabulary,
+            als,
+            item_item,
+            sessions,
+            popularity,
+            segments,
+            histories,
+            sample,
+            ..
+        } = models;
         let version: String = created_at.to_rfc3339().chars().filter(char::is_ascii_alphanumeric).collect();
         let mut settings = serde_json::to_value(self.params)?;
         settings["ranker_l2"] = serde_json::to_value(l2)?;
@@ -366,8 +376,16 @@ impl<'a> Run<'a> {
             parts: Default::default(),
         };
         let vocabulary = Arc::unwrap_or_clone(vocabulary);
-        let models =
-            SnapshotModels { vocabulary, popularity, item_item, sessions, als, sample_queries, ranker };
+        let models = SnapshotModels {
+            vocabulary,
+            popularity,
+            item_item,
+            sessions,
+            als,
+            sample_queries,
+            ranker,
+            segments,
+        };
         let mut snapshot = Snapshot::try_new(manifest, models)?;
         // As it was when this was published; whoever loads it measures again.
         snapshot.manifest.settings["ann"] = serde_json::to_value(&snapshot.ann_report)?;

@@ -3,7 +3,7 @@
 //! Retrieval serves with this and training learns from it, so a ranker meets in production the lists it was trained on.
 //! Bought items come from the source "repeat" alone; the other sources propose what the person does not have. Once the
 //! list is set, the models give their opinion on all of it: an item that "trending" found still carries its similarity
-//! to the person's items.
+//! to the person's items. What no source proposed and fills a short list all the same is [`CandidateSource::Static`].
 
 mod accumulator;
 mod scratch;
@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use waggle_features::{ItemHistory, LiveLists, Opinion, Opinions, PersonState, SessionItem, session_items};
 use waggle_model::{CandidateSource, ItemIdx, ItemKey, Scored, SeenRule, Timestamp};
 
-use crate::{Als, AnnIndex, HistoryEntry, ItemItem, RecommendError, Sessions, Vocabulary, order};
+use crate::{
+    Als, AnnIndex, HistoryEntry, ItemItem, Lookalikes, RecommendError, Segments, Sessions, Vocabulary, order,
+};
 use accumulator::Accumulator;
 use scratch::{Marks, Scratch, Spot, with_scratch};
 
@@ -32,6 +34,10 @@ pub struct CandidateModels<'a> {
     pub sessions: Option<&'a Sessions>,
     /// Every row, the most popular first: what a narrow filter leaves is looked for here.
     pub popular: Option<&'a [ItemIdx]>,
+    /// Groups of people by the vectors of `als`.
+    pub segments: Option<&'a Segments>,
+    /// What no other part knows, by the texts.
+    pub lookalikes: Option<&'a Lookalikes>,
 }
 
 /// Who asks for what.
@@ -40,6 +46,9 @@ pub struct CandidateQuery<'a> {
     pub person: &'a PersonState,
     /// Items of the page: the item of an item page, the contents of a basket. Never proposed.
     pub context_items: &'a [ItemKey],
+    /// What the page is full of, such as the first items of its category: says which segment somebody belongs to of whom
+    /// nothing else is known. May be proposed.
+    pub page_items: &'a [ItemKey],
     pub now: Timestamp,
     pub limits: &'a SourceLimits,
     /// What may be shown at all; `None` allows every item.
@@ -62,6 +71,8 @@ pub struct SourceLimits {
     pub session: usize,
     pub trending: usize,
     pub new: usize,
+    pub segment: usize,
+    pub lexical: usize,
     /// Newest items of the history that item-item similarities are summed over.
     pub item_item_history: usize,
 }
@@ -112,8 +123,18 @@ impl Default for SourceLimits {
             session: 60,
             trending: 60,
             new: 20,
+            segment: 20,
+            lexical: 20,
             item_item_history: 100,
         }
+    }
+}
+
+impl SourceLimits {
+    /// Most candidates that the sources propose together; a list filled up to [`CandidateQuery::at_least`] may be longer.
+    pub fn total(&self) -> usize {
+        let Self { ann, item_item, repeat, session, trending, new, segment, lexical, .. } = self;
+        ann + item_item + repeat + session + trending + new + segment + lexical
     }
 }
 
@@ -136,6 +157,7 @@ pub fn candidates(
         let started = Instant::now();
         let factors = fold_in(models, &history)?;
         let fold_in = factors.is_some().then(|| started.elapsed());
+        let segment = segment_of(models, query, factors.as_deref())?;
 
         let mut stage = Stage::new(models, query, marks);
         stage.ask(CandidateSource::Repeat, Stage::propose_repeats);
@@ -159,6 +181,12 @@ pub fn candidates(
                 stage.propose_similar(CandidateSource::Session, by_session, query.limits.session);
             });
         }
+        if let Some((segments, segment)) = segment {
+            stage.ask(CandidateSource::Segment, |stage| stage.propose_popular(segments.list(segment)));
+        }
+        if let Some(lookalikes) = models.lookalikes.filter(|lookalikes| !lookalikes.is_empty()) {
+            stage.ask(CandidateSource::Lexical, |stage| stage.propose_lookalikes(lookalikes, &session));
+        }
         for (source, list, limit) in [
             (CandidateSource::Trending, &live.trending, query.limits.trending),
             (CandidateSource::New, &live.new, query.limits.new),
@@ -166,6 +194,9 @@ pub fn candidates(
             stage.ask(source, |stage| stage.propose_live(source, list, limit));
         }
         stage.fill();
+        if let Some((segments, segment)) = segment {
+            stage.give_opinion_of_segment(segments.list(segment));
+        }
         let Stage { mut found, .. } = stage;
         found.fold_in = fold_in;
         let proposals = &mut found.proposals;
@@ -356,6 +387,43 @@ impl<'a> Stage<'a> {
         self.propose(source, found);
     }
 
+    /// What the people of a segment want, best first.
+    fn propose_popular(&mut self, (items, scores): (&[ItemIdx], &[f32])) {
+        let fresh = items.iter().zip(scores).filter(|(idx, _)| self.is_fresh_row(**idx));
+        let found: Vec<_> = fresh
+            .take(self.query.limits.segment)
+            .map(|(&idx, &score)| (self.spot(idx), score, None))
+            .collect();
+        self.propose(CandidateSource::Segment, found);
+    }
+
+    /// Replaces the segment's own ranks by those among all candidates that its list names.
+    fn give_opinion_of_segment(&mut self, (items, scores): (&[ItemIdx], &[f32])) {
+        let mut rank = 0;
+        for (&idx, &score) in items.iter().zip(scores) {
+            if let Some(place) = self.marks.place_of_row(idx) {
+                rank += 1;
+                let opinion = Opinion { source: CandidateSource::Segment, score, rank, because: None };
+                self.found.proposals[place].opinions.set(opinion);
+            }
+        }
+    }
+
+    /// What reads like the items of the session and the newest of the history.
+    fn propose_lookalikes(&mut self, lookalikes: &Lookalikes, session: &[SessionItem]) {
+        let newest = self.query.person.items.iter().rev().take(LOOKALIKE_HISTORY);
+        let history = newest.map(|entry| (entry.item, decayed_strength(entry, self.query.now)));
+        let weighted = session.iter().map(|s| (s.item, s.weight)).chain(history);
+        let found: Vec<_> = lookalikes
+            .of(weighted)
+            .into_iter()
+            .filter_map(|(item, score, because)| Some((self.allowed(item)?, score, Some(because))))
+            .filter(|(spot, ..)| !self.marks.is_bought(*spot))
+            .take(self.query.limits.lexical)
+            .collect();
+        self.propose(CandidateSource::Lexical, found);
+    }
+
     fn propose_live(&mut self, source: CandidateSource, list: &[(ItemKey, f32)], limit: usize) {
         let found: Vec<_> = list
             .iter()
@@ -388,7 +456,7 @@ impl<'a> Stage<'a> {
                 found.push((spot, 0.0, None));
             }
         }
-        self.propose(CandidateSource::Segment, found);
+        self.propose(CandidateSource::Static, found);
         let Some(offer) = self.query.offer.filter(|_| missing(self) > 0) else { return };
         let vocabulary = self.models.vocabulary;
         let spots = offer.any().map(|item| Spot { item, idx: vocabulary.idx_of_key(item) });
@@ -397,7 +465,7 @@ impl<'a> Stage<'a> {
             .take(missing(self))
             .map(|spot| (spot, 0.0, None))
             .collect();
-        self.propose(CandidateSource::Segment, found);
+        self.propose(CandidateSource::Static, found);
     }
 
     /// Adds a source's list, best first.
@@ -447,20 +515,51 @@ fn fold_in(
     Ok(Some(factors))
 }
 
-/// Days after which an item of the history counts half in the item-item sum.
+/// Most of [`CandidateQuery::page_items`] that say which segment a page is for.
+pub const MAX_PAGE_ITEMS: usize = 50;
+
+/// The segment of the person and the page: by the person's vector, which the items of an item page or a basket are part
+/// of; for who has none, by the vector of somebody who had touched all that the page is full of. So both are places in one
+/// space, which the plain mean of item factors is not.
+fn segment_of<'a>(
+    models: &CandidateModels<'a>,
+    query: &CandidateQuery<'_>,
+    factors: Option<&[f32]>,
+) -> Result<Option<(&'a Segments, usize)>, RecommendError> {
+    let Some(segments) = models.segments else { return Ok(None) };
+    let of_page = match factors {
+        Some(_) => None,
+        None => fold_in(models, &page_entries(query, models.vocabulary))?,
+    };
+    let segment = factors.or(of_page.as_deref()).and_then(|factors| segments.nearest(factors));
+    Ok(segment.map(|segment| (segments, segment)))
+}
+
+/// The items of the page, all alike.
+fn page_entries(query: &CandidateQuery<'_>, vocabulary: &Vocabulary) -> Vec<HistoryEntry> {
+    let known = query.page_items.iter().filter_map(|item| vocabulary.idx_of_key(*item));
+    known.take(MAX_PAGE_ITEMS).map(|item| HistoryEntry { item, weight: 1.0, time: query.now }).collect()
+}
+
+/// Newest items of the history that lookalikes are sought of.
+const LOOKALIKE_HISTORY: usize = 10;
+
+/// Days after which an item of the history counts half where similarities are summed.
 const HISTORY_HALF_LIFE_DAYS: f64 = 90.0;
 
-/// The newest items with `strength_i · 2^(−age_i/90 d)`.
+/// `strength · 2^(−age/90 d)`.
+fn decayed_strength(entry: &ItemHistory, now: Timestamp) -> f32 {
+    let age_days = now.days_since(entry.last).max(0.0);
+    entry.strength() * ((-age_days / HISTORY_HALF_LIFE_DAYS) as f32).exp2()
+}
+
+/// The newest items with their decayed strength.
 fn weighted_history<'a>(
     query: &'a CandidateQuery<'_>,
     vocabulary: &'a Vocabulary,
 ) -> impl Iterator<Item = (ItemIdx, f32)> + 'a {
     let newest = query.person.items.iter().rev().take(query.limits.item_item_history);
-    newest.filter_map(|entry| {
-        let age_days = query.now.days_since(entry.last).max(0.0);
-        let weight = entry.strength() * ((-age_days / HISTORY_HALF_LIFE_DAYS) as f32).exp2();
-        Some((vocabulary.idx_of_key(entry.item)?, weight))
-    })
+    newest.filter_map(|entry| Some((vocabulary.idx_of_key(entry.item)?, decayed_strength(entry, query.now))))
 }
 
 /// The session's items with the session's weights.

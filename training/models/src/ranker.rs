@@ -83,6 +83,33 @@ impl Ranker {
         self.weights[place] * (value - self.means[place]) / self.scales[place]
     }
 
+    /// The same ranker over this build's features: those that it was fitted without weigh nothing. One that knows a feature
+    /// which this build does not compute stays as it is, and [`validate`](Self::validate) refuses it.
+    #[must_use]
+    pub fn with_newer_features(self) -> Self {
+        let Self { feature_names, means, scales, weights, intercept } = &self;
+        let n = feature_names.len();
+        let is_whole = [means.len(), scales.len(), weights.len()] == [n; 3];
+        let is_known = |name: &String| FEATURES.iter().any(|feature| feature.name == name);
+        if !is_whole || !feature_names.iter().all(is_known) {
+            return self;
+        }
+        let places: Vec<Option<usize>> = FEATURES
+            .iter()
+            .map(|feature| feature_names.iter().position(|name| name == feature.name))
+            .collect();
+        let filled = |values: &[f32], without: f32| {
+            places.iter().map(|place| place.map_or(without, |place| values[place])).collect()
+        };
+        Self {
+            feature_names: FEATURES.iter().map(|feature| feature.name.to_owned()).collect(),
+            means: filled(means, 0.0),
+            scales: filled(scales, 1.0),
+            weights: filled(weights, 0.0),
+            intercept: *intercept,
+        }
+    }
+
     /// Checks that this build computes the features the ranker was fitted on, and that all numbers are usable.
     ///
     /// # Errors

@@ -2,8 +2,13 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use waggle_gateway_role::GatewayConfig;
+use waggle_retrieval_role::RetrievalConfig;
 
-use crate::world::{World, eventually, json_of, slate};
+use crate::{
+    rules::placements,
+    world::{World, eventually, json_of, slate},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_person_gets_a_personal_list_and_a_stranger_what_is_trending() {
@@ -319,4 +324,70 @@ async fn an_answer_to_nobody_in_particular_is_recorded_too() {
     assert_eq!(recorded.len(), 1);
     assert_eq!(recorded[0].1.answer_id.as_str(), answer["answer_id"]);
     gateway.stop().await;
+}
+
+/// The sources of an item of an answer, by name.
+fn sources(answer: &Value, item_id: &str) -> Vec<String> {
+    let items = answer["items"].as_array().unwrap();
+    let found = items.iter().filter(|item| item["item_id"] == item_id);
+    let sources = found.flat_map(|item| item["sources"].as_array().unwrap());
+    sources.map(|source| source["source"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_category_gives_a_stranger_what_people_of_that_taste_want() {
+    let (world, plain) = World::furnished().await;
+    let answer = plain.recommend(json!({ "category": "sofa", "k": 3 })).await;
+    assert_eq!(answer["rung"], "segment");
+    assert_eq!(sources(&answer, "sofa-7").last().unwrap(), "segment", "{answer}");
+    plain.stop().await;
+
+    let configured = placements(json!({ "home": { "sources": ["segment"] } }));
+    let gateway = world.gateway_with(|app| app.placements = configured).await;
+    let alone = gateway.recommend(json!({ "category": "sofa", "k": 3 })).await;
+    for item in alone["items"].as_array().unwrap() {
+        let item_id = item["item_id"].as_str().unwrap();
+        // What fills the list is nobody's taste.
+        let is_wanted = ["sofa-6", "sofa-7"].contains(&item_id);
+        let (source, reason) = if is_wanted { ("segment", "popular_alike") } else { ("static", "popular") };
+        assert_eq!(sources(&alone, item_id), [source]);
+        assert_eq!(item["reason"], json!({ "kind": reason }));
+    }
+    let ids = slate(&alone);
+    assert!(["sofa-6", "sofa-7"].iter().all(|id| ids.contains(&(*id).to_owned())), "{ids:?}");
+    // Without a person and a page there is no segment, and no other source may propose.
+    let elsewhere = gateway.recommend(json!({ "k": 20 })).await;
+    assert_eq!(elsewhere["rung"], "static");
+    assert_eq!(sources(&elsewhere, "sofa-7"), ["static"]);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_item_reaches_who_likes_what_it_reads_like_and_nobody_else() {
+    let (world, gateway) = World::furnished().await;
+    gateway.buy("carl", &["rug-0", "rug-2"]).await;
+    // Of no category, and never touched: nothing but the words tells what it is.
+    gateway.put("novelty", json!({ "title": "lamp 1", "price": 12.0 })).await;
+    world.publish_ranked_by("v2", "item_item_score");
+    world.settled().await;
+    let asked = |who: &str| json!({ "user_id": who, "k": 5 });
+    let anna = gateway.recommend(asked("anna")).await;
+    assert_eq!(sources(&anna, "novelty"), ["lexical"], "{anna}");
+    let shown = anna["items"].as_array().unwrap().iter().find(|item| item["item_id"] == "novelty").unwrap();
+    let because = json!({ "kind": "because_of", "item_id": "lamp-1", "title": "lamp model 1" });
+    assert_eq!(shown["reason"], because);
+    let carl = gateway.recommend(asked("carl")).await;
+    assert_eq!(slate(&carl).len(), 5);
+    assert!(!slate(&carl).contains(&"novelty".to_owned()), "{carl}");
+    // Once it is not on offer, it is gone.
+    gateway.patch("novelty", json!({ "in_stock": false })).await;
+    world.settled().await;
+    let later = gateway.recommend(asked("anna")).await;
+    assert!(!slate(&later).contains(&"novelty".to_owned()), "{later}");
+    gateway.stop().await;
+}
+
+#[test]
+fn by_default_nothing_that_the_sources_propose_is_cut_before_it_is_ranked() {
+    assert!(GatewayConfig::default().n_candidates >= RetrievalConfig::default().limits.total());
 }

@@ -6,7 +6,7 @@ use waggle_gateway_role::{PlacementConfigs, Placements};
 
 use crate::world::{World, json_of, slate};
 
-fn placements(json: Value) -> std::sync::Arc<Placements> {
+pub(crate) fn placements(json: Value) -> std::sync::Arc<Placements> {
     let configs: PlacementConfigs = serde_json::from_value(json).unwrap();
     std::sync::Arc::new(Placements::try_new(configs).unwrap())
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa::OpenApi as _;
 use waggle_contracts::{Features, Ranking, Retrieval};
+use waggle_features::FEATURES;
 use waggle_features_role::{
     Archiver, ArchiverConfig, ConsumerConfig, FeaturesConsumer, FeaturesService, Progress,
 };
@@ -23,7 +24,7 @@ use waggle_http::ServerOptions;
 use waggle_ingest_role::{IngestConfig, IngestService};
 use waggle_model::{Answer, Event, EventBody, ItemId, ItemIdx, SnapshotVersion, Timestamp, decode_event};
 use waggle_models::{
-    Als, AlsParams, ItemItem, Manifest, Popularity, Ranker, Snapshot, SnapshotModels, SnapshotSlot,
+    Als, AlsParams, ItemItem, Manifest, Popularity, Ranker, Segments, Snapshot, SnapshotModels, SnapshotSlot,
     Vocabulary,
 };
 use waggle_ranking_role::RankingService;
@@ -223,6 +224,7 @@ impl World {
         }
         eventually("the live table follows", async || self.retrieval.catalog_version() >= n_changes).await;
         self.retrieval.refresh_lists(Timestamp::now()).await.unwrap();
+        self.retrieval.refresh_lookalikes().unwrap();
     }
 
     /// A snapshot over the furnished catalogue, with a ranker that likes what goes with the person's items.
@@ -235,6 +237,13 @@ impl World {
         let published = Arc::new(snapshot(version, is_turned));
         self.slot.install(published.clone());
         Arc::downgrade(&published)
+    }
+
+    /// [`publish`](Self::publish), with a ranker that looks at one feature alone.
+    pub(crate) fn publish_ranked_by(&self, version: &str, feature: &str) {
+        let weights = FEATURES.iter().map(|known| f32::from(u8::from(known.name == feature))).collect();
+        let ranker = Some(Ranker { weights, ..ranker(0.0) });
+        self.slot.install(Arc::new(Snapshot { ranker, ..snapshot(version, false) }));
     }
 
     /// The recorded answers, oldest first.
@@ -323,6 +332,7 @@ fn snapshot(version: &str, is_turned: bool) -> Snapshot {
         als: Als::try_new(factors.clone(), params).unwrap(),
         sample_queries: factors,
         ranker: Some(ranker(if is_turned { -0.1 } else { 0.1 })),
+        segments: Some(segments(at)),
     };
     let manifest = Manifest {
         format_version: waggle_models::snapshot::FORMAT_VERSION,
@@ -340,8 +350,16 @@ fn snapshot(version: &str, is_turned: bool) -> Snapshot {
     Snapshot::try_new(manifest, models).unwrap()
 }
 
+/// One segment per category; each wants the last items of its own most. `at` is the row of an item.
+fn segments(at: impl Fn(usize) -> usize) -> Segments {
+    let lists = [[7, 6], [15, 14], [19, 18]];
+    let centroids = Array2::from_shape_fn((3, 4), |(segment, f)| f32::from(u8::from(segment == f)));
+    let items = lists.concat().into_iter().map(|item| ItemIdx::from_row(at(item))).collect();
+    Segments::try_new(centroids, vec![40; 3], vec![0, 2, 4, 6], items, [0.5, 0.25].repeat(3)).unwrap()
+}
+
 fn ranker(weight: f32) -> Ranker {
-    let names: Vec<String> = waggle_features::FEATURES.iter().map(|f| f.name.to_owned()).collect();
+    let names: Vec<String> = FEATURES.iter().map(|f| f.name.to_owned()).collect();
     let n = names.len();
     Ranker {
         feature_names: names,

@@ -41,11 +41,13 @@ pub fn fit_popularity(
         let touches =
             interactions.items(user).iter().zip(interactions.weights(user)).zip(interactions.times(user));
         for ((item, &weight), &time) in touches {
-            let decay = params
-                .half_life
-                .map_or(1.0, |half_life| (-now.since(time).as_secs_f64() / half_life.as_secs_f64()).exp2());
-            scores[item.row()] += f64::from(weight) * decay;
+            scores[item.row()] += f64::from(weight) * faded(now, time, params.half_life);
         }
     }
     Ok(Popularity::try_new(scores.into_iter().map(|score| score as f32).collect())?)
+}
+
+/// What a touch at `time` counts for at `now`: `2^(−(now − time)/half_life)`, 1 without a half-life.
+pub(super) fn faded(now: Timestamp, time: Timestamp, half_life: Option<Duration>) -> f64 {
+    half_life.map_or(1.0, |half_life| (-now.since(time).as_secs_f64() / half_life.as_secs_f64()).exp2())
 }

@@ -332,3 +332,89 @@ fn without_two_items_in_one_session_there_is_no_index() {
     let bad = SessionParams { max_items: 1, ..params };
     assert!(matches!(fit_sessions(&[], 2, &bad), Err(FitError::Param { name: "max_items", .. })));
 }
+fn segment_params() -> SegmentParams {
+    SegmentParams { half_life: None, min_people: 20, max_segments: 8, ..SegmentParams::default() }
+}
+
+#[test]
+fn people_of_one_taste_make_a_segment_and_its_list_is_their_taste() {
+    let (interactions, _) = planted();
+    let als = fit_als(&interactions, &small_als(), 1, &|_, _| {}).unwrap();
+    let fit = |seed| {
+        let params = segment_params();
+        fit_segments(&interactions, &als, &params, Timestamp::from_millis(10), seed).unwrap().unwrap()
+    };
+    let segments = fit(1);
+    assert_eq!(segments, fit(1), "the same seed, the same segments");
+    assert_eq!(segments.n_people().iter().sum::<u32>(), 240);
+    assert!(segments.n_people().iter().all(|n| *n >= 20), "{:?}", segments.n_people());
+    let vectors = user_factors(&interactions, &als).unwrap();
+    let own_share = |user: usize| {
+        let segment = segments.nearest(vectors.row(user).as_slice().unwrap()).unwrap();
+        let (items, _) = segments.list(segment);
+        items[..10].iter().filter(|item| item.row() % 4 == user % 4).count() as f64 / 10.0
+    };
+    let purity = (0..240).map(own_share).sum::<f64>() / 240.0;
+    assert!(purity > 0.9, "{purity}");
+}
+
+#[test]
+fn a_segment_of_few_people_is_given_up_and_few_people_have_none() {
+    let (interactions, _) = planted();
+    let als = fit_als(&interactions, &small_als(), 1, &|_, _| {}).unwrap();
+    let fit = |min_people| {
+        let params = SegmentParams { min_people, ..segment_params() };
+        fit_segments(&interactions, &als, &params, Timestamp::from_millis(10), 1).unwrap()
+    };
+    let coarse = fit(50).unwrap();
+    assert!(coarse.n_people().iter().all(|n| *n >= 50), "{:?}", coarse.n_people());
+    assert!(fit(121).is_none(), "240 people do not make two segments of 121");
+}
+
+#[test]
+fn the_list_weighs_the_share_in_the_segment_against_the_share_of_all() {
+    // Two tastes of 40 people: 0 and 1 belong to one, 2 and 3 to the other; all of both have 4. One person of the first
+    // has 2.
+    let taste = |user: u32| if user < 40 { [0, 1, 4] } else { [2, 3, 4] };
+    let mut pairs: Vec<(u32, u32)> = (0..80).flat_map(|user| taste(user).map(|item| (user, item))).collect();
+    pairs.push((0, 2));
+    let interactions = interactions(80, 5, &pairs);
+    let als = fit_als(&interactions, &AlsParams { n_factors: 4, ..small_als() }, 1, &|_, _| {}).unwrap();
+    let params = SegmentParams { prior: 10.0, ..segment_params() };
+    let segments = fit_segments(&interactions, &als, &params, Timestamp::from_millis(0), 1).unwrap().unwrap();
+    let vectors = user_factors(&interactions, &als).unwrap();
+    let segment = segments.nearest(vectors.row(1).as_slice().unwrap()).unwrap();
+    let (items, scores) = segments.list(segment);
+    let own =
+        (0..80).filter(|&user| segments.nearest(vectors.row(user).as_slice().unwrap()) == Some(segment));
+    // By hand, from who is in the segment.
+    let counted: Vec<Vec<ItemIdx>> = own.map(|user| interactions.items(user).to_vec()).collect();
+    let own_total = counted.iter().map(Vec::len).sum::<usize>() as f64;
+    let total = pairs.len() as f64;
+    for (item, score) in items.iter().zip(scores) {
+        let touches = counted.iter().filter(|row| row.contains(item)).count() as f64;
+        let overall = pairs.iter().filter(|(_, i)| *i == item.0).count() as f64 / total;
+        let share = (touches + 10.0 * overall) / (own_total + 10.0);
+        let expected = share * (share / overall).sqrt();
+        assert!((f64::from(*score) - expected).abs() < 1e-6, "item {item:?}: {score}, not {expected}");
+    }
+    // What the taste alone wants stands before what everybody wants.
+    let place = |n: u32| items.iter().position(|item| item.0 == n);
+    assert!(place(0) < place(4) && place(1) < place(4) && place(3).is_none(), "{items:?}");
+}
+
+#[test]
+fn settings_of_segments_out_of_range_are_refused() {
+    let (interactions, _) = planted();
+    let als = fit_als(&interactions, &small_als(), 1, &|_, _| {}).unwrap();
+    let default = SegmentParams::default();
+    for (params, name) in [
+        (SegmentParams { min_people: 0, ..default.clone() }, "min_people"),
+        (SegmentParams { half_life: Some(Duration::ZERO), ..default.clone() }, "half_life"),
+        (SegmentParams { prior: f64::NAN, ..default.clone() }, "prior"),
+        (SegmentParams { temper: -0.1, ..default }, "temper"),
+    ] {
+        let error = fit_segments(&interactions, &als, &params, Timestamp::from_millis(0), 1).unwrap_err();
+        assert!(error.to_string().starts_with(name), "{error}");
+    }
+}

@@ -96,6 +96,11 @@ impl Marks {
         self.get(spot).place > 0
     }
 
+    /// The row's place among the proposals.
+    pub(super) fn place_of_row(&self, idx: ItemIdx) -> Option<usize> {
+        (self.by_row[idx.row()].place as usize).checked_sub(1)
+    }
+
     /// The item's place among the proposals; `next` from now on if it has none.
     pub(super) fn place_of(&mut self, spot: Spot, next: usize) -> usize {
         let mark = self.mark(spot);

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use ndarray::Array2;
+use ndarray::{Array2, array};
 use proptest::prelude::*;
 use waggle_model::{Interaction, InteractionKind, ItemId};
 
@@ -34,6 +34,8 @@ struct Shop {
     sessions: Option<Sessions>,
     live: LiveLists,
     popular: Vec<ItemIdx>,
+    segments: Segments,
+    lookalikes: Lookalikes,
 }
 
 impl Shop {
@@ -59,7 +61,18 @@ impl Shop {
             as_of: minute(0),
         };
         let popular = (0..N_ITEMS).rev().map(ItemIdx::from_row).collect();
-        Self { vocabulary, als, ann, item_item, sessions: None, live, popular }
+        // Each segment wants the last items of its taste, and item 3 is wanted by both.
+        let lists = [58, 56, 54, 52, 3, 59, 57, 55, 3].map(ItemIdx::from_row);
+        let scores = [0.9, 0.8, 0.7, 0.6, 0.5, 0.9, 0.8, 0.7, 0.6];
+        let centroids = array![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
+        let segments =
+            Segments::try_new(centroids, vec![40, 40], vec![0, 5, 9], lists.to_vec(), scores.to_vec())
+                .unwrap();
+        let lookalikes = Lookalikes::new([
+            (key(2000), &[(key(2), 0.9), (key(10), 0.3)][..]),
+            (key(2001), &[(key(21), 0.8)]),
+        ]);
+        Self { vocabulary, als, ann, item_item, sessions: None, live, popular, segments, lookalikes }
     }
 
     fn with_sessions() -> Self {
@@ -84,6 +97,8 @@ impl Shop {
             item_item: Some(&self.item_item),
             sessions: self.sessions.as_ref(),
             popular: Some(&self.popular),
+            segments: Some(&self.segments),
+            lookalikes: Some(&self.lookalikes),
         }
     }
 
@@ -122,13 +137,24 @@ fn person(acts: &[(InteractionKind, usize, i64)]) -> PersonState {
 }
 
 fn limits() -> SourceLimits {
-    SourceLimits { ann: 8, item_item: 6, repeat: 5, session: 4, trending: 3, new: 2, item_item_history: 20 }
+    SourceLimits {
+        ann: 8,
+        item_item: 6,
+        repeat: 5,
+        session: 4,
+        trending: 3,
+        new: 2,
+        segment: 3,
+        lexical: 1,
+        item_item_history: 20,
+    }
 }
 
 fn query<'a>(person: &'a PersonState, limits: &'a SourceLimits) -> CandidateQuery<'a> {
     CandidateQuery {
         person,
         context_items: &[],
+        page_items: &[],
         now: minute(10_000),
         limits,
         offer: None,
@@ -215,6 +241,67 @@ fn the_page_pulls_too_and_is_never_proposed_itself() {
 }
 
 #[test]
+fn a_person_gets_what_people_of_the_same_segment_want() {
+    let shop = Shop::open();
+    let proposed = |state: &PersonState| -> Vec<usize> {
+        let proposals = shop.ask(&query(state, &limits()));
+        let mut ranked: Vec<(u32, usize)> = (0..N_ITEMS)
+            .filter_map(|n| Some((opinion(&proposals, n, CandidateSource::Segment)?.rank, n)))
+            .collect();
+        ranked.sort_unstable();
+        assert!(ranked.iter().zip(1..).all(|((rank, _), place)| *rank == place));
+        ranked.into_iter().map(|(_, n)| n).collect()
+    };
+    let even = person(&[(InteractionKind::Purchase, 2, 0), (InteractionKind::Purchase, 58, 1)]);
+    // What was bought is left to "repeat", three are proposed, and what else was found is known to be wanted.
+    let wanted = proposed(&even);
+    assert_eq!(wanted[..4], [58, 56, 54, 52]);
+    let odd = person(&[(InteractionKind::Purchase, 21, 0)]);
+    assert_eq!(proposed(&odd)[..3], [59, 57, 55]);
+    assert_eq!(proposed(&PersonState::default()), [0; 0]);
+}
+
+#[test]
+fn of_somebody_unknown_the_page_says_the_segment() {
+    let (shop, nobody, limits) = (Shop::open(), PersonState::default(), limits());
+    let first = |context_items: &[ItemKey], page_items: &[ItemKey]| {
+        let proposals = shop.ask(&CandidateQuery { context_items, page_items, ..query(&nobody, &limits) });
+        let by_segment =
+            |n: &usize| opinion(&proposals, *n, CandidateSource::Segment).is_some_and(|o| o.rank == 1);
+        (0..N_ITEMS).find(by_segment)
+    };
+    assert_eq!(first(&[key(21)], &[]), Some(59), "an item page");
+    assert_eq!(first(&[], &[key(4), key(6), key(7)]), Some(58), "a category page");
+    assert_eq!(first(&[key(21)], &[key(4)]), Some(59), "the item at hand says more than its category");
+    assert_eq!(first(&[], &[key(1000)]), None, "items that the snapshot does not know");
+}
+
+#[test]
+fn an_item_that_no_model_knows_is_proposed_for_what_it_reads_like() {
+    let shop = Shop::open();
+    let lexical =
+        |state: &PersonState, n| opinion(&shop.ask(&query(state, &limits())), n, CandidateSource::Lexical);
+    let even = person(&[(InteractionKind::Purchase, 2, 0), (InteractionKind::Purchase, 10, 1)]);
+    let found = lexical(&even, 2000).unwrap();
+    assert_eq!((found.rank, found.because), (1, Some(key(2))));
+    assert_eq!(lexical(&even, 2001), None);
+    let clicks = person(&[(InteractionKind::Click, 21, 9_999)]);
+    assert_eq!(lexical(&clicks, 2001).unwrap().because, Some(key(21)));
+    let rejects = person(&[(InteractionKind::Dislike, 2, 0)]);
+    assert_eq!(lexical(&rejects, 2000), None);
+}
+
+#[test]
+fn what_only_fills_a_list_comes_from_no_source_of_taste() {
+    let (shop, nobody, limits) = (Shop::open(), PersonState::default(), limits());
+    let proposals = shop.ask(&CandidateQuery { at_least: 8, ..query(&nobody, &limits) });
+    assert_eq!(proposals.len(), 8);
+    let filler = |p: &&Proposal| p.opinions.get(CandidateSource::Static).is_some();
+    assert_eq!(proposals.iter().filter(filler).count(), 3);
+    assert!(proposals.iter().filter(filler).all(|p| p.opinions.iter().count() == 1));
+}
+
+#[test]
 fn what_was_rejected_is_not_repeated() {
     let rejected = person(&[(InteractionKind::Purchase, 2, 0), (InteractionKind::Dislike, 2, 5)]);
     let proposals = Shop::open().ask(&query(&rejected, &limits()));
@@ -244,7 +331,7 @@ fn sources_whose_turn_comes_too_late_are_left_out_and_named() {
     };
     let (in_time, late) = (asked(None), asked(Some(Instant::now())));
     let sources: Vec<CandidateSource> = in_time.took.iter().map(|(source, _)| *source).collect();
-    assert_eq!((in_time.late.len(), sources.len()), (0, 6));
+    assert_eq!((in_time.late.len(), sources.len()), (0, 8));
     assert!(in_time.fold_in.is_some());
     assert_eq!((late.late, late.took.len(), late.proposals.len()), (sources, 0, 0));
 }
@@ -285,7 +372,7 @@ proptest! {
         let distinct: HashSet<ItemKey> = proposals.iter().map(|proposal| proposal.item).collect();
         prop_assert_eq!(distinct.len(), proposals.len());
         prop_assert!(proposals.iter().all(|proposal| offer.has_key(proposal.item)));
-        prop_assert!(proposals.len() <= (8 + 6 + 5 + 4 + 3 + 2).max(at_least));
+        prop_assert!(proposals.len() <= limits.total().max(at_least));
         let is_bought = |item: ItemKey| state.item(item).is_some_and(|entry| entry.n_purchases > 0);
         let is_rejected = |item: ItemKey| state.item(item).is_some_and(|entry| entry.is_rejected);
         for proposal in &proposals {

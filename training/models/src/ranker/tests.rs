@@ -33,6 +33,33 @@ fn a_ranker_of_this_build_is_valid_and_survives_json_bit_for_bit() {
     assert_eq!(serde_json::from_slice::<Ranker>(&json).unwrap(), ranker());
 }
 
+#[test]
+fn features_newer_than_the_ranker_weigh_nothing() {
+    let mut older = ranker();
+    for list in [&mut older.means, &mut older.scales, &mut older.weights] {
+        list.remove(3);
+    }
+    older.feature_names.remove(3);
+    assert!(older.validate().is_err());
+    let completed = older.with_newer_features();
+    assert_eq!(completed.validate(), Ok(()));
+    let mut values = vec![0.5; FEATURES.len()];
+    let mut contributions = vec![0.0; FEATURES.len()];
+    let score = completed.score(&values);
+    values[3] = 7.0;
+    assert_eq!(completed.score(&values).to_bits(), score.to_bits());
+    completed.contributions(&values, &mut contributions);
+    assert!((contributions[4] - 0.4 * (0.5 - 1.0) / 2.0).abs() < 1e-6);
+    assert_eq!(ranker().with_newer_features(), ranker());
+}
+
+#[test]
+fn a_ranker_of_a_newer_build_stays_as_it_is() {
+    let mut newer = ranker();
+    newer.feature_names[1] = "luck".to_owned();
+    assert_eq!(newer.clone().with_newer_features(), newer);
+}
+
 #[track_caller]
 fn check_refused(change: impl FnOnce(&mut Ranker), expected: &str) {
     let mut changed = ranker();

@@ -12,6 +12,7 @@ use crate::{
     item_item::ItemItem,
     popularity::Popularity,
     ranker::Ranker,
+    segments::Segments,
     sessions::Sessions,
 };
 
@@ -29,6 +30,8 @@ const SAMPLE_QUERIES: (&str, &str) = ("sample_queries", "sample_queries.bin");
 /// Only where there are items enough for one to be built.
 const GRAPH: (&str, &str) = ("graph", "graph.bin");
 const RANKER: (&str, &str) = ("ranker", "ranker.json");
+/// Only where there are people enough for groups of them.
+const SEGMENTS: (&str, &str) = ("segments", "segments.bin");
 
 /// All that serving needs of one training run. Rows of every model are rows of the vocabulary.
 #[derive(Clone)]
@@ -49,6 +52,8 @@ pub struct Snapshot {
     pub graph: Option<Arc<Graph>>,
     /// `None`: candidates are served in the order of their sources.
     pub ranker: Option<Ranker>,
+    /// `None`: too few people, or an older snapshot.
+    pub segments: Option<Segments>,
 }
 
 /// The models of a snapshot before it has an index.
@@ -61,6 +66,7 @@ pub struct SnapshotModels {
     pub als: Als,
     pub sample_queries: Array2<f32>,
     pub ranker: Option<Ranker>,
+    pub segments: Option<Segments>,
 }
 
 /// A snapshot ready to be written: the parts first, the manifest last.
@@ -88,8 +94,16 @@ impl Snapshot {
         models: SnapshotModels,
         graph: Option<Arc<Graph>>,
     ) -> Result<Self, SnapshotError> {
-        let SnapshotModels { vocabulary, popularity, item_item, sessions, als, sample_queries, ranker } =
-            models;
+        let SnapshotModels {
+            vocabulary,
+            popularity,
+            item_item,
+            sessions,
+            als,
+            sample_queries,
+            ranker,
+            segments,
+        } = models;
         let fits = |part: (&str, _), what: &str, expected: usize, got: usize| {
             if got == expected {
                 Ok(())
@@ -111,6 +125,13 @@ impl Snapshot {
         }
         if let Some(ranker) = &ranker {
             ranker.validate().map_err(|detail| damaged(RANKER, detail.to_string()))?;
+        }
+        if let Some(segments) = &segments {
+            fits(SEGMENTS, "factors", als.n_factors(), segments.n_factors())?;
+            if segments.n_rows() > n_items {
+                let (row, detail) = (segments.n_rows() - 1, "a list names item row");
+                return Err(damaged(SEGMENTS, format!("{detail} {row}, there are {n_items} items")));
+            }
         }
         if let Some(graph) = &graph {
             fits(GRAPH, "items", n_items, graph.n_items())?;
@@ -136,6 +157,7 @@ impl Snapshot {
             ann_report,
             graph,
             ranker,
+            segments,
         })
     }
 
@@ -171,6 +193,9 @@ impl Snapshot {
         }
         if let Some(ranker) = &self.ranker {
             encoded.push((RANKER, serde_json::to_vec(ranker).expect("a ranker serialises into memory")));
+        }
+        if let Some(segments) = &self.segments {
+            encoded.push((SEGMENTS, parts::encode_segments(segments)));
         }
         encoded
     }
@@ -209,7 +234,15 @@ impl Snapshot {
             sample_queries: parts::decode_queries(part(SAMPLE_QUERIES)?)
                 .map_err(|e| damaged(SAMPLE_QUERIES, e))?,
             ranker: match part(RANKER) {
-                Ok(bytes) => Some(serde_json::from_slice(bytes).map_err(|e| damaged(RANKER, e.to_string()))?),
+                Ok(bytes) => {
+                    let ranker: Ranker =
+                        serde_json::from_slice(bytes).map_err(|e| damaged(RANKER, e.to_string()))?;
+                    Some(ranker.with_newer_features())
+                }
+                Err(_) => None,
+            },
+            segments: match part(SEGMENTS) {
+                Ok(bytes) => Some(parts::decode_segments(bytes).map_err(|e| damaged(SEGMENTS, e))?),
                 Err(_) => None,
             },
         };

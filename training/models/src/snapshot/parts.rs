@@ -12,6 +12,7 @@ use crate::{
     ann::Graph,
     item_item::{ItemItem, ItemItemScoring},
     popularity::Popularity,
+    segments::Segments,
     sessions::{SessionArrays, SessionScoring, Sessions},
 };
 
@@ -145,6 +146,29 @@ pub(super) fn decode_queries(bytes: &[u8]) -> Result<Array2<f32>, String> {
         Some(row) => Err(format!("query {row} is not all finite")),
         None => Ok(queries),
     }
+}
+
+pub(super) fn encode_segments(segments: &Segments) -> Vec<u8> {
+    let mut part = Writer::new(b"segm");
+    part.matrix(segments.centroids());
+    part.words(segments.n_people().iter().copied());
+    segments.indptr().iter().for_each(|&pointer| part.size(pointer));
+    part.words(segments.items().iter().map(|item| item.0));
+    part.floats(segments.scores());
+    part.0
+}
+
+pub(super) fn decode_segments(bytes: &[u8]) -> Result<Segments, String> {
+    let mut part = Reader::open(bytes, b"segm")?;
+    let centroids = part.matrix()?;
+    let n_segments = centroids.nrows();
+    let n_people = part.words(n_segments)?;
+    let indptr: Vec<usize> = (0..=n_segments).map(|_| part.size()).collect::<Result<_, _>>()?;
+    let n_entries = indptr[n_segments];
+    let items = part.words(n_entries)?.into_iter().map(ItemIdx).collect();
+    let scores = part.floats(n_entries)?;
+    part.end()?;
+    Segments::try_new(centroids, n_people, indptr, items, scores).map_err(|e| e.to_string())
 }
 
 /// A graph as a part of a snapshot has it: the item of every node, its number of neighbours, and the neighbours.

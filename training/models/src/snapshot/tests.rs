@@ -5,7 +5,7 @@ use waggle_model::{ItemId, ItemIdx, SnapshotVersion};
 
 use super::*;
 use crate::{
-    Als, AlsParams, ItemItem, Popularity, Sessions, Vocabulary,
+    Als, AlsParams, ItemItem, Popularity, Segments, Sessions, Vocabulary,
     ann::{ExactIndex, Graph, GraphParams},
     sessions::{SessionArrays, SessionScoring},
 };
@@ -30,6 +30,7 @@ fn models() -> SnapshotModels {
         als: Als::try_new(factors, params).unwrap(),
         sample_queries: Array2::from_shape_fn((4, 3), |(i, j)| ((i + 2 * j) as f32).cos()),
         ranker: None,
+        segments: Some(segments(3)),
     }
 }
 
@@ -44,6 +45,12 @@ fn sessions(n_items: usize) -> Sessions {
         idf: vec![0.5; n_items],
     };
     Sessions::try_new(arrays, SessionScoring::default()).unwrap()
+}
+
+fn segments(n_factors: usize) -> Segments {
+    let centroids = Array2::from_shape_fn((2, n_factors), |(i, j)| f32::from(u8::from(i == j)));
+    let items = vec![ItemIdx(6), ItemIdx(2), ItemIdx(6)];
+    Segments::try_new(centroids, vec![40, 60], vec![0, 1, 3], items, vec![0.5, 0.75, 0.25]).unwrap()
 }
 
 fn manifest() -> Manifest {
@@ -143,6 +150,29 @@ fn sessions_that_no_fit_would_write_are_refused() {
 }
 
 #[test]
+fn a_snapshot_from_before_there_were_segments_reads_as_well() {
+    let mut draft = draft();
+    draft.manifest.parts.remove("segments");
+    draft.files.retain(|(file, _)| file != "segments.bin");
+    assert!(decode(&draft).unwrap().segments.is_none());
+}
+
+#[test]
+fn segments_of_other_items_or_other_factors_are_refused() {
+    // Items lie before the three scores.
+    refused(
+        forged("segments", |bytes| {
+            let at = bytes.len() - 24;
+            bytes[at] = 7
+        }),
+        "item row 7, there are 7 items",
+    );
+    let models = SnapshotModels { segments: Some(segments(2)), ..models() };
+    let error = Snapshot::try_new(manifest(), models).err().unwrap().to_string();
+    assert!(error.contains("2 factors, not 3"), "{error}");
+}
+
+#[test]
 fn a_graph_of_other_items_or_with_links_to_nowhere_is_refused() {
     let of_two = |items: Array2<f32>| {
         Graph::build(&ExactIndex::try_new(Arc::new(items)).unwrap(), &GraphParams::default()).unwrap()
@@ -219,7 +249,7 @@ fn a_forged_header_never_allocates_or_panics() {
 #[test]
 fn numbers_that_are_not_finite_are_refused() {
     let nan = f32::NAN.to_le_bytes();
-    for part in ["popularity", "als", "item_item", "sample_queries"] {
+    for part in ["popularity", "als", "item_item", "sample_queries", "segments"] {
         let outcome = forged(part, |bytes| {
             let at = bytes.len() - 4;
             bytes[at..].copy_from_slice(&nan);
