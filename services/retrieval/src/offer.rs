@@ -145,7 +145,7 @@ impl Offer for OnOffer<'_> {
 
     fn any(&self) -> Box<dyn Iterator<Item = ItemKey> + '_> {
         let slots = self.bits().ones().map(slot_at).filter(|slot| self.has(*slot));
-        Box::new(slots.filter_map(|slot| Some(self.entries.at(slot)?.item.item_id.key())))
+        Box::new(slots.filter_map(|slot| Some(self.entries.at(slot)?.key())))
     }
 }
 
