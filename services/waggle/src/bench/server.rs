@@ -25,6 +25,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(4 * 3_600);
 const LOOK: Duration = Duration::from_millis(200);
 const ANSWER: Duration = Duration::from_secs(5);
+const ANYBODY: &str = "/v1/recommendations?user_id=somebody&k=1";
 const CATALOGUE: &str = "/v1/items?limit=500";
 
 /// Whose market is served.
@@ -43,7 +44,11 @@ pub(super) struct Server {
 /// Of the server's process, in MiB.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Memory {
+    /// All of it: anonymous, and pages of files that are mapped.
     pub(crate) resident_mib: f64,
+    pub(crate) anonymous_mib: f64,
+    pub(crate) of_files_mib: f64,
+    /// The most that was resident since the start, or since [`Server::forget_peak`].
     pub(crate) peak_mib: f64,
 }
 
@@ -100,15 +105,15 @@ impl Server {
         total.zip(count).map(|(total, count)| total / count).context("the server does not count candidates")
     }
 
-    /// Every item on offer.
-    pub(super) fn catalogue(&self) -> Result<Vec<Value>> {
+    /// Every item on offer, each as `take` makes it: a large catalogue is not kept whole.
+    pub(super) fn catalogue<T>(&self, take: impl Fn(Value) -> T) -> Result<Vec<T>> {
         let (mut items, mut path) = (Vec::new(), CATALOGUE.to_owned());
         loop {
             let (status, body) = get(self.port, &path)?;
             ensure!(status == 200, "GET {path} answered {status}");
             let mut page: Value =
                 serde_json::from_str(&body).with_context(|| format!("GET {path} is not JSON"))?;
-            items.extend(page["items"].as_array_mut().into_iter().flat_map(std::mem::take));
+            items.extend(page["items"].as_array_mut().into_iter().flat_map(std::mem::take).map(&take));
             match page["next_after"].as_str() {
                 Some(after) => {
                     let base = format!("http://127.0.0.1{CATALOGUE}");
@@ -127,10 +132,25 @@ impl Server {
             let line = status.lines().find(|line| line.starts_with(field))?;
             Some(line.split_ascii_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
         };
-        let (resident, peak) = (mib("VmRSS:"), mib("VmHWM:"));
-        let (resident_mib, peak_mib) =
-            resident.zip(peak).context("the system does not say how much is resident")?;
-        Ok(Memory { resident_mib, peak_mib })
+        let read = |field| mib(field).with_context(|| format!("{path} has no {field}"));
+        Ok(Memory {
+            resident_mib: read("VmRSS:")?,
+            anonymous_mib: read("RssAnon:")?,
+            of_files_mib: read("RssFile:")?,
+            peak_mib: read("VmHWM:")?,
+        })
+    }
+
+    /// From now on the peak is that of what comes.
+    pub(super) fn forget_peak(&self) -> Result<()> {
+        let path = format!("/proc/{}/clear_refs", self.child.id());
+        fs::write(&path, "5").with_context(|| format!("cannot write {path}"))
+    }
+
+    /// The version that answers now.
+    pub(super) fn snapshot(&self) -> Result<Option<String>> {
+        let answer: Value = get_json(self.port, ANYBODY)?;
+        Ok(answer["snapshot"].as_str().map(str::to_owned))
     }
 
     /// Asks it to stop and waits for it.
