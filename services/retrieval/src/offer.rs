@@ -19,6 +19,9 @@ use crate::{
 
 /// If at most one item in so many may be shown, each of those is looked at instead of searching among all.
 const FEW: usize = 16;
+/// And at most so many: their vectors are fetched from all over memory, and of a large catalogue one part in sixteen takes
+/// longer than any search among all.
+const MAX_FEW: usize = 8_192;
 
 /// Who asks about which table.
 pub struct Asked<'a> {
@@ -115,7 +118,7 @@ impl<'a> OnOffer<'a> {
         let mut excluded: Vec<Slot> = excluded.iter().filter_map(|id| entries.slot(id.key())).collect();
         excluded.sort_unstable();
         let few = allowed.as_ref().zip(rows).and_then(|(allowed, rows)| {
-            let is_few = allowed.count() <= rows.n_rows() / FEW;
+            let is_few = allowed.count() <= (rows.n_rows() / FEW).min(MAX_FEW);
             is_few.then(|| allowed.ones().filter_map(|slot| rows.row(slot_at(slot))).collect())
         });
         Self { entries, rows, allowed, excluded, few }

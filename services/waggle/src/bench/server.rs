@@ -25,7 +25,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(4 * 3_600);
 const LOOK: Duration = Duration::from_millis(200);
 const ANSWER: Duration = Duration::from_secs(5);
-const ANYBODY: &str = "/v1/recommendations?user_id=somebody&k=1";
+const ANYBODY: &str = "/v1/profile?user_id=somebody";
 const CATALOGUE: &str = "/v1/items?limit=500";
 
 /// Whose market is served.
