@@ -42,7 +42,7 @@ pub use dedup::DedupWindow;
 pub use expiry::{FoldPolicy, FoldRecord};
 pub use fold::{fold, touched_items, touched_person};
 pub use item::{ItemFacts, ItemState};
-pub use live::LiveLists;
+pub use live::{LiveLists, LiveListsBuilder, NEW_DAYS};
 pub use opinions::{Opinion, Opinions};
 pub use person::{ItemHistory, PersonState, RecentEvent, RecentKind};
 pub use ranking::{CandidateInput, FEATURES, ItemAttributes, PersonContext};

@@ -24,6 +24,12 @@ pub struct LiveLists {
     pub as_of: Timestamp,
 }
 
+/// Lists in the making: of any number of items it keeps those that may still be among the best.
+#[derive(Debug)]
+pub struct LiveListsBuilder {
+    lists: LiveLists,
+}
+
 impl LiveLists {
     /// The lists as of `now`. Each item comes with its counters and, if the catalogue tells, since when it is offered;
     /// else it is as old as its first event. Items that are not offered yet are left out.
@@ -31,26 +37,51 @@ impl LiveLists {
         items: impl IntoIterator<Item = (ItemKey, &'a ItemState, Option<Timestamp>)>,
         now: Timestamp,
     ) -> Self {
-        let mut lists = Self { as_of: now, ..Self::default() };
+        let mut lists = LiveListsBuilder::new(now);
         for (item, state, available_from) in items {
-            let offered_since = available_from.or((state.n_events > 0).then_some(state.first_seen));
-            if offered_since.is_some_and(|since| since > now) {
-                continue;
-            }
-            let trend = trend_score(state, now);
-            if trend > 0.0 {
-                lists.trending.push((item, trend));
-            }
-            if let Some(age_days) =
-                offered_since.map(|since| now.days_since(since)).filter(|age| *age <= NEW_DAYS)
-            {
-                let freshness = (-age_days / 7.0).exp2() + state.demand(WEEK, now).ln_1p();
-                lists.new.push((item, freshness as f32));
-            }
+            lists.add(item, state, available_from);
         }
-        keep_best(&mut lists.trending);
-        keep_best(&mut lists.new);
-        lists
+        lists.finish()
+    }
+}
+
+impl LiveListsBuilder {
+    /// Lists as of `now`.
+    pub fn new(now: Timestamp) -> Self {
+        Self { lists: LiveLists { as_of: now, ..LiveLists::default() } }
+    }
+
+    /// The next item, as [`LiveLists::compute`] takes it; each comes once, in any order.
+    pub fn add(&mut self, item: ItemKey, state: &ItemState, available_from: Option<Timestamp>) {
+        let now = self.lists.as_of;
+        let offered_since = available_from.or((state.n_events > 0).then_some(state.first_seen));
+        if offered_since.is_some_and(|since| since > now) {
+            return;
+        }
+        let trend = trend_score(state, now);
+        if trend > 0.0 {
+            push(&mut self.lists.trending, (item, trend));
+        }
+        if let Some(age_days) =
+            offered_since.map(|since| now.days_since(since)).filter(|age| *age <= NEW_DAYS)
+        {
+            let freshness = (-age_days / 7.0).exp2() + state.demand(WEEK, now).ln_1p();
+            push(&mut self.lists.new, (item, freshness as f32));
+        }
+    }
+
+    pub fn finish(mut self) -> LiveLists {
+        keep_best(&mut self.lists.trending);
+        keep_best(&mut self.lists.new);
+        self.lists
+    }
+}
+
+/// Adds to a list that stays a few times as long as it will be.
+fn push(list: &mut Vec<(ItemKey, f32)>, scored: (ItemKey, f32)) {
+    list.push(scored);
+    if list.len() >= 8 * MAX_LIVE {
+        keep_best(list);
     }
 }
 

@@ -163,7 +163,14 @@ impl Hasher for KeyHasher {
 
 impl ItemId {
     pub fn key(&self) -> ItemKey {
-        ItemKey(xxh3_64_with_seed(self.as_str().as_bytes(), ITEM_SEED))
+        ItemKey::of(self.as_str())
+    }
+}
+
+impl ItemKey {
+    /// The key of an [`ItemId`] that is kept as text.
+    pub fn of(id: &str) -> Self {
+        Self(xxh3_64_with_seed(id.as_bytes(), ITEM_SEED))
     }
 }
 

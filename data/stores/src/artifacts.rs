@@ -13,15 +13,16 @@
 mod http;
 mod s3;
 
-use std::{fmt::Write, path::Path, sync::Arc};
+use std::{fmt::Write, fs::File, io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{
-    GetOptions, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path as Name,
-    prefix::PrefixStore,
+    GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem,
+    path::Path as Name, prefix::PrefixStore,
 };
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
 pub use self::s3::S3Config;
 
@@ -153,6 +154,32 @@ impl Artifacts {
             .map_err(|e| self.failure(path, e))?;
         self.check_size(path, found.meta.size)?;
         found.bytes().await.map_err(|e| self.failure(path, e))
+    }
+
+    /// Opens the artifact, to be read once or more without holding it in memory: in a folder its own file, from a bucket a
+    /// copy in a file without a name in the system's folder for temporary files.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn open(&self, path: &str) -> Result<File, ArtifactError> {
+        let found = self
+            .store
+            .get_opts(&checked(path)?, GetOptions::default())
+            .await
+            .map_err(|e| self.failure(path, e))?;
+        self.check_size(path, found.meta.size)?;
+        let mut content = match found.payload {
+            GetResultPayload::File(file, _) => return Ok(file),
+            GetResultPayload::Stream(content) => content,
+        };
+        let fail = |e: io::Error| ArtifactError::Storage(format!("{path}: a copy cannot be written: {e}"));
+        let mut copy = tokio::fs::File::from_std(tempfile::tempfile().map_err(fail)?);
+        while let Some(block) = content.try_next().await.map_err(|e| self.failure(path, e))? {
+            copy.write_all(&block).await.map_err(fail)?;
+        }
+        copy.flush().await.map_err(fail)?;
+        copy.rewind().await.map_err(fail)?;
+        Ok(copy.into_std().await)
     }
 
     /// [`get`](Self::get), refusing content whose SHA-256 is not `expected`.

@@ -24,6 +24,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tantivy::{
     Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term, doc,
+    index::SegmentId,
     schema::{FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions},
 };
 use waggle_contracts::api::Highlight;
@@ -187,6 +188,22 @@ impl LexicalIndex {
         Ok(())
     }
 
+    /// Lets go of the parts of the index that tantivy has merged into larger ones in the background: searches would read the
+    /// old ones, and memory hold both, until the next change.
+    ///
+    /// # Errors
+    /// [`LexicalError`] when the index cannot be read.
+    pub fn follow_merges(&self) -> Result<(), LexicalError> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let present: BTreeSet<SegmentId> =
+            writer.index.index().searchable_segment_ids()?.into_iter().collect();
+        if present != segment_ids(&writer.reader) {
+            writer.reader.reload()?;
+            self.view.store(Arc::new(View::new(&writer.reader.searcher(), &self.fields)?));
+        }
+        Ok(())
+    }
+
     /// All items that match and that `may_show` lets through. A query without words finds the item whose id it is, or
     /// nothing.
     ///
@@ -299,6 +316,11 @@ impl LexicalIndex {
         }
         document
     }
+}
+
+/// The parts that the reader has open.
+fn segment_ids(reader: &IndexReader) -> BTreeSet<SegmentId> {
+    reader.searcher().segment_readers().iter().map(|segment| segment.segment_id()).collect()
 }
 
 /// How many words an item must have, if the best one has `most`: all, or all but one, or half of them, or one.

@@ -1,23 +1,32 @@
 //! Trending and new items, recomputed from live counters about once a second.
 
-use std::{collections::HashMap, sync::Arc, time::Duration, time::Instant};
+use std::{
+    collections::HashMap,
+    ops::RangeInclusive,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use waggle_features::{ItemState, LiveLists};
+use waggle_features::{ItemState, LiveLists, LiveListsBuilder, NEW_DAYS};
 use waggle_model::{ItemKey, Timestamp};
 use waggle_stores::{StateError, StateKey, StateKind, StateStore, background, state::N_SLOTS};
 
-use crate::table::{ItemTable, is_offered};
+use crate::{bits::Bits, table::ItemTable};
 
 /// Shortest time between two refreshes.
 const MIN_PERIOD: Duration = Duration::from_secs(1);
 /// A refresh may use at most one part in this many of one core, and as much of the store.
 const MAX_LOAD: u32 = 20;
-/// Slots of a partition read at once.
-const SLOTS: u16 = 8;
+/// Slots of a partition read at once. The counters of all their items are in memory at the same time, several hundred
+/// bytes each.
+const SLOTS: u16 = 2;
+
+/// Items of the table looked at before requests get their turn.
+const PER_TURN: u32 = 8_192;
 
 /// The lists, and what they are made of.
 pub struct Lists {
@@ -41,30 +50,51 @@ impl Lists {
     /// # Errors
     /// [`StateError`] when the counters cannot be read; the old lists stay.
     pub async fn refresh(&self, now: Timestamp) -> Result<(), StateError> {
-        let mut totals: HashMap<ItemKey, ItemState> = HashMap::new();
+        let table = self.table.load();
+        let mut lists = LiveListsBuilder::new(now);
+        let mut has_counters = Bits::default();
         // In pieces: none is large, and requests get their turn in between, here and in the store.
         for first in (0..N_SLOTS).step_by(SLOTS.into()) {
             let slots = first..=(first + SLOTS - 1).min(N_SLOTS - 1);
-            for partition in 0..self.n_partitions {
-                for (key, blob) in self.state.scan(partition, StateKind::Item, slots.clone()).await? {
-                    match ItemState::decode(&blob) {
-                        Ok(partial) => {
-                            let total = totals.entry(ItemKey(key)).or_default();
-                            *total = total.merged(&partial);
-                        }
-                        Err(e) => warn!(key, error = %e, "counters of an item are unreadable"),
-                    }
+            for (item, total) in self.totals(slots).await? {
+                let Some(slot) = table.slot(item) else { continue };
+                has_counters.set(slot.place(), true);
+                if let Some(entry) = table.at(slot).filter(|_| table.offered().has(slot.place())) {
+                    lists.add(item, &total, entry.attributes.available_from);
                 }
-                tokio::task::yield_now().await;
             }
         }
-        let table = self.table.load();
         let nothing = ItemState::default();
-        let offered = table.iter().filter(|(_, entry)| is_offered(entry, None, now));
-        let rows = offered
-            .map(|(key, entry)| (key, totals.get(&key).unwrap_or(&nothing), entry.item.available_from));
-        self.current.store(Arc::new(LiveLists::compute(rows, now)));
+        for (slot, entry) in table.iter() {
+            if slot.0.is_multiple_of(PER_TURN) {
+                tokio::task::yield_now().await;
+            }
+            // What nobody has touched is on a list while it is new, and on none otherwise.
+            let since = entry.attributes.available_from.filter(|since| now.days_since(*since) <= NEW_DAYS);
+            if since.is_some() && !has_counters.has(slot.place()) && table.offered().has(slot.place()) {
+                lists.add(entry.key(), &nothing, since);
+            }
+        }
+        self.current.store(Arc::new(lists.finish()));
         Ok(())
+    }
+
+    /// The counters of the items in these slots, which are the same in every partition, added up.
+    async fn totals(&self, slots: RangeInclusive<u16>) -> Result<HashMap<ItemKey, ItemState>, StateError> {
+        let mut totals: HashMap<ItemKey, ItemState> = HashMap::new();
+        for partition in 0..self.n_partitions {
+            for (key, blob) in self.state.scan(partition, StateKind::Item, slots.clone()).await? {
+                match ItemState::decode(&blob) {
+                    Ok(partial) => {
+                        let total = totals.entry(ItemKey(key)).or_default();
+                        *total = total.merged(&partial);
+                    }
+                    Err(e) => warn!(key, error = %e, "counters of an item are unreadable"),
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(totals)
     }
 
     /// What people acted on together with the item, heaviest first, as the fold has it now.

@@ -9,14 +9,14 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use waggle_model::{Item, ItemIdx, ItemKey, KeyMap, SnapshotVersion};
+use waggle_model::{Item, ItemIdx, ItemKey, KeyMap, SnapshotVersion, Timestamp};
 use waggle_models::{Lookalikes, Snapshot, SnapshotSlot};
 use waggle_stores::background;
 
 use crate::{
     lexical::{LexicalError, LexicalIndex},
     offer::slot_at,
-    table::{Entries, Entry, ItemTable, Slot, SnapshotRows},
+    table::{Entries, ItemTable, Slot, SnapshotRows},
 };
 
 /// Shortest time between two looks at whether anything has changed.
@@ -49,9 +49,9 @@ struct Kept {
     by_item: KeyMap<Likenesses>,
 }
 
-/// The known items that an unknown one reads like, as long as its entry is the same.
+/// The known items that an unknown one reads like, as long as its title is the same.
 struct Likenesses {
-    of: Arc<Item>,
+    of: String,
     to: Vec<(ItemKey, f32)>,
 }
 
@@ -89,14 +89,11 @@ impl TextLikeness {
         let mut before = if is_same_snapshot { std::mem::take(&mut kept.by_item) } else { KeyMap::default() };
         let is_known = |slot: Slot| rows.row(slot).is_some_and(|idx| knows(&snapshot, idx));
         let mut by_item = KeyMap::default();
-        for (slot, entry) in newest_unknown(&entries, is_known) {
-            let key = entry.item.item_id.key();
-            let likenesses = match before.remove(&key).filter(|kept| Arc::ptr_eq(&kept.of, &entry.item)) {
+        for (slot, Item { item_id, title, .. }) in newest_unknown(&entries, is_known) {
+            let key = item_id.key();
+            let likenesses = match before.remove(&key).filter(|kept| kept.of == title) {
                 Some(kept) => kept,
-                None => {
-                    let to = self.nearest(&entries, slot, entry, is_known)?;
-                    Likenesses { of: entry.item.clone(), to }
-                }
+                None => Likenesses { to: self.nearest(&entries, slot, &title, is_known)?, of: title },
             };
             by_item.insert(key, likenesses);
         }
@@ -106,23 +103,22 @@ impl TextLikeness {
         Ok(())
     }
 
-    /// The known items on offer that the item's title reads like most, with the share of the item's own score.
+    /// The known items on offer that this item's title reads like most, with the share of the item's own score.
     fn nearest(
         &self,
         entries: &Entries,
         itself: Slot,
-        entry: &Entry,
+        title: &str,
         is_known: impl Fn(Slot) -> bool,
     ) -> Result<Vec<(ItemKey, f32)>, LexicalError> {
-        let hits =
-            self.lexical.alike(&entry.item.title, NEAREST + 1, |slot| slot == itself || is_known(slot))?;
+        let hits = self.lexical.alike(title, NEAREST + 1, |slot| slot == itself || is_known(slot))?;
         let own = hits.iter().find(|hit| hit.slot == itself).or(hits.first());
         let whole = own.map_or(0.0, |hit| hit.score);
         let others = hits.iter().filter(|hit| hit.slot != itself);
         let alike = others.map(|hit| (hit.slot, (hit.score / whole).min(1.0)));
         Ok(alike
             .filter(|(_, likeness)| *likeness >= MIN_LIKENESS)
-            .filter_map(|(slot, likeness)| Some((entries.at(slot)?.item.item_id.key(), likeness)))
+            .filter_map(|(slot, likeness)| Some((entries.at(slot)?.key(), likeness)))
             .take(NEAREST)
             .collect())
     }
@@ -153,11 +149,11 @@ fn knows(snapshot: &Snapshot, idx: ItemIdx) -> bool {
 }
 
 /// What is on offer and unknown: those that came on offer last, of one moment those that this process met last.
-fn newest_unknown(entries: &Entries, is_known: impl Fn(Slot) -> bool) -> Vec<(Slot, &Entry)> {
-    let offered = entries.offered().ones().map(slot_at);
-    let mut unknown: Vec<(Slot, &Entry)> =
-        offered.filter(|slot| !is_known(*slot)).filter_map(|slot| Some((slot, entries.at(slot)?))).collect();
-    unknown.sort_by_key(|(slot, entry)| std::cmp::Reverse((entry.item.available_from, *slot)));
+fn newest_unknown(entries: &Entries, is_known: impl Fn(Slot) -> bool) -> Vec<(Slot, Item)> {
+    let unknown = entries.offered().ones().map(slot_at).filter(|slot| !is_known(*slot));
+    let mut unknown: Vec<(Option<Timestamp>, Slot)> =
+        unknown.filter_map(|slot| Some((entries.at(slot)?.item().available_from, slot))).collect();
+    unknown.sort_unstable_by(|a, b| b.cmp(a));
     unknown.truncate(MAX_UNKNOWN);
-    unknown
+    unknown.into_iter().filter_map(|(_, slot)| Some((slot, entries.at(slot)?.item()))).collect()
 }

@@ -18,7 +18,15 @@ use crate::{
 };
 
 /// If at most one item in so many may be shown, each of those is looked at instead of searching among all.
-pub const FEW: usize = 16;
+const FEW: usize = 16;
+/// And at most so many: their vectors are fetched from all over memory, and of a large catalogue one part in sixteen takes
+/// longer than any search among all.
+const MAX_FEW: usize = 8_192;
+
+/// Whether each of the items that may be shown is looked at, instead of searching among all.
+pub fn are_few(n_allowed: usize, n_rows: usize) -> bool {
+    n_allowed <= (n_rows / FEW).min(MAX_FEW)
+}
 
 /// Who asks about which table.
 pub struct Asked<'a> {
@@ -115,8 +123,8 @@ impl<'a> OnOffer<'a> {
         let mut excluded: Vec<Slot> = excluded.iter().filter_map(|id| entries.slot(id.key())).collect();
         excluded.sort_unstable();
         let few = allowed.as_ref().zip(rows).and_then(|(allowed, rows)| {
-            let is_few = allowed.count() <= rows.n_rows() / FEW;
-            is_few.then(|| allowed.ones().filter_map(|slot| rows.row(slot_at(slot))).collect())
+            are_few(allowed.count(), rows.n_rows())
+                .then(|| allowed.ones().filter_map(|slot| rows.row(slot_at(slot))).collect())
         });
         Self { entries, rows, allowed, excluded, few }
     }
@@ -145,7 +153,7 @@ impl Offer for OnOffer<'_> {
 
     fn any(&self) -> Box<dyn Iterator<Item = ItemKey> + '_> {
         let slots = self.bits().ones().map(slot_at).filter(|slot| self.has(*slot));
-        Box::new(slots.filter_map(|slot| Some(self.entries.at(slot)?.item.item_id.key())))
+        Box::new(slots.filter_map(|slot| Some(self.entries.at(slot)?.key())))
     }
 }
 

@@ -58,14 +58,14 @@ pub(crate) fn search(
             .as_ref()
             .map_or(Ordering::Equal, |(column, descending)| column.order(a.slot, b.slot, *descending));
         // Slots differ from process to process, so the last word is the id's.
-        let id = |hit: &Hit| asked.entries.at(hit.slot).map(|entry| &entry.item.item_id);
+        let id = |hit: &Hit| asked.entries.at(hit.slot).map(|entry| entry.id());
         by_value
             .then_with(|| b.score.total_cmp(&a.score))
             .then_with(|| popularity(a.slot).cmp(&popularity(b.slot)))
             .then_with(|| id(a).cmp(&id(b)))
     };
     let page = page(&mut found.hits, request.offset, request.limit, order);
-    let items = page.iter().filter_map(|hit| Some((asked.entries.at(hit.slot)?.item.clone(), hit.score)));
+    let items = page.iter().filter_map(|hit| Some((Arc::new(asked.entries.at(hit.slot)?.item()), hit.score)));
     Ok(SearchResponse {
         n_matches,
         is_partial: found.is_partial,

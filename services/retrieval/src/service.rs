@@ -47,6 +47,8 @@ use crate::{
     table::{Entries, Entry, ItemTable, SnapshotRows},
 };
 
+/// How often to look whether the text index has merged its parts.
+const MERGED: Duration = Duration::from_secs(5);
 /// How often the table looks for items whose time has come.
 const ADVANCE: Duration = Duration::from_millis(200);
 
@@ -94,12 +96,13 @@ impl RetrievalService {
         let follower = Arc::new(Follower::new(log.clone(), table.clone(), lexical.clone()));
         let applied = follower.applied();
         let offsets = follower.catch_up().await.map_err(failed)?;
-        table.load().iter().for_each(|(_, entry)| misfits.look_at(&entry.item));
+        table.load().iter().for_each(|(_, entry)| misfits.look_at(&entry.item()));
         misfits.told().for_each(|misfit| warn!("{misfit}; filters take these values for absent"));
         for (partition, offset) in (0..).zip(offsets) {
             tasks.spawn(follower.clone().run(partition, offset, cancel.clone()));
         }
         tasks.spawn(advance(table.clone(), cancel.clone()));
+        tasks.spawn(follow_merges(lexical.clone(), cancel.clone()));
         let rows = Arc::new(ArcSwap::default());
         snapshots.before_install({
             let (table, rows) = (table.clone(), rows.clone());
@@ -185,14 +188,13 @@ impl RetrievalService {
         &self,
         entries: &Entries,
         offer: &OnOffer<'_>,
-        page: &Entry,
+        page: &Item,
         limit: usize,
     ) -> Vec<ProposedItem> {
-        let item = &page.item;
-        let found = match self.lists.co_visited(item.item_id.key()).await {
+        let found = match self.lists.co_visited(page.item_id.key()).await {
             Ok(found) => found,
             Err(e) => {
-                warn!(item.id = %item.item_id, error = %e, "what goes together with an item cannot be read");
+                warn!(item.id = %page.item_id, error = %e, "what goes together with an item cannot be read");
                 return Vec::new();
             }
         };
@@ -203,7 +205,7 @@ impl RetrievalService {
         (1..)
             .zip(offered.take(limit))
             .map(|(rank, (score, entry))| {
-                let because = Some(item.item_id.key());
+                let because = Some(page.item_id.key());
                 of_one_source(entry, Opinion { source: CandidateSource::Session, score, rank, because })
             })
             .collect()
@@ -283,14 +285,19 @@ impl Retrieval for RetrievalService {
         }
         let conditions = asked.conditions(&request.conditions)?;
         let attributes = asked.attributes(&request.group_by)?;
+        // Few requests ask for it, and unpacking all the proposals costs more than ranking them.
+        let is_looked_into = !(conditions.is_empty() && attributes.is_empty());
         let mut groups = Vec::with_capacity(proposals.len() * attributes.len());
         let mut found = Vec::with_capacity(proposals.len());
         for proposal in &proposals {
             let Some((entry, mut item)) = proposed(&entries, rows.as_deref(), proposal) else { continue };
-            for (place, condition) in conditions.iter().enumerate() {
-                item.matches |= Matches::from(condition.matches(&entry.item)) << place;
+            if is_looked_into {
+                let known = entry.item();
+                for (place, condition) in conditions.iter().enumerate() {
+                    item.matches |= Matches::from(condition.matches(&known)) << place;
+                }
+                groups.extend(attributes.iter().map(|attribute| group_of(attribute, &known)));
             }
-            groups.extend(attributes.iter().map(|attribute| group_of(attribute, &entry.item)));
             found.push(item);
         }
         Ok(CandidateResponse {
@@ -305,7 +312,7 @@ impl Retrieval for RetrievalService {
     async fn similar(&self, request: &SimilarRequest) -> Result<CandidateResponse, RoleError> {
         let snapshot = self.snapshot(request.snapshot.as_ref())?;
         let entries = self.table.load();
-        let Some(page) = entries.find(&request.item_id) else {
+        let Some(page) = entries.find(&request.item_id).map(|entry| entry.item()) else {
             return Err(RoleError::Invalid(format!("item \"{}\" is not in the catalogue", request.item_id)));
         };
         let rows = self.rows(snapshot.as_ref());
@@ -326,10 +333,10 @@ impl Retrieval for RetrievalService {
             None => Vec::new(),
         };
         if candidates.is_empty() {
-            candidates = self.co_visited(&entries, &offer, page, request.limit).await;
+            candidates = self.co_visited(&entries, &offer, &page, request.limit).await;
         }
         if candidates.len() < request.limit && request.kind == Likeness::Similar {
-            let more = self.more_like_this(&entries, &offer, &page.item, request.limit)?;
+            let more = self.more_like_this(&entries, &offer, &page, request.limit)?;
             let known: Vec<ItemKey> = candidates.iter().map(|c| c.item).collect();
             candidates.extend(more.into_iter().filter(|c| !known.contains(&c.item)));
             candidates.truncate(request.limit);
@@ -397,16 +404,20 @@ impl Retrieval for RetrievalService {
 
     async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {
         let entries = self.table.load();
-        let visible = |id| entries.find(id).map(|entry| entry.item.clone()).filter(|item| !item.hidden);
+        let visible = |id| shown(entries.find(id)?);
         Ok(items.iter().map(visible).collect())
     }
 
     async fn items_by_key(&self, items: &[ItemKey]) -> Result<Vec<Option<Arc<Item>>>, RoleError> {
         let entries = self.table.load();
-        let visible =
-            |key: &ItemKey| entries.get(*key).map(|entry| entry.item.clone()).filter(|item| !item.hidden);
+        let visible = |key: &ItemKey| shown(entries.get(*key)?);
         Ok(items.iter().map(visible).collect())
     }
+}
+
+/// The item, if people may see it.
+fn shown(entry: Entry<'_>) -> Option<Arc<Item>> {
+    Some(Arc::new(entry.item())).filter(|item| !item.hidden)
 }
 
 fn observe(late: &[CandidateSource], took: &[(CandidateSource, Duration)], fold_in: Option<Duration>) {
@@ -482,7 +493,7 @@ fn proposed<'a>(
     entries: &'a Entries,
     rows: Option<&SnapshotRows>,
     proposal: &Proposal,
-) -> Option<(&'a Entry, ProposedItem)> {
+) -> Option<(Entry<'a>, ProposedItem)> {
     let slot = match (proposal.idx, rows) {
         (Some(idx), Some(rows)) => rows.slot(idx),
         _ => entries.slot(proposal.item)?,
@@ -492,9 +503,9 @@ fn proposed<'a>(
     Some((entry, ProposedItem { item, attributes: entry.attributes, opinions, matches: 0 }))
 }
 
-fn of_one_source(entry: &Entry, opinion: Opinion) -> ProposedItem {
+fn of_one_source(entry: Entry<'_>, opinion: Opinion) -> ProposedItem {
     ProposedItem {
-        item: entry.item.item_id.key(),
+        item: entry.key(),
         attributes: entry.attributes,
         opinions: [opinion].into_iter().collect(),
         matches: 0,
@@ -526,6 +537,19 @@ fn join(table: &ItemTable, rows: &ArcSwap<Vec<Arc<SnapshotRows>>>, snapshot: &Sn
     let before = rows.load();
     let others = before.iter().filter(|known| known.version != *version).take(1).cloned();
     rows.store(Arc::new(std::iter::once(joined).chain(others).collect()));
+}
+
+async fn follow_merges(lexical: Arc<LexicalIndex>, cancel: CancellationToken) {
+    let mut ticks = tokio::time::interval(MERGED);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+        let lexical = lexical.clone();
+        match tokio::task::spawn_blocking(move || lexical.follow_merges()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => warn!(error = %e, "the text index cannot be read; what it had serves on"),
+            Err(e) => warn!(error = %e, "looking at the text index panicked"),
+        }
+    }
 }
 
 async fn advance(table: Arc<ItemTable>, cancel: CancellationToken) {

@@ -5,6 +5,8 @@
 //! item may be shown. A snapshot's rows are joined to slots once, when the snapshot arrives ([`SnapshotRows`]), so that a
 //! scan never looks a key up.
 
+mod chunk;
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
@@ -12,27 +14,15 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tracing::error;
-use waggle_features::ItemAttributes;
 use waggle_filter::{Inferred, Schema};
 use waggle_model::{CatalogChange, Item, ItemId, ItemIdx, ItemKey, KeyMap, SnapshotVersion, Timestamp};
 use waggle_models::Vocabulary;
 
 use crate::bits::Bits;
+pub use chunk::{CHUNK, Chunk, Entry};
 
 /// Parts of the map from keys to slots that are replaced one by one.
 const N_SHARDS: usize = 64;
-/// Entries that are replaced together: one changed item copies so many of them.
-pub const CHUNK: usize = 64;
-/// Entries by slot.
-pub type Chunk = [Option<Entry>; CHUNK];
-
-/// An item with what requests need of it, worked out once.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    pub item: Arc<Item>,
-    pub attributes: ItemAttributes,
-}
-
 /// Where an item lies in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
@@ -154,21 +144,21 @@ impl ItemTable {
 }
 
 impl Entries {
-    pub fn get(&self, key: ItemKey) -> Option<&Entry> {
+    pub fn get(&self, key: ItemKey) -> Option<Entry<'_>> {
         self.at(self.slot(key)?)
     }
 
     /// The item of that id, hidden or not.
-    pub fn find(&self, item_id: &ItemId) -> Option<&Entry> {
-        self.get(item_id.key()).filter(|entry| entry.item.item_id == *item_id)
+    pub fn find(&self, item_id: &ItemId) -> Option<Entry<'_>> {
+        self.get(item_id.key()).filter(|entry| entry.id() == item_id.as_str())
     }
 
     pub fn slot(&self, key: ItemKey) -> Option<Slot> {
         self.shards[shard_of(key)].get(&key).copied()
     }
 
-    pub fn at(&self, slot: Slot) -> Option<&Entry> {
-        self.chunks.get(slot.place() / CHUNK)?[slot.place() % CHUNK].as_ref()
+    pub fn at(&self, slot: Slot) -> Option<Entry<'_>> {
+        self.chunks.get(slot.place() / CHUNK)?.get(slot.place() % CHUNK)
     }
 
     /// All entries, by slot.
@@ -195,9 +185,9 @@ impl Entries {
         &self.offered
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (ItemKey, &Entry)> {
-        let entries = self.chunks.iter().flat_map(|chunk| chunk.iter().flatten());
-        entries.map(|entry| (entry.item.item_id.key(), entry))
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, Entry<'_>)> {
+        let entries = self.chunks.iter().flat_map(|chunk| chunk.iter());
+        (0..).map(Slot).zip(entries).filter_map(|(slot, entry)| Some((slot, entry?)))
     }
 
     pub fn len(&self) -> usize {
@@ -210,44 +200,47 @@ impl Entries {
 
     fn apply(&mut self, change: &CatalogChange, now: Timestamp, writer: &mut Writer) -> bool {
         let (item_id, key) = (change.item_id(), change.item_id().key());
-        if let Some(other) = self.get(key).filter(|entry| entry.item.item_id != *item_id) {
-            error!(item.id = %item_id, other = %other.item.item_id, "left out a change: another item has the same key");
+        if let Some(other) = self.get(key).filter(|entry| entry.id() != item_id.as_str()) {
+            error!(item.id = %item_id, other = other.id(), "left out a change: another item has the same key");
             return false;
         }
-        if let Some(before) = self.get(key) {
-            writer.inferred.forget(&before.item.properties);
+        let before = self.get(key).map(|entry| entry.item());
+        if let Some(before) = &before {
+            writer.inferred.forget(&before.properties);
         }
         match change {
             CatalogChange::Put(item) => {
                 writer.inferred.learn(&item.properties);
                 let slot = self.slot_for(key);
-                let entry = Entry { attributes: ItemAttributes::of(item), item: Arc::new(item.clone()) };
-                self.put(slot, Some(entry), now, &mut writer.turns);
+                self.put(slot, before.as_ref(), Some(item), now, &mut writer.turns);
             }
             CatalogChange::Delete(_) => {
                 if let Some(slot) = self.slot(key) {
-                    self.put(slot, None, now, &mut writer.turns);
+                    self.put(slot, before.as_ref(), None, now, &mut writer.turns);
                 }
             }
         }
         true
     }
 
-    fn put(&mut self, slot: Slot, entry: Option<Entry>, now: Timestamp, turns: &mut Turns) {
-        let is_offered = entry.as_ref().is_some_and(|entry| entry.item.is_available(now));
-        let turns_at = entry.as_ref().and_then(|entry| entry.item.turns_at(now));
-        Arc::make_mut(&mut self.offered).set(slot.place(), is_offered);
+    fn put(
+        &mut self,
+        slot: Slot,
+        before: Option<&Item>,
+        item: Option<&Item>,
+        now: Timestamp,
+        turns: &mut Turns,
+    ) {
+        Arc::make_mut(&mut self.offered).set(slot.place(), item.is_some_and(|item| item.is_available(now)));
         // Copies the chunk on its first change since readers got it.
-        let chunk = Arc::make_mut(&mut self.chunks[slot.place() / CHUNK]);
-        let before = std::mem::replace(&mut chunk[slot.place() % CHUNK], entry);
-        self.n_items += usize::from(chunk[slot.place() % CHUNK].is_some());
+        Arc::make_mut(&mut self.chunks[slot.place() / CHUNK]).set(slot.place() % CHUNK, item);
+        self.n_items += usize::from(item.is_some());
         self.n_items -= usize::from(before.is_some());
-        let window =
-            before.map_or([None; 2], |Entry { item, .. }| [item.available_from, item.available_until]);
+        let window = before.map_or([None; 2], |item| [item.available_from, item.available_until]);
         for at in window.into_iter().flatten() {
             turns.remove(&(at, slot));
         }
-        turns.extend(turns_at.map(|at| (at, slot)));
+        turns.extend(item.and_then(|item| item.turns_at(now)).map(|at| (at, slot)));
     }
 
     /// The key's slot; a new one if it has none.
@@ -258,7 +251,7 @@ impl Entries {
         let slot = Slot(u32::try_from(self.n_slots).expect("fewer items than 2^32"));
         self.n_slots += 1;
         if slot.place().is_multiple_of(CHUNK) {
-            self.chunks.push(Arc::new([const { None }; CHUNK]));
+            self.chunks.push(Arc::default());
         }
         // Copies the shard on its first change since readers got it.
         Arc::make_mut(&mut self.shards[shard_of(key)]).insert(key, slot);
@@ -268,7 +261,7 @@ impl Entries {
     fn advance(&mut self, now: Timestamp, turns: &mut Turns) {
         while let Some((_, slot)) = turns.first().copied().filter(|(at, _)| *at <= now) {
             turns.pop_first();
-            if let Some(item) = self.at(slot).map(|entry| entry.item.clone()) {
+            if let Some(item) = self.at(slot).map(|entry| entry.item()) {
                 turns.extend(item.turns_at(now).map(|next| (next, slot)));
                 Arc::make_mut(&mut self.offered).set(slot.place(), item.is_available(now));
             }
@@ -335,11 +328,6 @@ impl Default for Entries {
             next_turn: None,
         }
     }
-}
-
-/// Whether the entry may be shown at `now`, in `category` if one is asked for.
-pub fn is_offered(entry: &Entry, category: Option<&str>, now: Timestamp) -> bool {
-    entry.item.is_available(now) && category.is_none_or(|c| entry.item.category.as_deref() == Some(c))
 }
 
 fn shard_of(key: ItemKey) -> usize {

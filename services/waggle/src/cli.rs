@@ -572,6 +572,9 @@ pub(crate) struct BenchServingArgs {
     /// The program `serving` of the crate `serenade`, to be measured in the same rounds on the baskets of Online Retail
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) serenade: Option<PathBuf>,
+    /// Leave out the swaps of the snapshot, which take some minutes
+    #[arg(long)]
+    pub(crate) no_swaps: bool,
     /// Leave out NDCG@10 of the same lists on held-out data
     #[arg(long)]
     pub(crate) no_quality: bool,

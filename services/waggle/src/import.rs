@@ -23,7 +23,7 @@ use crate::{progress::Steps, system::System};
 const CHUNK: usize = 5_000;
 /// Appends under way at once: one is encoded while another is written.
 const IN_FLIGHT: usize = 4;
-/// How long the catalogue may take to arrive in the database.
+/// How long a chunk of the catalogue may take to arrive in the database.
 const PROJECTION: Duration = Duration::from_secs(120);
 
 /// What is to be imported.
@@ -47,10 +47,15 @@ pub(crate) async fn import(system: &System, steps: &Steps, import: Import, is_re
     };
     steps.begin("catalogue", import.items.len() as u64);
     let n_items = import.items.len();
+    let mut n_done = 0;
     for chunk in import.items.chunks(CHUNK) {
         system.ingest.service.change_catalog(chunk.iter().cloned().map(CatalogChange::Put).collect()).await?;
+        // Chunk by chunk, so that how long it may take does not depend on how many there are.
+        system.gateway.app.projector.caught_up(PROJECTION).await?;
+        n_done += chunk.len() as u64;
+        steps.at(n_done, import.items.len() as u64);
     }
-    system.gateway.app.projector.caught_up(PROJECTION).await?;
+    drop(import.items);
     steps.finish(&format!("{n_items} items"));
 
     steps.begin("people", import.users.len() as u64);

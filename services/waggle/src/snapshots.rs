@@ -3,10 +3,9 @@
 //! A snapshot is published in three steps: its parts and then its manifest into the artifacts, its row into the
 //! registry, and (if it passed the gate) its promotion. Whoever serves follows the registry and loads what is promoted.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs::File, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use waggle_model::SnapshotVersion;
@@ -16,8 +15,12 @@ use waggle_stores::{ArtifactError, Artifacts, Database, NewSnapshot, background,
 /// How often the registry is asked for another promoted snapshot.
 const FOLLOW: Duration = Duration::from_secs(2);
 
+/// How long the snapshot before the present one stays. Requests in flight finish on it, and so do those of a gateway that
+/// takes longer to load the present one; kept for good, it would double what a role needs.
+pub(crate) const LINGER: Duration = Duration::from_secs(60);
+
 /// Where a snapshot's files lie.
-fn folder(version: &SnapshotVersion) -> String {
+pub(crate) fn folder(version: &SnapshotVersion) -> String {
     format!("snapshots/{version}")
 }
 
@@ -58,13 +61,13 @@ pub(crate) async fn load(artifacts: &Artifacts, version: &SnapshotVersion) -> Re
     if manifest.version != *version {
         bail!("the manifest in {folder} is of snapshot {}", manifest.version);
     }
-    let mut files: HashMap<String, Bytes> = HashMap::new();
+    let mut files: HashMap<String, File> = HashMap::new();
     for part in manifest.parts.values() {
-        files.insert(part.file.clone(), artifacts.get(&format!("{folder}/{}", part.file)).await?);
+        files.insert(part.file.clone(), artifacts.open(&format!("{folder}/{}", part.file)).await?);
     }
     let decode = move || {
         Snapshot::decode(manifest, &mut |part| {
-            files.get(&part.file).map(|bytes| bytes.to_vec()).ok_or_else(|| "the file is missing".to_owned())
+            files.remove(&part.file).ok_or_else(|| "another part has the same file".to_owned())
         })
     };
     Ok(background::run(decode).await.context("the snapshot was not decoded")??)
@@ -127,6 +130,7 @@ pub(crate) async fn follow(
             () = cancel.cancelled() => return,
             () = tokio::time::sleep(FOLLOW) => {}
         }
+        slot.release_previous(LINGER);
         let promoted = match database.current_snapshot().await {
             Ok(record) => record.map(|record| record.version),
             Err(e) => {

@@ -79,7 +79,7 @@ impl TimeSplit {
 
         let vocabulary = Vocabulary::try_new(before.iter().map(|interaction| interaction.item.clone()))?;
         let all = Vocabulary::try_new(
-            vocabulary.ids().iter().cloned().chain(after.iter().map(|interaction| interaction.item.clone())),
+            vocabulary.ids().chain(after.iter().map(|interaction| interaction.item.clone())),
         )?;
         let row = |item: &ItemId| all.idx(item).expect("every item was entered");
 

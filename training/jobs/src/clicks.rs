@@ -10,7 +10,12 @@ use waggle_features::PersonState;
 use waggle_model::{Event, EventBody, InteractionKind, ItemId, ItemIdx, ItemKey, PersonKey, Timestamp};
 use waggle_models::RecommendError;
 
-use crate::{replay::Basket, train::Run, two_stage::TwoStage};
+use crate::{
+    replay::Basket,
+    time_split::{evenly, n_asked},
+    train::Run,
+    two_stage::TwoStage,
+};
 
 const METRIC: &str = "ndcg@10";
 /// Baskets with fewer distinct items leave too little truth behind the revealed line.
@@ -45,7 +50,7 @@ pub(crate) fn click_counts(
     two_stage: &TwoStage,
     bootstrap: &Bootstrap,
 ) -> Result<Option<ClickReport>> {
-    let baskets = first_baskets(run, split_at, two_stage);
+    let baskets = evenly(first_baskets(run, split_at, two_stage), n_asked(two_stage.models.vocabulary.len()));
     if baskets.is_empty() {
         return Ok(None);
     }

@@ -20,7 +20,7 @@ pub mod train;
 pub mod two_stage;
 
 pub use progress::{Progress, Silent};
-pub use time_split::{ExtraRecommenders, SplitContext, TimeSplitReport, no_extras};
+pub use time_split::{ExtraRecommenders, SplitContext, TimeSplitReport};
 pub use train::{
     Gate, TrainError, TrainParams, TrainedSnapshot, TrainingInput, evaluate_time_split, span, train,
 };

@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use waggle_model::{Event, EventBody, Item, ItemId, Timestamp};
 use waggle_models::{
-    Als, AlsParams, AnnIndex, CandidateModels, ItemItem, Popularity, Segments, Sessions, Vocabulary, ann,
-    ann::choice::SUFFICIENT_QUERIES, candidates::history_entries, snapshot::MIN_RECALL,
+    Als, AlsParams, AnnIndex, CandidateModels, ItemItem, Popularity, Segments, Sessions, Vocabulary,
+    ann::{ExactIndex, Int8Index, choice::SUFFICIENT_QUERIES},
+    candidates::history_entries,
 };
 
 use crate::{
@@ -146,9 +146,7 @@ pub fn fit_models(
     let segments = fit_segments(&histories, &als, &params.segments, now, seed)
         .context("the segments could not be fitted")?;
     progress.report("segments", 1, 1);
-    // Without queries to judge a graph by, this is the exact scan: no candidate is lost to the index in training.
-    let (ann, _) = ann::choose(als.shared_item_factors(), ArrayView2::from(&[[0.0; 0]; 0]), MIN_RECALL)?;
-    let ann: Arc<dyn AnnIndex> = Arc::from(ann);
+    let ann = scan(&als)?;
     Ok(FittedModels {
         vocabulary: Arc::clone(vocabulary),
         als,
@@ -160,6 +158,16 @@ pub fn fit_models(
         histories,
         sample,
     })
+}
+
+/// From how many items on questions are asked by the scan of rounded vectors: it reads a quarter of the bytes, and scores
+/// again exactly what it finds.
+const ROUNDED_MIN_ITEMS: usize = 200_000;
+
+/// No candidate is lost to a graph in training.
+fn scan(als: &Als) -> Result<Arc<dyn AnnIndex>> {
+    let exact = ExactIndex::try_new(als.shared_item_factors())?;
+    Ok(if als.n_items() < ROUNDED_MIN_ITEMS { Arc::new(exact) } else { Arc::new(Int8Index::new(exact)) })
 }
 
 /// One row per person who has a history, ascending by key.

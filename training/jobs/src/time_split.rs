@@ -69,12 +69,6 @@ pub struct SplitContext<'a> {
 
 /// Builds further recommenders for the same cases, such as the served system.
 pub type ExtraRecommenders<'f> = dyn FnMut(&SplitContext<'_>) -> Result<Vec<Box<dyn Recommender>>> + 'f;
-
-/// Adds nothing.
-pub fn no_extras(_: &SplitContext<'_>) -> Result<Vec<Box<dyn Recommender>>> {
-    Ok(Vec::new())
-}
-
 pub(crate) fn evaluate_split(
     run: &Run<'_>,
     split: TimeSplit,
@@ -82,7 +76,7 @@ pub(crate) fn evaluate_split(
     ranker: Arc<Ranker>,
     ranker_l2: f64,
     states: &Arc<Replay>,
-    extra: &mut ExtraRecommenders<'_>,
+    extra: Option<&mut ExtraRecommenders<'_>>,
 ) -> Result<TimeSplitReport> {
     let purchases = purchases(&run.input.events);
     let two_stage = TwoStage::new(
@@ -93,15 +87,21 @@ pub(crate) fn evaluate_split(
         run.params.limits.clone(),
         split.at,
     );
-    let snapshot =
-        run.snapshot((**models).clone(), Some((*ranker).clone()), split.at, None, Some(ranker_l2))?;
-    let extras = extra(&SplitContext {
-        events: &run.input.events[..first_at(&run.input.events, split.at)],
-        items: &run.input.items,
-        at: split.at,
-        vocabulary: &models.vocabulary,
-        snapshot: Arc::new(snapshot),
-    })?;
+    let extras = match extra {
+        Some(extra) => {
+            let snapshot =
+                run.snapshot((**models).clone(), Some((*ranker).clone()), split.at, None, Some(ranker_l2))?;
+            extra(&SplitContext {
+                events: &run.input.events[..first_at(&run.input.events, split.at)],
+                items: &run.input.items,
+                at: split.at,
+                vocabulary: &models.vocabulary,
+                snapshot: Arc::new(snapshot),
+            })?
+        }
+        // Assembling it measures and builds an index, which nobody asks here.
+        None => Vec::new(),
+    };
     let rulers = Rulers::new(models, &purchases, split.at)?;
     let recommenders: Vec<&dyn Recommender> =
         std::iter::once::<&dyn Recommender>(&two_stage).chain(extras.iter().map(|extra| &**extra)).collect();
@@ -169,6 +169,12 @@ fn purchases(events: &[Event]) -> Vec<TimedInteraction> {
     events.iter().filter_map(purchase).collect()
 }
 
+/// Most scores that one recommender is asked for, people times items: of large catalogues, fewer people are asked about.
+/// Every item is scored, so that figures mean the same whatever the catalogue.
+const MAX_SCORES: usize = 500_000_000;
+/// People asked about all the same, if there are so many.
+const MIN_ASKED: usize = 500;
+
 struct Cases {
     warm: Vec<Case>,
     cold: Vec<Case>,
@@ -188,8 +194,9 @@ fn cases(
     let n_known = split_cases.vocabulary.len();
     // The models also know items that were only looked at before the split. Items after both have rows after both.
     let row = |idx: &waggle_model::ItemIdx| {
-        let known =
-            (idx.row() < n_known).then(|| models.vocabulary.idx(split_cases.vocabulary.id(*idx))).flatten();
+        let known = (idx.row() < n_known)
+            .then(|| models.vocabulary.idx_of_key(split_cases.vocabulary.key(*idx)))
+            .flatten();
         known.unwrap_or_else(|| waggle_model::ItemIdx::from_row(models.vocabulary.len() + idx.row()))
     };
     let in_rows = |mut case: Case| {
@@ -201,11 +208,28 @@ fn cases(
         case.history = state.map(|state| history_entries(state, &[], &models.vocabulary)).unwrap_or_default();
         case
     };
+    let n_asked = n_asked(models.vocabulary.len());
     Ok(Cases {
-        warm: split_cases.warm.into_iter().map(in_rows).collect(),
-        cold: split_cases.cold.into_iter().map(in_rows).collect(),
+        warm: evenly(split_cases.warm, n_asked).into_iter().map(in_rows).collect(),
+        cold: evenly(split_cases.cold, n_asked).into_iter().map(in_rows).collect(),
         n_new_items: split_cases.n_new_items,
     })
+}
+
+/// How many people a recommender of so many items is asked about.
+pub(crate) fn n_asked(n_items: usize) -> usize {
+    (MAX_SCORES / n_items.max(1)).max(MIN_ASKED)
+}
+
+/// At most `n` of them, evenly spread, in their order.
+pub(crate) fn evenly<T>(all: Vec<T>, n: usize) -> Vec<T> {
+    let n_all = all.len();
+    if n_all <= n {
+        return all;
+    }
+    // One is taken where `place · n / n_all` reaches the next whole number.
+    let is_taken = |place: &usize| (place + 1) * n / n_all > place * n / n_all;
+    all.into_iter().enumerate().filter(|(place, _)| is_taken(place)).map(|(_, one)| one).collect()
 }
 
 struct Rulers {
@@ -261,4 +285,20 @@ fn best_other(
     let best =
         others.max_by(|a, b| mean(a).total_cmp(&mean(b))).context("there is nothing to compare with")?;
     Ok((best.name.clone(), bootstrap.difference(&judged[0], best, PRIMARY)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_people_some_are_asked_from_the_first_to_the_last() {
+        for (n_all, n) in [(0, 5), (5, 5), (6, 5), (1_000, 7), (1_001, 500)] {
+            let taken = evenly((0..n_all).collect(), n);
+            assert_eq!(taken.len(), n.min(n_all));
+            let widest = taken.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+            assert!(taken.is_sorted() && widest <= n_all.div_ceil(n), "{n} of {n_all}: {taken:?}");
+        }
+        assert_eq!((n_asked(0), n_asked(4_000), n_asked(1_000_000)), (MAX_SCORES, 125_000, 500));
+    }
 }

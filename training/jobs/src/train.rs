@@ -30,7 +30,7 @@ use crate::{
     models::{FittedModels, ModelParams, Past, fit_models, vocabulary},
     progress::Progress,
     replay::{Attributes, Basket, Replay, attributes_of, baskets, sessions},
-    time_split::{ExtraRecommenders, TimeSplitReport, evaluate_split, no_extras},
+    time_split::{ExtraRecommenders, TimeSplitReport, evaluate_split},
 };
 
 /// What is learned from.
@@ -139,7 +139,7 @@ pub fn train(
 ) -> Result<TrainedSnapshot, TrainError> {
     let run = Run::new(input, params, progress)?;
     let mut notes = Vec::new();
-    let rehearsal = run.rehearse(&mut no_extras).map_err(|e| TrainError::Step("the evaluation", e))?;
+    let rehearsal = run.rehearse(None).map_err(|e| TrainError::Step("the evaluation", e))?;
     let (ranker, evaluation, l2) = match rehearsal {
         Rehearsal::Done(done) => {
             let ranker = run.final_ranker(&done).map_err(|e| TrainError::Step("the ranker", e))?;
@@ -172,7 +172,7 @@ pub fn train(
 pub fn evaluate_time_split(
     input: &TrainingInput,
     params: &TrainParams,
-    extra: &mut ExtraRecommenders<'_>,
+    extra: Option<&mut ExtraRecommenders<'_>>,
     progress: &dyn Progress,
 ) -> Result<TimeSplitReport, TrainError> {
     let run = Run::new(input, params, progress)?;
@@ -229,7 +229,7 @@ impl<'a> Run<'a> {
     }
 
     /// Evaluates on the last window with a ranker from the window before it.
-    fn rehearse(&self, extra: &mut ExtraRecommenders<'_>) -> anyhow::Result<Rehearsal> {
+    fn rehearse(&self, extra: Option<&mut ExtraRecommenders<'_>>) -> anyhow::Result<Rehearsal> {
         let window_ms = i64::try_from(self.window.as_millis()).context("the window is too long")?;
         let split = TimeSplit { at: self.end.shifted_by_millis(-window_ms) };
         let cut = split.at.shifted_by_millis(-window_ms);

@@ -1,6 +1,9 @@
-//! The snapshots a serving process holds: the current one and the one before it, swapped in one step.
+//! The snapshots a serving process holds: the current one and for a while the one before it, swapped in one step.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
 use waggle_model::SnapshotVersion;
@@ -20,6 +23,8 @@ type Preparation = Box<dyn Fn(&Snapshot) + Send + Sync>;
 struct Loaded {
     current: Option<Arc<Snapshot>>,
     previous: Option<Arc<Snapshot>>,
+    /// When `current` came in the place of `previous`.
+    since: Option<Instant>,
 }
 
 impl SnapshotSlot {
@@ -47,7 +52,8 @@ impl SnapshotSlot {
         preparations.push(Box::new(prepare));
     }
 
-    /// Makes `snapshot` the current one. The former one stays for requests in flight, the one before it goes. Installing
+    /// Makes `snapshot` the current one. The former one stays for requests in flight until
+    /// [`release_previous`](Self::release_previous), the one before it goes. Installing
     /// the current version again changes nothing.
     pub fn install(&self, snapshot: Arc<Snapshot>) {
         let preparations = self.preparations.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +64,19 @@ impl SnapshotSlot {
             if is_current {
                 return Loaded::clone(loaded);
             }
-            Loaded { current: Some(snapshot.clone()), previous: loaded.current.clone() }
+            let previous = loaded.current.clone();
+            Loaded { current: Some(snapshot.clone()), previous, since: Some(Instant::now()) }
+        });
+    }
+
+    /// Forgets the former snapshot if it has been that for `linger`; whoever holds it keeps it until they are done.
+    pub fn release_previous(&self, linger: Duration) {
+        self.loaded.rcu(|loaded| {
+            let mut kept = Loaded::clone(loaded);
+            if loaded.since.is_some_and(|since| since.elapsed() >= linger) {
+                kept.previous = None;
+            }
+            kept
         });
     }
 }

@@ -8,14 +8,14 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Read};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use waggle_model::{SnapshotVersion, Timestamp};
 
 pub use content::{MIN_RECALL, Snapshot, SnapshotDraft, SnapshotModels};
-pub use parts::{decode_graph, encode_graph};
+pub use parts::{Part, decode_graph, encode_graph};
 
 /// Format written today. A reader takes this one and the one before it.
 pub const FORMAT_VERSION: u32 = 1;
@@ -88,26 +88,39 @@ impl Manifest {
 
 impl PartEntry {
     pub fn of(file: impl Into<String>, bytes: &[u8]) -> Self {
-        Self { file: file.into(), size_bytes: bytes.len() as u64, sha256: sha256_hex(bytes) }
+        Self { file: file.into(), size_bytes: bytes.len() as u64, sha256: hex(&Sha256::digest(bytes)) }
     }
 
+    /// Reads `file` to its end.
+    ///
     /// # Errors
-    /// [`SnapshotError`] when `bytes` are not the ones this entry was made of.
-    pub fn verify(&self, part: &str, bytes: &[u8]) -> Result<(), SnapshotError> {
-        let got = bytes.len() as u64;
+    /// [`SnapshotError`] when its bytes are not the ones this entry was made of, or cannot be read.
+    pub fn verify(&self, part: &str, file: &mut dyn Read) -> Result<(), SnapshotError> {
+        let (mut digest, mut got, mut block) = (Sha256::new(), 0, vec![0; 1 << 16]);
+        loop {
+            let n = file.read(&mut block).map_err(|e| SnapshotError::Part {
+                part: part.to_owned(),
+                detail: format!("it cannot be read: {e}"),
+            })?;
+            if n == 0 {
+                break;
+            }
+            digest.update(&block[..n]);
+            got += n as u64;
+        }
         if got != self.size_bytes {
             return Err(SnapshotError::Size { part: part.to_owned(), expected: self.size_bytes, got });
         }
-        if sha256_hex(bytes) != self.sha256 {
+        if hex(&digest.finalize()) != self.sha256 {
             return Err(SnapshotError::Checksum { part: part.to_owned() });
         }
         Ok(())
     }
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+fn hex(digest: &[u8]) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("writing to a string succeeds");
         hex
     })

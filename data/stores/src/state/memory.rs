@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::checkpoint::Folder;
+use self::checkpoint::{Folder, encode};
 use super::{
     ALL_SLOTS, Applied, StateBatch, StateError, StateKey, StateKind, StateStore, check_batch,
     no_such_partition, slot_of,
@@ -93,7 +93,7 @@ impl StateStore for MemoryState {
         }
         Ok(keys
             .iter()
-            .map(|key| locked.get(&key.partition).and_then(|p| p.blobs(key.kind).get(key.key)).cloned())
+            .map(|key| locked.get(&key.partition)?.blobs(key.kind).get(key.key).map(Bytes::copy_from_slice))
             .collect())
     }
 
@@ -105,7 +105,7 @@ impl StateStore for MemoryState {
     ) -> Result<Vec<(u64, Bytes)>, StateError> {
         let partition = self.read_lock(partition)?;
         let blobs = slots.filter_map(|slot| partition.blobs(kind).slots.get(usize::from(slot))).flatten();
-        Ok(blobs.map(|(&key, blob)| (key, blob.clone())).collect())
+        Ok(blobs.map(|(&key, blob)| (key, Bytes::copy_from_slice(blob))).collect())
     }
 
     async fn applied(&self, partition: u32) -> Result<Applied, StateError> {
@@ -130,9 +130,8 @@ impl StateStore for MemoryState {
         let partitions = Arc::clone(&self.partitions);
         blocking(move || {
             // One partition after the other: each is consistent with its own offset, which is all that replay needs.
-            let snapshot =
-                |p: &RwLock<Partition>| p.read().unwrap_or_else(PoisonError::into_inner).snapshot();
-            folder.write(partitions.len(), partitions.iter().map(snapshot))
+            let encoded = |p: &RwLock<Partition>| encode(&p.read().unwrap_or_else(PoisonError::into_inner));
+            folder.write(partitions.len(), partitions.iter().map(encoded))
         })
         .await
     }
@@ -145,10 +144,11 @@ struct Partition {
     blobs: [Blobs; KINDS.len()],
 }
 
-/// The blobs of one kind, by slot: walking one does not touch the others.
+/// The blobs of one kind, by slot: walking one does not touch the others. There may be millions of them, some tens of
+/// bytes long, so each is kept without anything beside it and copied for whoever reads it.
 #[derive(Debug)]
 struct Blobs {
-    slots: Box<[HashMap<u64, Bytes>]>,
+    slots: Box<[HashMap<u64, Box<[u8]>>]>,
 }
 
 impl Default for Blobs {
@@ -158,12 +158,12 @@ impl Default for Blobs {
 }
 
 impl Blobs {
-    fn get(&self, key: u64) -> Option<&Bytes> {
-        self.slots[usize::from(slot_of(key))].get(&key)
+    fn get(&self, key: u64) -> Option<&[u8]> {
+        self.slots[usize::from(slot_of(key))].get(&key).map(|blob| &**blob)
     }
 
-    fn insert(&mut self, key: u64, blob: Bytes) {
-        self.slots[usize::from(slot_of(key))].insert(key, blob);
+    fn insert(&mut self, key: u64, blob: &[u8]) {
+        self.slots[usize::from(slot_of(key))].insert(key, blob.into());
     }
 
     fn remove(&mut self, key: u64) {
@@ -174,8 +174,8 @@ impl Blobs {
         self.slots.iter().map(HashMap::len).sum()
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&u64, &Bytes)> {
-        self.slots.iter().flatten()
+    fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.slots.iter().flatten().map(|(key, blob)| (*key, &**blob))
     }
 }
 
@@ -199,21 +199,11 @@ impl Partition {
         for (key, blob) in batch.writes {
             let blobs = &mut self.blobs[usize::from(kind_code(key.kind))];
             match blob {
-                Some(blob) => blobs.insert(key.key, blob),
+                Some(blob) => blobs.insert(key.key, &blob),
                 None => blobs.remove(key.key),
             }
         }
         self.applied = Applied { offset: batch.next_offset, time: batch.time };
-    }
-
-    /// Handles of everything: the blobs themselves are not copied.
-    fn snapshot(&self) -> (Applied, Vec<(u8, u64, Bytes)>) {
-        let n_blobs = self.blobs.iter().map(Blobs::len).sum();
-        let mut all = Vec::with_capacity(n_blobs);
-        for (code, blobs) in (0_u8..).zip(&self.blobs) {
-            all.extend(blobs.iter().map(|(&key, blob)| (code, key, blob.clone())));
-        }
-        (self.applied, all)
     }
 }
 

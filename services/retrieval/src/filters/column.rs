@@ -71,8 +71,8 @@ impl Column {
                 continue;
             }
             for (place, entry) in chunk.iter().enumerate() {
-                let value = entry.as_ref().and_then(|entry| property.value(&entry.item));
-                column.values.set(at * CHUNK + place, value);
+                let item = entry.map(|entry| entry.item());
+                column.values.set(at * CHUNK + place, item.as_ref().and_then(|item| property.value(item)));
             }
         }
         column.chunks = entries.chunks().to_vec();

@@ -44,7 +44,8 @@ fn check_against_single_items(filters: &Filters, entries: &Entries, text: &str) 
     let wanted: Vec<usize> = (0..entries.n_slots())
         .filter(|slot| {
             let entry = entries.at(crate::table::Slot(u32::try_from(*slot).unwrap()));
-            entry.is_some_and(|entry| entry.item.is_available(NOW) && bound.matches(&entry.item))
+            let item = entry.map(|entry| entry.item());
+            item.is_some_and(|item| item.is_available(NOW) && bound.matches(&item))
         })
         .collect();
     let allowed = filters.allowed(&[filter], entries, user, NOW);

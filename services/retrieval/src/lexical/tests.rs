@@ -43,7 +43,7 @@ impl Shop {
         let entries = self.table.load();
         let mut hits = found.hits.clone();
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.slot.cmp(&b.slot)));
-        hits.iter().map(|hit| entries.at(hit.slot).unwrap().item.item_id.to_string()).collect()
+        hits.iter().map(|hit| entries.at(hit.slot).unwrap().id().to_owned()).collect()
     }
 
     /// These are found, in any order.
@@ -65,7 +65,7 @@ impl Shop {
     /// The titles found, best first.
     fn titled(&self, found: &Found) -> Vec<String> {
         let entries = self.table.load();
-        let item = |id: &String| entries.find(&ItemId::try_new(id).unwrap()).unwrap().item.title.clone();
+        let item = |id: &String| entries.find(&ItemId::try_new(id).unwrap()).unwrap().item().title;
         self.ids(found).iter().map(item).collect()
     }
 }
@@ -266,7 +266,7 @@ fn an_id_finds_its_item_first() {
 fn found_words_are_marked_however_they_were_typed() {
     let shop = Shop::new(&[("1", "White hanging hearts, 2 <b>", "lighting")]);
     let entries = shop.table.load();
-    let item = &entries.find(&ItemId::try_new("1").unwrap()).unwrap().item;
+    let item = &entries.find(&ItemId::try_new("1").unwrap()).unwrap().item();
     let html = |text: &str| {
         let highlights = shop.index.highlight(item, &shop.typing(text).terms);
         highlights.into_iter().map(|(name, h)| format!("{name}: {}", h.html)).collect::<Vec<_>>()
@@ -390,4 +390,20 @@ fn online_retail() -> Option<Vec<String>> {
 )]
 fn data_dir() -> Option<String> {
     std::env::var("WAGGLE_DATA_DIR").ok()
+}
+
+#[test]
+fn parts_that_were_merged_are_let_go() {
+    let shop = Shop::new(&[]);
+    for n in 0..20 {
+        shop.apply(vec![put(&format!("{n:03}"), "merging lamp", "x", |_| {})]);
+    }
+    // Merging takes its time, in threads of tantivy's own.
+    let started = std::time::Instant::now();
+    while shop.index.view.load().segments.len() > 8 {
+        assert!(started.elapsed().as_secs() < 60, "{} parts", shop.index.view.load().segments.len());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        shop.index.follow_merges().unwrap();
+    }
+    assert_eq!(shop.search("lamp").hits.len(), 20);
 }

@@ -24,7 +24,7 @@ use waggle_models::{
         ExactIndex, Graph, GraphIndex, GraphParams, HnswIndex, HnswParams, Int8Index, best_of_all,
         mean_recall,
     },
-    snapshot::{decode_graph, encode_graph},
+    snapshot::{Part, decode_graph, encode_graph},
 };
 
 use self::{filtered::Filtered, peers::Peers, vectors::Vectors};
@@ -273,7 +273,9 @@ fn graph_of(exact: &ExactIndex, folder: &Path) -> Result<(Arc<Graph>, f64)> {
     let (file, about) = (folder.join("graph.bin"), folder.join("graph.json"));
     let earlier = || -> Option<(Graph, f64)> {
         let build_s = serde_json::from_slice(&std::fs::read(&about).ok()?).ok()?;
-        Some((decode_graph(&std::fs::read(&file).ok()?).ok()?, build_s))
+        let graph = std::fs::File::open(&file).ok()?;
+        let size_bytes = graph.metadata().ok()?.len();
+        Some((decode_graph(Part::new(graph, size_bytes)).ok()?, build_s))
     };
     if let Some((graph, build_s)) = earlier()
         && graph.n_items() == exact.vectors().nrows()

@@ -62,7 +62,7 @@ pub(crate) fn run(config: &Config, global: &Global, args: &BenchSearchArgs) -> R
     let market = Market { data: args.data, simulator: &args.simulator };
     let dir = config.dir.join(market.folder());
     let server = Server::start(config, global, market, &dir)?;
-    let items = server.catalogue()?;
+    let items = server.catalogue(|item| item)?;
     let queries = Queries::new(&items, args.queries, &mut ChaCha8Rng::seed_from_u64(args.simulator.seed));
     let paths = write_paths(&queries, &users(server.port)?, &absolute(&dir)?)?;
     let asked: Vec<Asked<'_>> = args

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use waggle_contracts::api::ItemPage;
 use waggle_datasets::find;
 use waggle_model::Item;
@@ -26,6 +27,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(4 * 3_600);
 const LOOK: Duration = Duration::from_millis(200);
 const ANSWER: Duration = Duration::from_secs(5);
+const ANYBODY: &str = "/v1/profile?user_id=somebody";
 const CATALOGUE: &str = "/v1/items?limit=500";
 
 /// Whose market is served.
@@ -44,7 +46,11 @@ pub(super) struct Server {
 /// Of the server's process, in MiB.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Memory {
+    /// All of it: anonymous, and pages of files that are mapped.
     pub(crate) resident_mib: f64,
+    pub(crate) anonymous_mib: f64,
+    pub(crate) of_files_mib: f64,
+    /// The most that was resident since the start, or since [`Server::forget_peak`].
     pub(crate) peak_mib: f64,
 }
 
@@ -101,12 +107,13 @@ impl Server {
         total.zip(count).map(|(total, count)| total / count).context("the server does not count candidates")
     }
 
-    /// Every item on offer.
-    pub(super) fn catalogue(&self) -> Result<Vec<Item>> {
+    /// Every item on offer, each as `take` makes it: a large catalogue is not kept whole.
+    pub(super) fn catalogue<T>(&self, take: impl Fn(Item) -> T) -> Result<Vec<T>> {
         let (mut items, mut after) = (Vec::new(), String::new());
         loop {
             let page: ItemPage = get_json(self.port, &format!("{CATALOGUE}{after}"))?;
-            items.extend(page.items.into_iter().filter(|item| !item.hidden && item.in_stock));
+            let on_offer = page.items.into_iter().filter(|item| !item.hidden && item.in_stock);
+            items.extend(on_offer.map(&take));
             match page.next_after {
                 Some(id) => after = format!("&after={}", encoded(id.as_str())),
                 None => return Ok(items),
@@ -121,10 +128,25 @@ impl Server {
             let line = status.lines().find(|line| line.starts_with(field))?;
             Some(line.split_ascii_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
         };
-        let (resident, peak) = (mib("VmRSS:"), mib("VmHWM:"));
-        let (resident_mib, peak_mib) =
-            resident.zip(peak).context("the system does not say how much is resident")?;
-        Ok(Memory { resident_mib, peak_mib })
+        let read = |field| mib(field).with_context(|| format!("{path} has no {field}"));
+        Ok(Memory {
+            resident_mib: read("VmRSS:")?,
+            anonymous_mib: read("RssAnon:")?,
+            of_files_mib: read("RssFile:")?,
+            peak_mib: read("VmHWM:")?,
+        })
+    }
+
+    /// From now on the peak is that of what comes.
+    pub(super) fn forget_peak(&self) -> Result<()> {
+        let path = format!("/proc/{}/clear_refs", self.child.id());
+        fs::write(&path, "5").with_context(|| format!("cannot write {path}"))
+    }
+
+    /// The version that answers now.
+    pub(super) fn snapshot(&self) -> Result<Option<String>> {
+        let answer: Value = get_json(self.port, ANYBODY)?;
+        Ok(answer["snapshot"].as_str().map(str::to_owned))
     }
 
     /// Asks it to stop and waits for it.

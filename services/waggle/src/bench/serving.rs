@@ -3,6 +3,7 @@
 
 mod narrowed;
 mod serenade;
+mod swaps;
 
 use std::{collections::BTreeMap, thread};
 
@@ -14,6 +15,7 @@ use serde_json::Value;
 use self::{
     narrowed::{Narrowed, narrowed},
     serenade::Serenade,
+    swaps::{Swaps, swaps},
 };
 use super::{
     Spread,
@@ -41,6 +43,7 @@ pub(crate) struct Outcome {
     pub(crate) candidates_per_answer: f64,
     /// After everything was imported, trained and asked for.
     pub(crate) memory: Memory,
+    pub(crate) swaps: Option<Swaps>,
     /// Of the same lists over HTTP, on held-out data.
     pub(crate) ndcg_at_10: Option<Value>,
 }
@@ -78,7 +81,7 @@ pub(crate) fn run(config: &Config, global: &Global, args: &BenchServingArgs) -> 
         Some(program) => Some(Serenade::start(program, global, &dir.join("serenade"))?),
         None => None,
     };
-    let filters = narrowed(&server.catalogue()?);
+    let filters = narrowed(&server.catalogue(narrowed::Asked::from)?);
     let mut reports: BTreeMap<usize, (Asked, Vec<Report>)> = BTreeMap::new();
     for round in 0..args.rounds {
         say(&format!("round {} of {}", round + 1, args.rounds));
@@ -92,6 +95,10 @@ pub(crate) fn run(config: &Config, global: &Global, args: &BenchServingArgs) -> 
         }
     }
     let (candidates_per_answer, memory) = (server.candidates_per_answer()?, server.memory()?);
+    let of_folder = config.embedded(dir.clone());
+    let during = Asked { connections: SWAP_CONNECTIONS, ..uncached() };
+    let ask = || with_background(&server.url, args, || during.measure(&server.url, args, &[]));
+    let swaps = if args.no_swaps { None } else { Some(swaps(&of_folder, &server, &ask)?) };
     server.stop()?;
     drop(peer);
     let ndcg_at_10 = if args.no_quality { None } else { Some(quality(config, global, args)?) };
@@ -105,6 +112,7 @@ pub(crate) fn run(config: &Config, global: &Global, args: &BenchServingArgs) -> 
         cases: reports.into_values().map(|(asked, reports)| asked.case(&reports)).collect(),
         candidates_per_answer,
         memory,
+        swaps,
         ndcg_at_10,
     })
 }
@@ -115,6 +123,8 @@ const SERENADE: &str = "serenade";
 const CACHED_CONNECTIONS: u16 = 32;
 /// Connections of the cases with a filter.
 const FILTERED_CONNECTIONS: u16 = 8;
+/// Connections that ask while the snapshot is swapped.
+const SWAP_CONNECTIONS: u16 = 2;
 const UNCACHED: &str = "uncached";
 
 #[derive(Debug, Clone)]
@@ -145,6 +155,10 @@ fn cases(args: &BenchServingArgs, has_peer: bool, filters: &[Narrowed]) -> Vec<A
         ..asked(WAGGLE, &narrowed.name, FILTERED_CONNECTIONS)
     }));
     cases
+}
+
+fn uncached() -> Asked {
+    Asked { system: WAGGLE, case: UNCACHED.to_owned(), connections: 1, narrowed: None }
 }
 
 impl Asked {
@@ -256,11 +270,26 @@ pub(crate) fn text(outcome: &Outcome) -> String {
             case.errors
         );
     }
-    let Memory { resident_mib, peak_mib } = outcome.memory;
+    let Memory { resident_mib, anonymous_mib, of_files_mib, peak_mib } = outcome.memory;
     text += &format!(
-        "  {:.0} candidates per answer; {resident_mib:.0} MiB resident, {peak_mib:.0} at most",
+        "  {:.0} candidates per answer; {resident_mib:.0} MiB resident ({anonymous_mib:.0} anonymous, {of_files_mib:.0} of files), {peak_mib:.0} at most",
         outcome.candidates_per_answer
     );
+    if let Some(swaps) = &outcome.swaps {
+        let resident: Vec<String> =
+            swaps.swaps.iter().map(|swap| format!("{:.0}", swap.resident_mib)).collect();
+        text += &format!(
+            "\n  vectors {:.0} MiB ({} × {}); swaps: {:.0} MiB at most, {} after each; resident {:.2} × the vectors before, {:.2} × after, {:.2} × at most",
+            swaps.vectors_mib,
+            swaps.n_items,
+            swaps.n_factors,
+            swaps.swap_peak_mib,
+            resident.join(", "),
+            swaps.before_per_vectors,
+            swaps.after_per_vectors,
+            swaps.peak_per_vectors
+        );
+    }
     if let Some(ndcg) = &outcome.ndcg_at_10 {
         text += &format!(
             "\n  NDCG@10 over HTTP, all items: {:.4} [{:.4}, {:.4}]",

@@ -42,12 +42,12 @@ pub(super) async fn run(config: Config, global: &Global, args: &EvaluateArgs) ->
             let report = evaluate_time_split(
                 &input,
                 &params,
-                &mut |split| {
+                Some(&mut |split| {
                     let started = runtime.block_on(Serving::start(&config, split, &users, &steps))?;
                     let served: Box<dyn Recommender> = Box::new(started.recommender(&runtime, split));
                     serving = Some(started);
                     Ok(vec![served])
-                },
+                }),
                 &*steps,
             );
             if let Some(serving) = serving {

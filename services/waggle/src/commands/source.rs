@@ -1,6 +1,10 @@
 //! Where a command's data comes from: a public dataset by name, or the simulator.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+};
 
 use anyhow::{Context, Result};
 use waggle_datasets::{CleaningReport, Dataset, DatasetError, find, online_retail};
@@ -12,6 +16,9 @@ use crate::{
     import::Import,
     progress::Steps,
 };
+
+/// Events of a simulated market that are made before they are taken.
+const EVENTS_AHEAD: usize = 10_000;
 
 /// Data with times as their source gives them (or, simulated, ending now).
 pub(super) enum Source {
@@ -131,16 +138,26 @@ impl Source {
             }
             Self::Simulated(market) => {
                 let end = now.shifted_by_millis(-60_000);
-                let events: Vec<Event> = market.events(end).collect();
                 Import {
-                    n_events: events.len() as u64,
+                    n_events: market.events(end).count() as u64,
                     items: market.items(end),
                     users: market.users(),
-                    events: Box::new(events.into_iter()),
+                    events: Box::new(made_meanwhile(market, end)),
                 }
             }
         }
     }
+}
+
+/// The market's events, made by a thread that is a little ahead of whoever takes them: all of them at once would be most
+/// of the memory of an import.
+fn made_meanwhile(market: Box<Market>, end: Timestamp) -> impl Iterator<Item = Event> + Send {
+    let (give, take) = mpsc::sync_channel(EVENTS_AHEAD);
+    thread::spawn(move || {
+        // Until all are made, or nobody wants more.
+        market.events(end).all(|event| give.send(event).is_ok());
+    });
+    take.into_iter()
 }
 
 async fn read_online_retail(path: PathBuf, steps: std::sync::Arc<Steps>) -> Result<Source> {

@@ -38,7 +38,7 @@ fn split(repeats: Repeats) -> SplitCases {
 #[test]
 fn nothing_from_the_split_on_is_known() {
     let split = split(Repeats::Count);
-    let names: Vec<&str> = split.vocabulary.ids().iter().map(ItemId::as_str).collect();
+    let names: Vec<String> = split.vocabulary.ids().map(|id| id.to_string()).collect();
     assert_eq!(names, ["tea", "cup", "pot"]);
     assert_eq!(split.n_new_items, 1);
     let [ann] = &split.warm[..] else { panic!("only ann is warm: bob did nothing after the split") };

@@ -1,8 +1,10 @@
 //! Whole training runs on a planted market: two tastes, people who re-buy, and what goes together.
 
+use std::io::Cursor;
+
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use waggle_jobs::{Silent, TrainError, TrainParams, TrainingInput, evaluate_time_split, no_extras, train};
+use waggle_jobs::{Silent, TrainError, TrainParams, TrainingInput, evaluate_time_split, train};
 use waggle_model::{
     Event, EventBody, Interaction, InteractionKind, Item, ItemId, Person, Scored, Timestamp, UserId,
 };
@@ -86,7 +88,7 @@ fn a_trained_snapshot_loads_again_and_beats_every_ruler_and_single_model() {
     let draft = trained.snapshot.draft();
     let mut read = |entry: &waggle_models::PartEntry| {
         let file = draft.files.iter().find(|(file, _)| *file == entry.file);
-        file.map(|(_, bytes)| bytes.clone()).ok_or_else(|| "there is no such file".to_owned())
+        file.map(|(_, bytes)| Cursor::new(bytes)).ok_or_else(|| "there is no such file".to_owned())
     };
     let loaded = Snapshot::decode(draft.manifest.clone(), &mut read).unwrap();
     assert_eq!(loaded.ranker, trained.snapshot.ranker);
@@ -124,14 +126,14 @@ fn nothing_after_the_split_reaches_what_is_evaluated() {
     let report = evaluate_time_split(
         &market(150),
         &params(),
-        &mut |split| {
+        Some(&mut |split| {
             asked += 1;
             assert!(split.events.iter().all(|event| event.timestamp < split.at));
             assert!(
                 split.snapshot.manifest.n_items == split.vocabulary.len() && split.snapshot.ranker.is_some()
             );
             Ok(vec![Box::new(Spy(split.at))])
-        },
+        }),
         &Silent,
     )
     .unwrap();
@@ -146,7 +148,7 @@ fn a_small_shop_gets_a_snapshot_without_a_ranker_and_is_told_why() {
     assert!(trained.snapshot.ranker.is_none() && trained.evaluation.is_none() && trained.gate.is_passed);
     assert_eq!(trained.notes.len(), 1);
     assert!(trained.notes[0].contains("it takes 50 people"), "{}", trained.notes[0]);
-    let error = evaluate_time_split(&market(6), &params(), &mut no_extras, &Silent).unwrap_err();
+    let error = evaluate_time_split(&market(6), &params(), None, &Silent).unwrap_err();
     assert!(matches!(error, TrainError::Step("the evaluation", _)));
 }
 

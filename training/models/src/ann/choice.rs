@@ -24,8 +24,13 @@ pub const SUFFICIENT_QUERIES: usize = 1_000;
 /// Items per search that recall is measured at.
 const K: usize = 100;
 
-/// Searches that the exact scan is timed with.
+/// Most searches that the exact scan is timed with, and most scores that it computes for that.
 const TIMED_SCANS: usize = 100;
+const TIMED_SCORES: usize = 10_000_000;
+
+/// Most scores that the truth is computed from: of many items fewer queries say enough, and whoever loads a snapshot
+/// serves another one meanwhile. Each query looks for 100 items, so that 300 of them give a recall to three digits.
+const JUDGED_SCORES: usize = 300_000_000;
 
 /// Numbers of items kept in sight that are tried, in this order.
 const EF_SEARCH: [usize; 9] = [128, 160, 200, 256, 320, 400, 512, 768, 1024];
@@ -109,14 +114,14 @@ pub fn choose_with(
     min_recall: f64,
 ) -> Result<(Box<dyn AnnIndex>, AnnReport, Option<Arc<Graph>>), AnnError> {
     let exact = ExactIndex::try_new(item_factors)?;
-    let queries: Vec<Vec<f32>> = sample_queries.outer_iter().map(|query| query.to_vec()).collect();
     let n_items = exact.vectors().nrows();
+    let queries = judges(sample_queries, JUDGED_SCORES / n_items.max(1));
     if let Some(graph) = &graph
         && graph.n_items() != n_items
     {
         return Err(AnnError::OtherGraph { expected: n_items, got: graph.n_items() });
     }
-    let n_timed = queries.len().min(TIMED_SCANS);
+    let n_timed = queries.len().min((TIMED_SCORES / n_items.max(1)).clamp(1, TIMED_SCANS));
     let (_, exact_us) = timed_searches(&exact, &queries[..n_timed]);
     let mut choice = Choice {
         report: AnnReport {
@@ -176,6 +181,12 @@ pub fn choose_with(
     Ok((choice.index, choice.report, graph))
 }
 
+/// At most `n` of the queries, evenly spread.
+pub(super) fn judges(queries: ArrayView2<'_, f32>, n: usize) -> Vec<Vec<f32>> {
+    let step = queries.nrows().div_ceil(n.max(1)).max(1);
+    queries.outer_iter().step_by(step).map(|query| query.to_vec()).collect()
+}
+
 /// The best engine so far.
 struct Choice<'a> {
     report: AnnReport,
@@ -220,7 +231,8 @@ impl Choice<'_> {
             })
             .collect();
         let n = self.queries.len();
-        let caution = if n < SUFFICIENT_QUERIES {
+        let is_sufficient = n >= SUFFICIENT_QUERIES.min(JUDGED_SCORES / self.report.n_items.max(1));
+        let caution = if !is_sufficient {
             format!(", judged by {n} queries only, where {SUFFICIENT_QUERIES} would do")
         } else {
             String::new()

@@ -199,3 +199,13 @@ fn the_choice_is_measured_and_says_why() {
     let (_, report, graph) = choose(&ndarray::Array2::zeros((0, 16)), 0.95);
     assert!(report.reason.contains("no sample queries") && graph.is_none(), "{}", report.reason);
 }
+
+#[test]
+fn of_many_items_fewer_queries_judge() {
+    let queries = random(1_500, 4, 9);
+    assert_eq!(choice::judges(queries.view(), 3_000).len(), 1_500);
+    let few = choice::judges(queries.view(), 300);
+    assert_eq!(few.len(), 300);
+    assert_eq!(few[299], queries.row(1_495).to_vec());
+    assert_eq!(choice::judges(queries.view(), 0).len(), 1);
+}

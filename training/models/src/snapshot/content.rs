@@ -1,10 +1,17 @@
 //! A snapshot in memory: every model of one training run, checked, with its index measured and chosen.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Seek},
+    sync::Arc,
+};
 
 use ndarray::Array2;
 
-use super::{FORMAT_VERSION, MAX_PART_BYTES, Manifest, PartEntry, SnapshotError, parts};
+use super::{
+    FORMAT_VERSION, MAX_PART_BYTES, Manifest, PartEntry, SnapshotError,
+    parts::{self, Part},
+};
 use crate::{
     Vocabulary,
     als::Als,
@@ -200,27 +207,27 @@ impl Snapshot {
         encoded
     }
 
-    /// Reads a published snapshot. `read` fetches the file of a part; size and SHA-256 of all parts are verified before
-    /// any is decoded, and what is decoded is checked as if it came from nowhere.
+    /// Reads a published snapshot. `open` opens the file of a part; size and SHA-256 of all parts are verified before any
+    /// is decoded, and what is decoded is checked as if it came from nowhere. Beside the models, memory holds a block of
+    /// one part.
     ///
     /// # Errors
     /// [`SnapshotError`] names the part that is missing, damaged or does not fit the others.
-    pub fn decode(
+    pub fn decode<F: Read + Seek>(
         manifest: Manifest,
-        read: &mut dyn FnMut(&PartEntry) -> Result<Vec<u8>, String>,
+        open: &mut dyn FnMut(&PartEntry) -> Result<F, String>,
     ) -> Result<Self, SnapshotError> {
         let mut verified = BTreeMap::new();
         for (name, entry) in &manifest.parts {
             check_entry(name, entry)?;
-            let bytes = read(entry).map_err(|detail| SnapshotError::Part { part: name.clone(), detail })?;
-            entry.verify(name, &bytes)?;
-            verified.insert(name.as_str(), bytes);
+            let damaged = |detail| SnapshotError::Part { part: name.clone(), detail };
+            let mut file = open(entry).map_err(damaged)?;
+            entry.verify(name, &mut file)?;
+            file.rewind().map_err(|e| damaged(format!("it cannot be read again: {e}")))?;
+            verified.insert(name.clone(), Part::new(file, entry.size_bytes));
         }
-        let part = |part: (&str, &str)| {
-            verified
-                .get(part.0)
-                .map(Vec::as_slice)
-                .ok_or_else(|| SnapshotError::MissingPart(part.0.to_owned()))
+        let mut part = |part: (&str, &str)| {
+            verified.remove(part.0).ok_or_else(|| SnapshotError::MissingPart(part.0.to_owned()))
         };
         let models = SnapshotModels {
             vocabulary: parts::decode_vocabulary(part(VOCABULARY)?).map_err(|e| damaged(VOCABULARY, e))?,
@@ -236,7 +243,7 @@ impl Snapshot {
             ranker: match part(RANKER) {
                 Ok(bytes) => {
                     let ranker: Ranker =
-                        serde_json::from_slice(bytes).map_err(|e| damaged(RANKER, e.to_string()))?;
+                        serde_json::from_reader(bytes).map_err(|e| damaged(RANKER, e.to_string()))?;
                     Some(ranker.with_newer_features())
                 }
                 Err(_) => None,

@@ -3,6 +3,8 @@
 //! Little-endian. Every part opens with the magic bytes, a four-letter tag and the version of its form; then come its
 //! numbers of rows and columns as `u64`, then its arrays. A part ends where its last array ends.
 
+use std::io::{self, BufReader, Read};
+
 use ndarray::{Array2, ArrayView2};
 use waggle_model::{ItemId, ItemIdx};
 
@@ -22,20 +24,20 @@ const VERSION: u32 = 1;
 pub(super) fn encode_vocabulary(vocabulary: &Vocabulary) -> Vec<u8> {
     let mut part = Writer::new(b"voca");
     part.size(vocabulary.len());
-    for id in vocabulary.ids() {
-        part.bytes(id.as_str().as_bytes());
+    for row in 0..vocabulary.len() {
+        part.bytes(vocabulary.text(ItemIdx::from_row(row)).as_bytes());
     }
     part.0
 }
 
-pub(super) fn decode_vocabulary(bytes: &[u8]) -> Result<Vocabulary, String> {
-    let mut part = Reader::open(bytes, b"voca")?;
+pub(super) fn decode_vocabulary(part: Part<'_>) -> Result<Vocabulary, String> {
+    let mut part = Reader::open(part, b"voca")?;
     // An id takes at least its length and one byte.
     let n_items = part.size_of(5)?;
     let ids: Vec<ItemId> = (0..n_items)
         .map(|row| {
-            let text = std::str::from_utf8(part.bytes()?)
-                .map_err(|_| format!("item_id of row {row} is not UTF-8"))?;
+            let text =
+                String::from_utf8(part.bytes()?).map_err(|_| format!("item_id of row {row} is not UTF-8"))?;
             ItemId::try_new(text).map_err(|e| format!("row {row}: {e}"))
         })
         .collect::<Result<_, String>>()?;
@@ -51,8 +53,8 @@ pub(super) fn encode_popularity(popularity: &Popularity) -> Vec<u8> {
     part.0
 }
 
-pub(super) fn decode_popularity(bytes: &[u8]) -> Result<Popularity, String> {
-    let mut part = Reader::open(bytes, b"popu")?;
+pub(super) fn decode_popularity(part: Part<'_>) -> Result<Popularity, String> {
+    let mut part = Reader::open(part, b"popu")?;
     let n_items = part.size_of(4)?;
     let scores = part.floats(n_items)?;
     part.end()?;
@@ -72,13 +74,12 @@ pub(super) fn encode_item_item(model: &ItemItem) -> Vec<u8> {
     part.0
 }
 
-pub(super) fn decode_item_item(bytes: &[u8]) -> Result<ItemItem, String> {
-    let mut part = Reader::open(bytes, b"itit")?;
+pub(super) fn decode_item_item(part: Part<'_>) -> Result<ItemItem, String> {
+    let mut part = Reader::open(part, b"itit")?;
     let (n_items, n_entries) = (part.size_of(8)?, part.size_of(8)?);
     let scoring: ItemItemScoring = part.json()?;
     let indptr = part.pointers(n_items)?;
-    let items =
-        part.take(n_entries, 4)?.chunks_exact(4).map(|b| ItemIdx(u32::from_le_bytes(four(b)))).collect();
+    let items = part.items(n_entries)?;
     let similarities = part.floats(n_entries)?;
     part.end()?;
     ItemItem::try_new(indptr, items, similarities, scoring).map_err(|e| e.to_string())
@@ -99,15 +100,15 @@ pub(super) fn encode_sessions(model: &Sessions) -> Vec<u8> {
     part.0
 }
 
-pub(super) fn decode_sessions(bytes: &[u8]) -> Result<Sessions, String> {
-    let mut part = Reader::open(bytes, b"sess")?;
+pub(super) fn decode_sessions(part: Part<'_>) -> Result<Sessions, String> {
+    let mut part = Reader::open(part, b"sess")?;
     let (n_items, n_sessions) = (part.size_of(8)?, part.size_of(8)?);
     let scoring: SessionScoring = part.json()?;
     let (of_items, of_sessions) = (part.pointers(n_items)?, part.pointers(n_sessions)?);
     let n_entries = |pointers: &[usize]| pointers.last().copied().unwrap_or_default();
     let arrays = SessionArrays {
         sessions: part.words(n_entries(&of_items))?,
-        items: part.words(n_entries(&of_sessions))?.into_iter().map(ItemIdx).collect(),
+        items: part.items(n_entries(&of_sessions))?,
         days: part.words(n_sessions)?,
         idf: part.floats(n_items)?,
         of_items,
@@ -124,8 +125,8 @@ pub(super) fn encode_als(als: &Als) -> Vec<u8> {
     part.0
 }
 
-pub(super) fn decode_als(bytes: &[u8]) -> Result<Als, String> {
-    let mut part = Reader::open(bytes, b"ials")?;
+pub(super) fn decode_als(part: Part<'_>) -> Result<Als, String> {
+    let mut part = Reader::open(part, b"ials")?;
     let params: AlsParams = part.json()?;
     let item_factors = part.matrix()?;
     part.end()?;
@@ -138,8 +139,8 @@ pub(super) fn encode_queries(queries: ArrayView2<'_, f32>) -> Vec<u8> {
     part.0
 }
 
-pub(super) fn decode_queries(bytes: &[u8]) -> Result<Array2<f32>, String> {
-    let mut part = Reader::open(bytes, b"qury")?;
+pub(super) fn decode_queries(part: Part<'_>) -> Result<Array2<f32>, String> {
+    let mut part = Reader::open(part, b"qury")?;
     let queries = part.matrix()?;
     part.end()?;
     match queries.outer_iter().position(|row| row.iter().any(|x| !x.is_finite())) {
@@ -152,20 +153,20 @@ pub(super) fn encode_segments(segments: &Segments) -> Vec<u8> {
     let mut part = Writer::new(b"segm");
     part.matrix(segments.centroids());
     part.words(segments.n_people().iter().copied());
-    segments.indptr().iter().for_each(|&pointer| part.size(pointer));
+    part.pointers(segments.indptr());
     part.words(segments.items().iter().map(|item| item.0));
     part.floats(segments.scores());
     part.0
 }
 
-pub(super) fn decode_segments(bytes: &[u8]) -> Result<Segments, String> {
-    let mut part = Reader::open(bytes, b"segm")?;
+pub(super) fn decode_segments(part: Part<'_>) -> Result<Segments, String> {
+    let mut part = Reader::open(part, b"segm")?;
     let centroids = part.matrix()?;
     let n_segments = centroids.nrows();
     let n_people = part.words(n_segments)?;
-    let indptr: Vec<usize> = (0..=n_segments).map(|_| part.size()).collect::<Result<_, _>>()?;
+    let indptr = part.pointers(n_segments)?;
     let n_entries = indptr[n_segments];
-    let items = part.words(n_entries)?.into_iter().map(ItemIdx).collect();
+    let items = part.items(n_entries)?;
     let scores = part.floats(n_entries)?;
     part.end()?;
     Segments::try_new(centroids, n_people, indptr, items, scores).map_err(|e| e.to_string())
@@ -187,8 +188,8 @@ pub fn encode_graph(graph: &Graph) -> Vec<u8> {
 
 /// # Errors
 /// Says what is wrong with the bytes, in time and memory proportional to them.
-pub fn decode_graph(bytes: &[u8]) -> Result<Graph, String> {
-    let mut part = Reader::open(bytes, b"grph")?;
+pub fn decode_graph(part: Part<'_>) -> Result<Graph, String> {
+    let mut part = Reader::open(part, b"grph")?;
     // A node takes its item and its number of neighbours.
     let (n, n_hubs) = (part.size_of(5)?, part.size()?);
     let order = part.words(n)?;
@@ -196,7 +197,7 @@ pub fn decode_graph(bytes: &[u8]) -> Result<Graph, String> {
     let n_neighbours = degrees.iter().map(|&degree| usize::from(degree)).sum();
     let neighbours = part.words(n_neighbours)?;
     part.end()?;
-    Graph::try_new(order, degrees, &neighbours, n_hubs).map_err(|e| e.to_string())
+    Graph::try_new(order, &degrees, &neighbours, n_hubs).map_err(|e| e.to_string())
 }
 
 struct Writer(Vec<u8>);
@@ -239,12 +240,38 @@ impl Writer {
     }
 }
 
-/// Reads what [`Writer`] wrote; every length is checked against the bytes that are left before anything is allocated.
-struct Reader<'a>(&'a [u8]);
+/// The bytes of a part, from its first to its last.
+pub struct Part<'a> {
+    source: BufReader<Box<dyn Read + 'a>>,
+    n_left: u64,
+}
+
+impl<'a> Part<'a> {
+    /// `source` gives at least `size_bytes`.
+    pub fn new(source: impl Read + 'a, size_bytes: u64) -> Self {
+        Self { source: BufReader::with_capacity(BLOCK_BYTES, Box::new(source)), n_left: size_bytes }
+    }
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = usize::try_from(self.n_left).unwrap_or(usize::MAX).min(out.len());
+        let n_read = self.source.read(&mut out[..n])?;
+        self.n_left -= n_read as u64;
+        Ok(n_read)
+    }
+}
+
+/// Bytes of a part that are in memory beside what is made of them.
+const BLOCK_BYTES: usize = 1 << 16;
+
+/// Reads what [`Writer`] wrote; every length is checked against the bytes that are left before anything is allocated. A
+/// part is never in memory as bytes: it may be as large as all the rest.
+struct Reader<'a>(Part<'a>);
 
 impl<'a> Reader<'a> {
-    fn open(bytes: &'a [u8], tag: &[u8; 4]) -> Result<Self, String> {
-        let mut reader = Self(bytes);
+    fn open(part: Part<'a>, tag: &[u8; 4]) -> Result<Self, String> {
+        let mut reader = Self(part);
         if reader.take(8, 1)? != MAGIC {
             return Err("it does not begin like a part of a snapshot".to_owned());
         }
@@ -252,50 +279,89 @@ impl<'a> Reader<'a> {
         if got != tag {
             return Err(format!("it is a part of kind \"{}\"", got.escape_ascii()));
         }
-        match u32::from_le_bytes(four(reader.take(4, 1)?)) {
+        match u32::from_le_bytes(reader.array()?) {
             VERSION => Ok(reader),
             got => Err(format!("its form has version {got}, this build reads {VERSION}")),
         }
     }
 
-    fn take(&mut self, count: usize, width: usize) -> Result<&'a [u8], String> {
+    /// Bytes that are left.
+    fn n_left(&self) -> usize {
+        usize::try_from(self.0.n_left).unwrap_or(usize::MAX)
+    }
+
+    /// Checks that so many elements are left and gives their bytes.
+    fn due(&self, count: usize, width: usize) -> Result<usize, String> {
         let wanted = count.checked_mul(width).ok_or("a length overflows")?;
-        let (taken, rest) = self.0.split_at_checked(wanted).ok_or_else(|| {
-            format!("it is cut short: {wanted} bytes are due where {} are left", self.0.len())
-        })?;
-        self.0 = rest;
+        if wanted > self.n_left() {
+            return Err(format!("it is cut short: {wanted} bytes are due where {} are left", self.n_left()));
+        }
+        Ok(wanted)
+    }
+
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), String> {
+        self.0.read_exact(out).map_err(|e| format!("it cannot be read: {e}"))
+    }
+
+    fn take(&mut self, count: usize, width: usize) -> Result<Vec<u8>, String> {
+        let mut taken = vec![0; self.due(count, width)?];
+        self.fill(&mut taken)?;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        let mut taken = [0; N];
+        self.due(N, 1)?;
+        self.fill(&mut taken)?;
         Ok(taken)
     }
 
     fn size(&mut self) -> Result<usize, String> {
-        let bytes = self.take(8, 1)?.try_into().expect("eight bytes were taken");
-        usize::try_from(u64::from_le_bytes(bytes)).map_err(|_| "a size does not fit this machine".to_owned())
+        usize::try_from(u64::from_le_bytes(self.array()?))
+            .map_err(|_| "a size does not fit this machine".to_owned())
     }
 
     /// A count of elements that take at least `width` bytes each.
     fn size_of(&mut self, width: usize) -> Result<usize, String> {
         let count = self.size()?;
         match count.checked_mul(width) {
-            Some(wanted) if wanted <= self.0.len() => Ok(count),
-            _ => Err(format!("it announces {count} elements where {} bytes are left", self.0.len())),
+            Some(wanted) if wanted <= self.n_left() => Ok(count),
+            _ => Err(format!("it announces {count} elements where {} bytes are left", self.n_left())),
         }
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], String> {
-        let length = u32::from_le_bytes(four(self.take(4, 1)?));
+    fn bytes(&mut self) -> Result<Vec<u8>, String> {
+        let length = u32::from_le_bytes(self.array()?);
         self.take(usize::try_from(length).map_err(|_| "a length does not fit this machine".to_owned())?, 1)
     }
 
     fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, String> {
-        serde_json::from_slice(self.bytes()?).map_err(|e| format!("its settings do not decode: {e}"))
+        serde_json::from_slice(&self.bytes()?).map_err(|e| format!("its settings do not decode: {e}"))
+    }
+
+    /// `count` numbers of four bytes.
+    fn numbers<T>(&mut self, count: usize, number: impl Fn([u8; 4]) -> T) -> Result<Vec<T>, String> {
+        self.due(count, 4)?;
+        let mut numbers = Vec::with_capacity(count);
+        let mut block = vec![0; BLOCK_BYTES.min(4 * count)];
+        while numbers.len() < count {
+            let block = &mut block[..(4 * (count - numbers.len())).min(BLOCK_BYTES)];
+            self.fill(block)?;
+            numbers.extend(block.as_chunks().0.iter().map(|bytes| number(*bytes)));
+        }
+        Ok(numbers)
     }
 
     fn floats(&mut self, count: usize) -> Result<Vec<f32>, String> {
-        Ok(self.take(count, 4)?.chunks_exact(4).map(|bytes| f32::from_le_bytes(four(bytes))).collect())
+        self.numbers(count, f32::from_le_bytes)
     }
 
     fn words(&mut self, count: usize) -> Result<Vec<u32>, String> {
-        Ok(self.take(count, 4)?.chunks_exact(4).map(|bytes| u32::from_le_bytes(four(bytes))).collect())
+        self.numbers(count, u32::from_le_bytes)
+    }
+
+    fn items(&mut self, count: usize) -> Result<Vec<ItemIdx>, String> {
+        self.numbers(count, |bytes| ItemIdx(u32::from_le_bytes(bytes)))
     }
 
     /// The `n_rows + 1` pointers of compressed rows.
@@ -311,10 +377,9 @@ impl<'a> Reader<'a> {
     }
 
     fn end(&self) -> Result<(), String> {
-        if self.0.is_empty() { Ok(()) } else { Err(format!("{} bytes follow its end", self.0.len())) }
+        match self.n_left() {
+            0 => Ok(()),
+            n => Err(format!("{n} bytes follow its end")),
+        }
     }
-}
-
-fn four(bytes: &[u8]) -> [u8; 4] {
-    bytes.try_into().expect("the caller took four bytes")
 }

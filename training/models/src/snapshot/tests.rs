@@ -1,11 +1,15 @@
-use std::sync::Arc;
+use std::{
+    io::{Cursor, Seek, SeekFrom},
+    sync::Arc,
+    time::Duration,
+};
 
 use ndarray::Array2;
 use waggle_model::{ItemId, ItemIdx, SnapshotVersion};
 
 use super::*;
 use crate::{
-    Als, AlsParams, ItemItem, Popularity, Segments, Sessions, Vocabulary,
+    Als, AlsParams, ItemItem, Popularity, Segments, Sessions, SnapshotSlot, Vocabulary,
     ann::{ExactIndex, Graph, GraphParams},
     sessions::{SessionArrays, SessionScoring},
 };
@@ -85,7 +89,7 @@ fn decode(draft: &SnapshotDraft) -> Result<Snapshot, SnapshotError> {
     let manifest = Manifest::decode(&draft.manifest.encode())?;
     Snapshot::decode(manifest, &mut |entry| {
         let found = draft.files.iter().find(|(file, _)| *file == entry.file);
-        found.map(|(_, bytes)| bytes.clone()).ok_or_else(|| "no such file".to_owned())
+        found.map(|(_, bytes)| Cursor::new(bytes)).ok_or_else(|| "no such file".to_owned())
     })
 }
 
@@ -110,7 +114,7 @@ fn a_snapshot_reads_back_as_it_was_written() {
     let written = snapshot();
     let read = decode(&written.draft()).unwrap();
     assert_eq!(read.encode_parts(), written.encode_parts());
-    assert_eq!(read.vocabulary.ids(), written.vocabulary.ids());
+    assert!(read.vocabulary.ids().eq(written.vocabulary.ids()));
     assert_eq!(read.als.params(), written.als.params());
     assert_eq!(read.ann.name(), "exact");
     assert_eq!(read.ann.search(&[1.0, 0.5, 0.0], 7, None), written.ann.search(&[1.0, 0.5, 0.0], 7, None));
@@ -314,4 +318,52 @@ fn another_format_version_is_refused() {
     newer.manifest.format_version = FORMAT_VERSION + 1;
     assert!(matches!(decode(&newer), Err(SnapshotError::FormatVersion { .. })));
     assert!(matches!(Manifest::decode(b"{"), Err(SnapshotError::Manifest(_))));
+}
+
+#[test]
+fn a_part_that_ends_while_it_is_decoded_is_refused_by_name() {
+    /// Whole when it is verified, cut when it is read again.
+    struct Shrinking<'a>(Cursor<&'a [u8]>, bool);
+    impl Read for Shrinking<'_> {
+        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(out)
+        }
+    }
+    impl Seek for Shrinking<'_> {
+        fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+            if self.1 {
+                let bytes = *self.0.get_ref();
+                *self.0.get_mut() = &bytes[..bytes.len() - 1];
+            }
+            self.0.seek(to)
+        }
+    }
+    let draft = draft();
+    for (part, entry) in &draft.manifest.parts {
+        let shrinks = &entry.file;
+        let outcome = Snapshot::decode(draft.manifest.clone(), &mut |entry| {
+            let (_, bytes) = draft.files.iter().find(|(file, _)| *file == entry.file).unwrap();
+            Ok(Shrinking(Cursor::new(bytes.as_slice()), entry.file == *shrinks))
+        });
+        refused(outcome, &format!("part \"{part}\" is damaged"));
+    }
+}
+
+#[test]
+fn the_former_snapshot_is_released_when_it_has_lingered() {
+    let of = |version: &str| {
+        let version = SnapshotVersion::try_new(version).unwrap();
+        Arc::new(Snapshot::try_new(Manifest { version, ..manifest() }, models()).unwrap())
+    };
+    let (slot, first, second) = (SnapshotSlot::default(), of("first"), of("second"));
+    slot.install(first.clone());
+    slot.release_previous(Duration::ZERO);
+    assert!(slot.get(&first.manifest.version).is_some(), "it is the current one");
+    slot.install(second.clone());
+    slot.release_previous(Duration::from_secs(3_600));
+    assert!(slot.get(&first.manifest.version).is_some(), "requests in flight finish on it");
+    slot.release_previous(Duration::ZERO);
+    assert!(slot.get(&first.manifest.version).is_none());
+    assert_eq!(slot.current().unwrap().manifest.version, second.manifest.version);
+    assert_eq!(Arc::strong_count(&first), 1, "nobody keeps its memory");
 }

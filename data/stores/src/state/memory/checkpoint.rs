@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes};
 use waggle_model::Timestamp;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::{Applied, KINDS, Partition, StateError};
+use super::{Blobs, KINDS, Partition, StateError};
 
 const MAGIC: &[u8; 8] = b"WGLSTATE";
 const VERSION: u32 = 1;
@@ -57,7 +57,7 @@ impl Folder {
     pub(super) fn write(
         &mut self,
         n_partitions: usize,
-        partitions: impl Iterator<Item = (Applied, Vec<(u8, u64, Bytes)>)>,
+        partitions: impl Iterator<Item = io::Result<Vec<u8>>>,
     ) -> Result<(), StateError> {
         let path = self.dir.join(format!("state-{:020}.checkpoint", self.next_sequence));
         let unfinished = path.with_extension("unfinished");
@@ -83,28 +83,37 @@ impl Folder {
 fn write_file(
     path: &Path,
     n_partitions: usize,
-    partitions: impl Iterator<Item = (Applied, Vec<(u8, u64, Bytes)>)>,
+    partitions: impl Iterator<Item = io::Result<Vec<u8>>>,
 ) -> io::Result<()> {
     let mut out =
         Checksummed { inner: BufWriter::with_capacity(1 << 20, File::create(path)?), hash: Xxh3::new() };
     out.write_all(MAGIC)?;
     out.write_all(&VERSION.to_le_bytes())?;
     out.write_all(&u32::try_from(n_partitions).map_err(io::Error::other)?.to_le_bytes())?;
-    for (applied, blobs) in partitions {
-        out.write_all(&applied.offset.to_le_bytes())?;
-        out.write_all(&applied.time.as_millis().to_le_bytes())?;
-        out.write_all(&(blobs.len() as u64).to_le_bytes())?;
-        for (kind, key, blob) in blobs {
-            out.write_all(&[kind])?;
-            out.write_all(&key.to_le_bytes())?;
-            out.write_all(&u32::try_from(blob.len()).map_err(io::Error::other)?.to_le_bytes())?;
-            out.write_all(&blob)?;
-        }
+    for partition in partitions {
+        out.write_all(&partition?)?;
     }
     let checksum = out.hash.digest();
     let mut file = out.inner;
     file.write_all(&checksum.to_le_bytes())?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// One partition as a checkpoint has it: one copy, made in one piece while the partition stands still.
+pub(super) fn encode(partition: &Partition) -> io::Result<Vec<u8>> {
+    let Partition { applied, blobs } = partition;
+    let mut out = applied.offset.to_le_bytes().to_vec();
+    out.extend(applied.time.as_millis().to_le_bytes());
+    out.extend((blobs.iter().map(Blobs::len).sum::<usize>() as u64).to_le_bytes());
+    for (kind, blobs) in (0_u8..).zip(blobs) {
+        for (key, blob) in blobs.iter() {
+            out.push(kind);
+            out.extend(key.to_le_bytes());
+            out.extend(u32::try_from(blob.len()).map_err(io::Error::other)?.to_le_bytes());
+            out.extend(blob);
+        }
+    }
+    Ok(out)
 }
 
 struct Checksummed<W> {
@@ -156,8 +165,7 @@ fn decode_partition(rest: &mut Bytes) -> Option<Partition> {
         if kind >= KINDS.len() || rest.len() < length {
             return None;
         }
-        // Copied, so that one blob that stays does not keep the whole file in memory.
-        partition.blobs[kind].insert(key, Bytes::copy_from_slice(&rest.split_to(length)));
+        partition.blobs[kind].insert(key, &rest.split_to(length));
     }
     Some(partition)
 }

@@ -1,6 +1,9 @@
 //! The contract of [`Artifacts`].
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    io::{Read as _, Seek as _},
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -20,6 +23,7 @@ pub(crate) async fn artifacts_contract(open: impl AsyncFn(u64) -> Artifacts) {
     damaged_content_is_not_what_was_asked_for(&artifacts).await;
     a_place_holds_more_than_a_page_of_names(&artifacts).await;
     large_content_comes_back_bit_for_bit(&artifacts).await;
+    what_is_open_can_be_read_again_after_it_was_deleted(&artifacts).await;
     whoever_writes_at_once_one_of_them_is_seen_whole(&artifacts).await;
     paths_that_leave_the_place_are_refused(&artifacts).await;
     artifacts_above_the_limit_are_neither_written_nor_read(&artifacts, &open(10).await).await;
@@ -28,6 +32,21 @@ pub(crate) async fn artifacts_contract(open: impl AsyncFn(u64) -> Artifacts) {
 /// Any bytes, the same for the same seed.
 fn content(seed: usize, n_bytes: usize) -> Bytes {
     (0..n_bytes).map(|i| u8::try_from((i * 31 + (i >> 8) * 7 + seed * 101) % 251).unwrap()).collect()
+}
+
+async fn what_is_open_can_be_read_again_after_it_was_deleted(artifacts: &Artifacts) {
+    let large = content(5, LARGE_BYTES);
+    artifacts.put("open/large", large.clone()).await.unwrap();
+    let mut file = artifacts.open("open/large").await.unwrap();
+    artifacts.delete("open/large").await.unwrap();
+    for _ in 0..2 {
+        let mut read = Vec::new();
+        file.read_to_end(&mut read).unwrap();
+        assert!(read == large);
+        file.rewind().unwrap();
+    }
+    let missing = artifacts.open("open/large").await;
+    assert!(matches!(missing, Err(ArtifactError::NotFound(_))), "{missing:?}");
 }
 
 async fn what_was_put_is_got_listed_and_deleted(artifacts: &Artifacts) {

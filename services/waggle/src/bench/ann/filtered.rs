@@ -16,7 +16,7 @@ use waggle_models::{
     ann::{ExactIndex, Graph, Thresholds, best_of_all, choose_with, mean_recall},
     snapshot::MIN_RECALL,
 };
-use waggle_retrieval_role::offer::FEW;
+use waggle_retrieval_role::offer::are_few;
 
 /// Shares of the items that are let through, in percent.
 const SHARES: [f64; 4] = [50.0, 5.0, 0.5, 0.05];
@@ -90,7 +90,7 @@ fn under(
     queries: &[Vec<f32>],
 ) -> Result<Filtered> {
     let n_all = exact.vectors().nrows();
-    let is_few = allowed.len() <= n_all / FEW;
+    let is_few = are_few(allowed.len(), n_all);
     let mut is_allowed = vec![false; n_all];
     allowed.iter().for_each(|item| is_allowed[item.row()] = true);
     let mut took = Vec::with_capacity(queries.len());

@@ -133,7 +133,7 @@ impl Engine for Ours {
             hits.select_nth_unstable_by(TOP, |a, b| b.score.total_cmp(&a.score).then(a.slot.cmp(&b.slot)));
             hits.truncate(TOP);
         }
-        let id = |slot| self.entries.at(slot).map(|entry| entry.item.item_id.clone());
+        let id = |slot| self.entries.at(slot).map(|entry| entry.item_id());
         Ok(hits.iter().filter_map(|hit| id(hit.slot)).collect())
     }
 }

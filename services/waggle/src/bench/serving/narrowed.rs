@@ -21,8 +21,20 @@ pub(super) struct Narrowed {
     pub(super) n_items: usize,
 }
 
+/// What the filters ask of an item.
+pub(super) struct Asked {
+    price: Option<f64>,
+    category: Option<String>,
+}
+
+impl From<Item> for Asked {
+    fn from(Item { price, category, .. }: Item) -> Self {
+        Self { price, category }
+    }
+}
+
 /// By price, and by the category whose size comes nearest.
-pub(super) fn narrowed(catalogue: &[Item]) -> Vec<Narrowed> {
+pub(super) fn narrowed(catalogue: &[Asked]) -> Vec<Narrowed> {
     let prices: Vec<f64> = catalogue.iter().filter_map(|item| item.price).collect();
     let by_price = SHARES.iter().filter_map(|share| at_least(&prices, catalogue.len(), *share));
     by_price.chain(of_taste(catalogue)).collect()
@@ -42,7 +54,7 @@ fn at_least(prices: &[f64], n_items: usize, share: f64) -> Option<Narrowed> {
     })
 }
 
-fn of_taste(catalogue: &[Item]) -> Option<Narrowed> {
+fn of_taste(catalogue: &[Asked]) -> Option<Narrowed> {
     let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
     for category in catalogue.iter().filter_map(|item| item.category.as_deref()) {
         *sizes.entry(category).or_default() += 1;
@@ -60,18 +72,12 @@ fn of_taste(catalogue: &[Item]) -> Option<Narrowed> {
 
 #[cfg(test)]
 mod tests {
-    use waggle_model::ItemId;
-
     use super::*;
 
     #[test]
     fn each_filter_lets_its_share_through() {
         let category = |n: usize| if n < 100 { "few" } else { "many" };
-        let item = |n: usize| Item {
-            price: Some(n as f64),
-            category: Some(category(n).to_owned()),
-            ..Item::new(ItemId::try_new(n.to_string()).unwrap(), "x")
-        };
+        let item = |n: usize| Asked { price: Some(n as f64), category: Some(category(n).to_owned()) };
         let filters = narrowed(&(0..2_000).map(item).collect::<Vec<_>>());
         let texts: Vec<_> =
             filters.iter().map(|it| (it.name.as_str(), it.filter.as_str(), it.n_items)).collect();
