@@ -5,7 +5,7 @@
 //! recommender are not distributed like its items, and graphs over inner products can fail badly there, so recall is
 //! measured, never assumed. [`hnsw`] is what the graph is measured beside.
 
-mod best;
+pub(crate) mod best;
 pub mod choice;
 pub mod exact;
 pub mod graph;

@@ -17,7 +17,8 @@ use waggle_features::{ItemHistory, LiveLists, Opinion, Opinions, PersonState, Se
 use waggle_model::{CandidateSource, ItemIdx, ItemKey, Scored, SeenRule, Timestamp};
 
 use crate::{
-    Als, AnnIndex, HistoryEntry, ItemItem, Lookalikes, RecommendError, Segments, Sessions, Vocabulary, order,
+    Als, AnnIndex, HistoryEntry, ItemItem, Lookalikes, RecommendError, Segments, Sessions, Vocabulary,
+    ann::best::Best, order,
 };
 use accumulator::Accumulator;
 use scratch::{Marks, Scratch, Spot, with_scratch};
@@ -257,7 +258,7 @@ pub struct SimilarItems {
 }
 
 /// The `k` best of each kind for the page of `item`, itself left out. Both lists are empty for an item that is newer than
-/// the snapshot. Costs one scan over the embeddings, `O(n_items·f)`.
+/// the snapshot. Costs one scan over the embeddings, `O(n_items·f)`, or one search of the index where they are many.
 pub fn similar(
     models: &CandidateModels<'_>,
     item: ItemKey,
@@ -265,36 +266,57 @@ pub fn similar(
     offer: Option<&dyn Offer>,
 ) -> SimilarItems {
     let Some(idx) = models.vocabulary.idx_of_key(item) else { return SimilarItems::default() };
-    let is_allowed = |other: ItemIdx| offer.is_none_or(|offer| offer.has_row(other));
-    let mut lists = SimilarItems::default();
-    if let Some(als) = models.als {
-        let factors = als.item_factors();
-        let own = factors.row(idx.row());
-        let own_norm = own.dot(&own).sqrt();
-        let mut scored: Vec<Scored> = factors
-            .rows()
-            .into_iter()
-            .enumerate()
-            .filter(|(row, _)| *row != idx.row())
-            .filter_map(|(row, other)| {
-                let cosine = own.dot(&other) / (own_norm * other.dot(&other).sqrt());
-                (cosine > 0.0).then(|| Scored { item: ItemIdx::from_row(row), score: cosine })
-            })
-            .collect();
-        scored.sort_unstable_by(Scored::best_first);
-        lists.similar = scored.into_iter().filter(|s| is_allowed(s.item)).take(k).collect();
+    let is_allowed = |other: ItemIdx| other != idx && offer.is_none_or(|offer| offer.has_row(other));
+    SimilarItems {
+        similar: by_cosine(models, idx, k, offer.and_then(Offer::few_rows), &is_allowed),
+        bought_together: neighbours(models, idx).filter(|s| is_allowed(s.item)).take(k).collect(),
     }
-    if let Some(item_item) = models.item_item {
-        let (items, similarities) = item_item.neighbours(idx);
-        lists.bought_together = items
-            .iter()
-            .zip(similarities)
-            .map(|(&item, &score)| Scored { item, score })
-            .filter(|s| is_allowed(s.item))
-            .take(k)
-            .collect();
-    }
-    lists
+}
+
+/// Every embedding is compared with the item's in a catalogue of at most so many.
+const ALL_COMPARED: usize = 20_000;
+/// In a larger one, so many of the greatest inner product with it, and its item-item neighbours. A short vector that points
+/// the same way may be missed: it is of an item that little is known of.
+const COMPARED: usize = 2_000;
+
+/// By cosine, if it is greater than zero; of `few` rows alone, if there are just those.
+fn by_cosine(
+    models: &CandidateModels<'_>,
+    idx: ItemIdx,
+    k: usize,
+    few: Option<&[ItemIdx]>,
+    is_allowed: &(dyn Fn(ItemIdx) -> bool + Sync),
+) -> Vec<Scored> {
+    let Some(als) = models.als else { return Vec::new() };
+    let factors = als.item_factors();
+    let own = factors.row(idx.row());
+    let own_norm = own.dot(&own).sqrt();
+    let mut best = Best::new(k);
+    let mut compare = |item: ItemIdx| {
+        let other = factors.row(item.row());
+        let score = own.dot(&other) / (own_norm * other.dot(&other).sqrt());
+        if score > 0.0 && best.admits(score) && is_allowed(item) {
+            best.push(Scored { item, score });
+        }
+    };
+    let mut rows: Vec<ItemIdx> = match (few, models.ann, own.as_slice()) {
+        (Some(few), ..) => few.to_vec(),
+        (None, Some(ann), Some(query)) if factors.nrows() > ALL_COMPARED => {
+            let near = ann.search(query, COMPARED, Some(is_allowed));
+            near.into_iter().chain(neighbours(models, idx)).map(|s| s.item).collect()
+        }
+        _ => (0..factors.nrows()).map(ItemIdx::from_row).collect(),
+    };
+    rows.sort_unstable();
+    rows.dedup();
+    rows.into_iter().for_each(&mut compare);
+    best.into_list()
+}
+
+/// By item-item similarity, best first.
+fn neighbours<'a>(models: &CandidateModels<'a>, idx: ItemIdx) -> impl Iterator<Item = Scored> + use<'a> {
+    let (items, similarities) = models.item_item.map_or((&[][..], &[][..]), |model| model.neighbours(idx));
+    items.iter().zip(similarities).map(|(&item, &score)| Scored { item, score })
 }
 
 /// Collects proposals under the query's rules.

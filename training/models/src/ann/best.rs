@@ -8,7 +8,7 @@ use crate::order;
 ///
 /// Collects up to twice as many and keeps the better half: pushing costs a few instructions, where a heap of the `k`
 /// best would be reordered each time.
-pub(super) struct Best {
+pub(crate) struct Best {
     k: usize,
     keys: Vec<u64>,
     /// What a score must exceed once there were twice as many.
@@ -19,7 +19,7 @@ pub(super) struct Best {
 const MIN_COLLECTED: usize = 64;
 
 impl Best {
-    pub(super) fn new(k: usize) -> Self {
+    pub(crate) fn new(k: usize) -> Self {
         Self {
             k,
             keys: Vec::with_capacity(k.saturating_mul(2).clamp(MIN_COLLECTED, 8192)),
@@ -27,19 +27,19 @@ impl Best {
         }
     }
 
-    pub(super) fn threshold(&self) -> f32 {
+    pub(crate) fn threshold(&self) -> f32 {
         self.threshold
     }
 
     /// Equal to the threshold is too late, so rows are to be pushed in ascending order. Overflowed scores (±∞, NaN) are
     /// refused.
     #[inline]
-    pub(super) fn admits(&self, score: f32) -> bool {
+    pub(crate) fn admits(&self, score: f32) -> bool {
         score > self.threshold && score.is_finite()
     }
 
     #[inline]
-    pub(super) fn push(&mut self, Scored { item, score }: Scored) {
+    pub(crate) fn push(&mut self, Scored { item, score }: Scored) {
         self.keys.push(order::key(score, item.0));
         if self.keys.len() >= self.k.saturating_mul(2).max(MIN_COLLECTED) {
             self.keep_best();
@@ -54,7 +54,7 @@ impl Best {
         self.keys.truncate(self.k);
     }
 
-    pub(super) fn into_list(mut self) -> Vec<Scored> {
+    pub(crate) fn into_list(mut self) -> Vec<Scored> {
         self.keep_best();
         self.keys.sort_unstable();
         let scored = |key| Scored { item: ItemIdx(order::place(key)), score: order::score(key) };

@@ -1,12 +1,15 @@
 use std::collections::HashSet;
 
-use ndarray::{Array2, array};
+use ndarray::{Array2, Axis, array};
 use proptest::prelude::*;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use waggle_model::{Interaction, InteractionKind, ItemId};
 
 use super::*;
 use crate::{
-    AlsParams, ItemItemScoring, SessionScoring, ann,
+    AlsParams, ItemItemScoring, SessionScoring,
+    ann::{self, ExactIndex},
     sessions::{SessionArrays, days_since_epoch},
 };
 
@@ -384,5 +387,62 @@ proptest! {
             let is_repeat = proposal.opinions.get(CandidateSource::Repeat).is_some();
             prop_assert_eq!(is_repeat, is_bought(proposal.item));
         }
+    }
+}
+
+#[test]
+fn of_a_large_catalogue_the_similar_items_are_nearly_those_of_a_scan() {
+    const N: usize = ALL_COMPARED + 5_000;
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    // Two hundred tastes, and items around them.
+    let centres = Array2::from_shape_fn((200, 8), |_| rng.gen_range(-1.0_f32..1.0));
+    let factors =
+        Array2::from_shape_fn((N, 8), |(row, f)| centres[[row % 200, f]] + rng.gen_range(-0.2_f32..0.2));
+    let vocabulary = Vocabulary::try_new((0..N).map(id)).unwrap();
+    let als = Als::try_new(factors.clone(), AlsParams { n_factors: 8, ..AlsParams::default() }).unwrap();
+    let index = ExactIndex::try_new(als.shared_item_factors()).unwrap();
+    let shop = Shop::open();
+    let models = CandidateModels {
+        vocabulary: &vocabulary,
+        als: Some(&als),
+        ann: Some(&index),
+        item_item: None,
+        sessions: None,
+        ..shop.models()
+    };
+    let norms = factors.map_axis(Axis(1), |row| row.dot(&row).sqrt());
+    for item in [0, 777, N - 1] {
+        let cosines = factors.dot(&factors.row(item)) / &norms;
+        let mut scan: Vec<usize> = (0..N).filter(|row| *row != item).collect();
+        scan.sort_by(|a, b| cosines[*b].total_cmp(&cosines[*a]));
+        let found = similar(&models, key(item), 10, None).similar;
+        let hits = found.iter().filter(|s| scan[..10].contains(&s.item.row())).count();
+        assert!(found.len() == 10 && hits >= 9, "{hits} of the ten best for item {item}");
+        assert!(found.is_sorted_by(|a, b| a.score >= b.score));
+        let few = [ItemIdx::from_row(scan[500]), ItemIdx::from_row(item), ItemIdx::from_row(scan[90])];
+        let narrow = similar(&models, key(item), 10, Some(&Few(&few))).similar;
+        let rows: Vec<usize> = narrow.iter().map(|s| s.item.row()).collect();
+        assert_eq!(rows, [scan[90], scan[500]]);
+    }
+}
+
+/// Only these rows may be shown.
+struct Few<'a>(&'a [ItemIdx]);
+
+impl Offer for Few<'_> {
+    fn has_row(&self, item: ItemIdx) -> bool {
+        self.0.contains(&item)
+    }
+
+    fn has_key(&self, _: ItemKey) -> bool {
+        false
+    }
+
+    fn few_rows(&self) -> Option<&[ItemIdx]> {
+        Some(self.0)
+    }
+
+    fn any(&self) -> Box<dyn Iterator<Item = ItemKey> + '_> {
+        Box::new(std::iter::empty())
     }
 }
