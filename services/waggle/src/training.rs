@@ -76,8 +76,13 @@ pub(crate) async fn train_and_publish(
 }
 
 async fn run(input: TrainingInput, params: TrainParams, steps: Arc<Steps>) -> Result<TrainedSnapshot> {
-    let job = move || train(&input, &params, Timestamp::now(), &*steps);
-    Ok(background::run(job).await.context("training did not end well")??)
+    let job = move || -> Result<TrainedSnapshot> {
+        // Threads of its own: what the allocator holds ready for a thread goes when the thread does, and of the process's
+        // own it would stay for good.
+        let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| background::stand_back()).build()?;
+        Ok(threads.install(|| train(&input, &params, Timestamp::now(), &*steps))?)
+    };
+    background::run(job).await.context("training did not end well")?
 }
 
 /// Everything archived, by time, and the catalogue as it is.
