@@ -18,7 +18,7 @@ use std::{fmt::Write, fs::File, io, path::Path, sync::Arc};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{
-    GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem,
+    GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem,
     path::Path as Name, prefix::PrefixStore,
 };
 use sha2::{Digest, Sha256};
@@ -147,12 +147,7 @@ impl Artifacts {
     /// # Errors
     /// [`ArtifactError::NotFound`]; [`ArtifactError::TooLarge`] before anything of it is read.
     pub async fn get(&self, path: &str) -> Result<Bytes, ArtifactError> {
-        let found = self
-            .store
-            .get_opts(&checked(path)?, GetOptions::default())
-            .await
-            .map_err(|e| self.failure(path, e))?;
-        self.check_size(path, found.meta.size)?;
+        let found = self.find(path).await?;
         found.bytes().await.map_err(|e| self.failure(path, e))
     }
 
@@ -162,12 +157,7 @@ impl Artifacts {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn open(&self, path: &str) -> Result<File, ArtifactError> {
-        let found = self
-            .store
-            .get_opts(&checked(path)?, GetOptions::default())
-            .await
-            .map_err(|e| self.failure(path, e))?;
-        self.check_size(path, found.meta.size)?;
+        let found = self.find(path).await?;
         let mut content = match found.payload {
             GetResultPayload::File(file, _) => return Ok(file),
             GetResultPayload::Stream(content) => content,
@@ -180,6 +170,14 @@ impl Artifacts {
         copy.flush().await.map_err(fail)?;
         copy.rewind().await.map_err(fail)?;
         Ok(copy.into_std().await)
+    }
+
+    /// The artifact before anything of it is read.
+    async fn find(&self, path: &str) -> Result<GetResult, ArtifactError> {
+        let asked = self.store.get_opts(&checked(path)?, GetOptions::default()).await;
+        let found = asked.map_err(|e| self.failure(path, e))?;
+        self.check_size(path, found.meta.size)?;
+        Ok(found)
     }
 
     /// [`get`](Self::get), refusing content whose SHA-256 is not `expected`.

@@ -25,9 +25,6 @@ const MAX_LOAD: u32 = 20;
 /// bytes each.
 const SLOTS: u16 = 2;
 
-/// Items of the table looked at before requests get their turn.
-const PER_TURN: u32 = 8_192;
-
 /// The lists, and what they are made of.
 pub struct Lists {
     state: Arc<dyn StateStore>,
@@ -53,7 +50,7 @@ impl Lists {
         let table = self.table.load();
         let mut lists = LiveListsBuilder::new(now);
         let mut has_counters = Bits::default();
-        // In pieces: none is large, and requests get their turn in between, here and in the store.
+        // In pieces: none is large, and requests get their turn in between in the store.
         for first in (0..N_SLOTS).step_by(SLOTS.into()) {
             let slots = first..=(first + SLOTS - 1).min(N_SLOTS - 1);
             for (item, total) in self.totals(slots).await? {
@@ -66,9 +63,6 @@ impl Lists {
         }
         let nothing = ItemState::default();
         for (slot, entry) in table.iter() {
-            if slot.0.is_multiple_of(PER_TURN) {
-                tokio::task::yield_now().await;
-            }
             // What nobody has touched is on a list while it is new, and on none otherwise.
             let since = entry.attributes.available_from.filter(|since| now.days_since(*since) <= NEW_DAYS);
             if since.is_some() && !has_counters.has(slot.place()) && table.offered().has(slot.place()) {
@@ -92,7 +86,6 @@ impl Lists {
                     Err(e) => warn!(key, error = %e, "counters of an item are unreadable"),
                 }
             }
-            tokio::task::yield_now().await;
         }
         Ok(totals)
     }
