@@ -129,7 +129,10 @@ impl Als {
         if item_factors.ncols() != params.n_factors {
             return Err(AlsError::Shape { expected: params.n_factors, got: item_factors.ncols() });
         }
-        let item_factors = Arc::new(item_factors.as_standard_layout().into_owned());
+        // Not copied where it need not be: it is most of a snapshot.
+        let is_standard = item_factors.is_standard_layout();
+        let item_factors =
+            Arc::new(if is_standard { item_factors } else { item_factors.as_standard_layout().into_owned() });
         if let Some(row) = item_factors.outer_iter().position(|row| row.iter().any(|x| !x.is_finite())) {
             return Err(AlsError::NotFinite { row });
         }
@@ -144,11 +147,19 @@ impl Als {
     /// # Errors
     /// As [`try_new`](Self::try_new).
     pub fn in_its_own_axes(self) -> Result<Self, AlsError> {
-        let Self { params, item_factors, half_step, .. } = self;
-        drop(item_factors);
-        let turned = half_step.factors().as_ref().clone();
-        drop(half_step);
-        Self::try_new(turned, params)
+        /// Turning rounds by the largest axis, which a small one may show; turned once more, by next to nothing, it does not.
+        const MAX_TURNS: usize = 3;
+        let mut model = self;
+        for _ in 0..MAX_TURNS {
+            if Arc::ptr_eq(&model.item_factors, model.half_step.factors()) {
+                break;
+            }
+            let Self { params, item_factors, half_step, .. } = model;
+            drop(item_factors);
+            let turned = half_step.into_factors();
+            model = Self::try_new(Arc::unwrap_or_clone(turned), params)?;
+        }
+        Ok(model)
     }
 
     pub fn params(&self) -> &AlsParams {

@@ -83,6 +83,10 @@ impl HalfStep {
         Ok(Self { n_factors, factors: Arc::clone(factors), unobserved, axes: None })
     }
 
+    pub(super) fn into_factors(self) -> Arc<Array2<f32>> {
+        self.factors
+    }
+
     /// `[n_rows, n_factors]`, in the axes of the solves.
     pub fn factors(&self) -> &Arc<Array2<f32>> {
         &self.factors
@@ -229,26 +233,32 @@ fn gram(factors: ArrayView2<'_, f32>) -> Vec<f64> {
     let f = factors.ncols();
     let stride = padded(f);
     let block = GRAM_BLOCK.max(factors.nrows().div_ceil(64));
-    let partial: Vec<Vec<f32>> = factors
+    let partial: Vec<Vec<f64>> = factors
         .axis_chunks_iter(Axis(0), block)
         .into_par_iter()
         .map(|rows| {
-            let mut packed = vec![0.0; rows.nrows() * stride];
-            for (to, from) in packed.chunks_exact_mut(stride).zip(rows.outer_iter()) {
-                for (to, from) in to.iter_mut().zip(from) {
-                    *to = *from;
+            // Sums of few rows are kept in `f32`: over many they would lose what tells axes apart.
+            let (mut packed, mut sum) = (vec![0.0; GRAM_BLOCK * stride], vec![0.0; stride * stride]);
+            let mut total = vec![0.0; stride * stride];
+            for rows in rows.axis_chunks_iter(Axis(0), GRAM_BLOCK) {
+                let packed = &mut packed[..rows.nrows() * stride];
+                for (to, from) in packed.chunks_exact_mut(stride).zip(rows.outer_iter()) {
+                    for (to, from) in to.iter_mut().zip(from) {
+                        *to = *from;
+                    }
                 }
+                sum.fill(0.0);
+                add_gram(packed, stride, &mut sum);
+                total.iter_mut().zip(&sum).for_each(|(total, sum)| *total += f64::from(*sum));
             }
-            let mut sum = vec![0.0; stride * stride];
-            add_gram(&packed, stride, &mut sum);
-            sum
+            total
         })
         .collect();
     let mut total = vec![0.0; f * f];
     for sum in &partial {
         for i in 0..f {
             for j in i..f {
-                total[i * f + j] += f64::from(sum[i * stride + j]);
+                total[i * f + j] += sum[i * stride + j];
             }
         }
     }

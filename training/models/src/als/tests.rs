@@ -118,6 +118,20 @@ fn a_model_in_its_own_axes_scores_the_same_and_keeps_one_matrix() {
 }
 
 #[test]
+fn axes_of_very_different_lengths_are_kept_once_too() {
+    // From 1 to 10⁻⁶, and then mixed.
+    let mut stretched = random(3_000, 24, 5);
+    for mut row in stretched.outer_iter_mut() {
+        row.iter_mut().enumerate().for_each(|(axis, x)| *x *= 10.0_f32.powf(-(axis as f32) / 4.0));
+    }
+    let given = Als::try_new(stretched.dot(&random(24, 24, 6)), params(24)).unwrap();
+    let once = Als::try_new(given.half_step.factors().as_ref().clone(), params(24)).unwrap();
+    assert!(!Arc::ptr_eq(&once.item_factors, once.half_step.factors()), "turning once was enough");
+    let turned = given.in_its_own_axes().unwrap();
+    assert_eq!(Arc::strong_count(&turned.shared_item_factors()), 3);
+}
+
+#[test]
 fn an_item_twice_is_the_item_with_double_weight() {
     let als = Als::try_new(random(50, 8, 1), params(8)).unwrap();
     let (mut twice, mut double) = ([0.0; 8], [0.0; 8]);
