@@ -3,13 +3,18 @@
 //! A snapshot is published in three steps: its parts and then its manifest into the artifacts, its row into the
 //! registry, and (if it passed the gate) its promotion. Whoever serves follows the registry and loads what is promoted.
 
-use std::{collections::HashMap, fs::File, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use waggle_model::SnapshotVersion;
-use waggle_models::{Manifest, Snapshot, SnapshotSlot, ann::choice::ENGINES};
+use waggle_models::{EncodedPart, Manifest, PartEntry, Snapshot, SnapshotSlot, ann::choice::ENGINES};
 use waggle_stores::{ArtifactError, Artifacts, Database, NewSnapshot, background, database::SnapshotState};
 
 /// How often the registry is asked for another promoted snapshot.
@@ -34,21 +39,23 @@ pub(crate) async fn publish(
     snapshot: &Snapshot,
     is_refused: bool,
 ) -> Result<Manifest> {
-    let draft = snapshot.draft();
-    let folder = folder(&draft.manifest.version);
-    for (file, bytes) in draft.files {
+    let folder = folder(&snapshot.manifest.version);
+    let mut parts = BTreeMap::new();
+    for EncodedPart { name, file, bytes } in snapshot.encoded() {
+        parts.insert(name.to_owned(), PartEntry::of(file, &bytes));
         artifacts.put(&format!("{folder}/{file}"), bytes.into()).await?;
     }
-    artifacts.put(&format!("{folder}/manifest.json"), draft.manifest.encode().into()).await?;
+    let manifest = snapshot.manifest_of(parts);
+    artifacts.put(&format!("{folder}/manifest.json"), manifest.encode().into()).await?;
     let new = NewSnapshot {
-        version: draft.manifest.version.clone(),
-        created_at: draft.manifest.created_at,
+        version: manifest.version.clone(),
+        created_at: manifest.created_at,
         is_refused,
-        manifest: serde_json::to_value(&draft.manifest)?,
-        metrics: draft.manifest.evaluation.clone(),
+        manifest: serde_json::to_value(&manifest)?,
+        metrics: manifest.evaluation.clone(),
     };
     database.register_snapshot(&new).await?;
-    Ok(draft.manifest)
+    Ok(manifest)
 }
 
 /// Reads a published snapshot, verifying every part.

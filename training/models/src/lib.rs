@@ -39,5 +39,7 @@ pub use recommender::{HistoryEntry, Query, RecommendError, Recommender, top_k};
 pub use segments::Segments;
 pub use sessions::{SessionScoring, Sessions, SessionsError};
 pub use slot::SnapshotSlot;
-pub use snapshot::{Manifest, PartEntry, Snapshot, SnapshotDraft, SnapshotError, SnapshotModels};
+pub use snapshot::{
+    EncodedPart, Manifest, PartEntry, Snapshot, SnapshotDraft, SnapshotError, SnapshotModels,
+};
 pub use vocabulary::Vocabulary;

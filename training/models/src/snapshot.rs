@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use waggle_model::{SnapshotVersion, Timestamp};
 
-pub use content::{MIN_RECALL, Snapshot, SnapshotDraft, SnapshotModels};
+pub use content::{EncodedPart, MIN_RECALL, Snapshot, SnapshotDraft, SnapshotModels};
 pub use parts::{Part, decode_graph, encode_graph};
 
 /// Format written today. A reader takes this one and the one before it.

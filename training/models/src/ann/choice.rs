@@ -155,9 +155,6 @@ pub fn choose_with(
         return Ok((choice.index, choice.report, graph));
     }
     choice.truth = best_of_all(&exact, &queries, K);
-    if n_items >= *int8_min_items {
-        choice.consider(Box::new(Int8Index::new(exact.clone())), None);
-    }
     let graph = match graph {
         Some(graph) => Some(graph),
         None if n_items >= *graph_min_items => {
@@ -168,8 +165,16 @@ pub fn choose_with(
         }
         None => None,
     };
+    // One copy of the rounded vectors serves both engines.
+    let scan = match &graph {
+        Some(graph) => Int8Index::in_order(exact, Arc::clone(graph.shared_order())),
+        None => Int8Index::new(exact),
+    };
+    if n_items >= *int8_min_items {
+        choice.consider(Box::new(scan.clone()), None);
+    }
     if let Some(graph) = &graph {
-        let index = GraphIndex::try_new(exact, Arc::clone(graph))?;
+        let index = GraphIndex::over(scan, Arc::clone(graph));
         for ef_search in EF_SEARCH {
             let index = index.clone().with_ef_search(ef_search);
             if choice.consider(Box::new(index), Some(ef_search)) {

@@ -16,7 +16,7 @@ use waggle_model::{ItemIdx, Scored};
 
 use self::{
     build::MAX_NEIGHBOURS,
-    walk::{Links, Scratch},
+    walk::{Links, Neighbours as _, Scratch},
 };
 use super::{
     Allow, AnnError, AnnIndex, ExactIndex, Int8Index,
@@ -88,7 +88,7 @@ impl Graph {
             return Err(AnnError::NotFinite { row });
         }
         if vectors.nrows() > walk::MAX_NODES {
-            return Err(AnnError::Param { name: "items", got: vectors.nrows(), rule: "below 2^31" });
+            return Err(AnnError::Param { name: "items", got: vectors.nrows(), rule: "below 2^26" });
         }
         let order = by_norm(exact);
         let codes = Codes::new(vectors.ncols(), order.len(), order.iter().map(|&row| exact.row(row)));
@@ -103,12 +103,12 @@ impl Graph {
     pub fn try_new(
         order: Vec<u32>,
         degrees: &[u8],
-        neighbours: &[u32],
+        neighbours: Vec<u32>,
         n_hubs: usize,
     ) -> Result<Self, GraphError> {
         let n = order.len();
         if n > walk::MAX_NODES {
-            return Err(GraphError::Param { name: "the number of nodes", got: n, rule: "below 2^31" });
+            return Err(GraphError::Param { name: "the number of nodes", got: n, rule: "below 2^26" });
         }
         if !(1..=100_000).contains(&n_hubs) {
             return Err(GraphError::Param { name: "n_hubs", got: n_hubs, rule: "from 1 to 100000" });
@@ -131,25 +131,20 @@ impl Graph {
         if neighbours.len() != expected {
             return Err(GraphError::Length { expected, got: neighbours.len() });
         }
-        let greatest = degrees.iter().copied().max().map_or(0, usize::from);
         if let Some(node) = degrees.iter().position(|&degree| usize::from(degree) > MAX_NEIGHBOURS) {
             return Err(GraphError::Degree { node, got: degrees[node].into(), limit: MAX_NEIGHBOURS });
         }
-        let mut links = Links::new(n, greatest);
+        let links = Links::new(degrees, neighbours);
         // The node that named it last, plus one.
         let mut named_by = vec![0_u32; n];
-        let mut rest = neighbours;
-        for (node, &degree) in degrees.iter().enumerate() {
-            let (own, after) = rest.split_at(degree.into());
-            rest = after;
+        for node in 0..n {
             let number = ItemIdx::from_row(node).0;
-            for &neighbour in own {
+            for &neighbour in links.of(number) {
                 match named_by.get_mut(neighbour as usize) {
                     Some(last) if *last != number + 1 && neighbour != number => *last = number + 1,
                     _ => return Err(GraphError::Neighbour { node, neighbour }),
                 }
             }
-            links.replace(number, own.iter().copied());
         }
         Ok(Self { order: order.into(), links, n_hubs })
     }
@@ -167,8 +162,12 @@ impl Graph {
         &self.order
     }
 
+    pub(super) fn shared_order(&self) -> &Arc<[u32]> {
+        &self.order
+    }
+
     /// The nodes that a node is linked to.
-    pub fn neighbours(&self, node: usize) -> impl Iterator<Item = u32> + '_ {
+    pub fn neighbours(&self, node: usize) -> &[u32] {
         self.links.of(ItemIdx::from_row(node).0)
     }
 
@@ -197,7 +196,12 @@ impl GraphIndex {
             return Err(AnnError::OtherGraph { expected, got });
         }
         let scan = Int8Index::in_order(exact, Arc::clone(&graph.order));
-        Ok(Self { scan, graph, ef_search: Self::EF_SEARCH })
+        Ok(Self::over(scan, graph))
+    }
+
+    /// `scan` is over the graph's items, in its order.
+    pub(super) fn over(scan: Int8Index, graph: Arc<Graph>) -> Self {
+        Self { scan, graph, ef_search: Self::EF_SEARCH }
     }
 
     /// The same with another number of items kept in sight.

@@ -115,7 +115,7 @@ impl HnswIndex {
             lists[own as usize] = list;
         }
         let degrees: Vec<u8> = lists.iter().map(|list| u8::try_from(list.len()).unwrap_or(u8::MAX)).collect();
-        Graph::try_new(order, &degrees, &lists.concat(), GraphParams::default().n_hubs)
+        Graph::try_new(order, &degrees, lists.concat(), GraphParams::default().n_hubs)
     }
 }
 

@@ -39,6 +39,8 @@ const GRAPH: (&str, &str) = ("graph", "graph.bin");
 const RANKER: (&str, &str) = ("ranker", "ranker.json");
 /// Only where there are people enough for groups of them.
 const SEGMENTS: (&str, &str) = ("segments", "segments.bin");
+const PARTS: [(&str, &str); 9] =
+    [VOCABULARY, POPULARITY, ITEM_ITEM, ALS, SAMPLE_QUERIES, SESSIONS, GRAPH, RANKER, SEGMENTS];
 
 /// All that serving needs of one training run. Rows of every model are rows of the vocabulary.
 #[derive(Clone)]
@@ -76,7 +78,7 @@ pub struct SnapshotModels {
     pub segments: Option<Segments>,
 }
 
-/// A snapshot ready to be written: the parts first, the manifest last.
+/// A small snapshot as it is written, whole.
 #[derive(Debug, Clone)]
 pub struct SnapshotDraft {
     /// With an entry for every part.
@@ -85,9 +87,17 @@ pub struct SnapshotDraft {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
+/// One part as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedPart {
+    pub name: &'static str,
+    pub file: &'static str,
+    pub bytes: Vec<u8>,
+}
+
 impl Snapshot {
-    /// Checks that the models fit together, then measures and chooses the index. `manifest.parts` is left as it is
-    /// until [`draft`](Self::draft).
+    /// Checks that the models fit together, then measures and chooses the index. `manifest.parts` is left as it is;
+    /// [`manifest_of`](Self::manifest_of) tells of parts that were written.
     ///
     /// # Errors
     /// [`SnapshotError`] names the part that does not fit.
@@ -168,43 +178,45 @@ impl Snapshot {
         })
     }
 
-    /// Every part by name, as bytes.
-    pub fn encode_parts(&self) -> Vec<(String, Vec<u8>)> {
-        self.encode().into_iter().map(|((name, _), bytes)| (name.to_owned(), bytes)).collect()
+    /// Every part, each encoded when its turn comes: all at once would be a second snapshot in memory.
+    pub fn encoded(&self) -> impl Iterator<Item = EncodedPart> {
+        PARTS.into_iter().filter_map(|part| {
+            let (name, file) = part;
+            Some(EncodedPart { name, file, bytes: self.encode(part)? })
+        })
     }
 
-    /// The files to publish, and the manifest with size and SHA-256 of each.
+    /// All of it encoded at once.
     pub fn draft(&self) -> SnapshotDraft {
         let (mut entries, mut files) = (BTreeMap::new(), Vec::new());
-        for ((name, file), bytes) in self.encode() {
+        for EncodedPart { name, file, bytes } in self.encoded() {
             entries.insert(name.to_owned(), PartEntry::of(file, &bytes));
             files.push((file.to_owned(), bytes));
         }
-        let manifest = Manifest { format_version: FORMAT_VERSION, parts: entries, ..self.manifest.clone() };
-        SnapshotDraft { manifest, files }
+        SnapshotDraft { manifest: self.manifest_of(entries), files }
     }
 
-    fn encode(&self) -> Vec<((&'static str, &'static str), Vec<u8>)> {
-        let mut encoded = vec![
-            (VOCABULARY, parts::encode_vocabulary(&self.vocabulary)),
-            (POPULARITY, parts::encode_popularity(&self.popularity)),
-            (ITEM_ITEM, parts::encode_item_item(&self.item_item)),
-            (ALS, parts::encode_als(&self.als)),
-            (SAMPLE_QUERIES, parts::encode_queries(self.sample_queries.view())),
-        ];
-        if let Some(sessions) = &self.sessions {
-            encoded.push((SESSIONS, parts::encode_sessions(sessions)));
+    /// The manifest to publish with parts of these sizes and checksums.
+    pub fn manifest_of(&self, parts: BTreeMap<String, PartEntry>) -> Manifest {
+        Manifest { format_version: FORMAT_VERSION, parts, ..self.manifest.clone() }
+    }
+
+    fn encode(&self, part: (&str, &str)) -> Option<Vec<u8>> {
+        match part {
+            VOCABULARY => Some(parts::encode_vocabulary(&self.vocabulary)),
+            POPULARITY => Some(parts::encode_popularity(&self.popularity)),
+            ITEM_ITEM => Some(parts::encode_item_item(&self.item_item)),
+            ALS => Some(parts::encode_als(&self.als)),
+            SAMPLE_QUERIES => Some(parts::encode_queries(self.sample_queries.view())),
+            SESSIONS => self.sessions.as_ref().map(parts::encode_sessions),
+            GRAPH => self.graph.as_deref().map(parts::encode_graph),
+            RANKER => {
+                let ranker = self.ranker.as_ref()?;
+                Some(serde_json::to_vec(ranker).expect("a ranker serialises into memory"))
+            }
+            SEGMENTS => self.segments.as_ref().map(parts::encode_segments),
+            _ => unreachable!("PARTS has no other"),
         }
-        if let Some(graph) = &self.graph {
-            encoded.push((GRAPH, parts::encode_graph(graph)));
-        }
-        if let Some(ranker) = &self.ranker {
-            encoded.push((RANKER, serde_json::to_vec(ranker).expect("a ranker serialises into memory")));
-        }
-        if let Some(segments) = &self.segments {
-            encoded.push((SEGMENTS, parts::encode_segments(segments)));
-        }
-        encoded
     }
 
     /// Reads a published snapshot. `open` opens the file of a part; size and SHA-256 of all parts are verified before any

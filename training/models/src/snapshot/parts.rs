@@ -34,15 +34,18 @@ pub(super) fn decode_vocabulary(part: Part<'_>) -> Result<Vocabulary, String> {
     let mut part = Reader::open(part, b"voca")?;
     // An id takes at least its length and one byte.
     let n_items = part.size_of(5)?;
-    let ids: Vec<ItemId> = (0..n_items)
-        .map(|row| {
-            let text =
-                String::from_utf8(part.bytes()?).map_err(|_| format!("item_id of row {row} is not UTF-8"))?;
-            ItemId::try_new(text).map_err(|e| format!("row {row}: {e}"))
-        })
-        .collect::<Result<_, String>>()?;
-    part.end()?;
+    let mut id = |row| {
+        let text =
+            String::from_utf8(part.bytes()?).map_err(|_| format!("item_id of row {row} is not UTF-8"))?;
+        ItemId::try_new(text).map_err(|e| format!("row {row}: {e}"))
+    };
+    let mut refused = None;
+    let ids = (0..n_items).map_while(|row| id(row).map_err(|e| refused = Some(e)).ok());
     let vocabulary = Vocabulary::try_new(ids).map_err(|e| e.to_string())?;
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
+    part.end()?;
     if vocabulary.len() == n_items { Ok(vocabulary) } else { Err("an item_id is repeated".to_owned()) }
 }
 
@@ -178,10 +181,10 @@ pub fn encode_graph(graph: &Graph) -> Vec<u8> {
     part.size(graph.n_items());
     part.size(graph.n_hubs());
     part.words(graph.order().iter().copied());
-    let degrees = (0..graph.n_items()).map(|node| graph.neighbours(node).count());
+    let degrees = (0..graph.n_items()).map(|node| graph.neighbours(node).len());
     part.0.extend(degrees.map(|degree| u8::try_from(degree).expect("a graph keeps degrees small")));
     for node in 0..graph.n_items() {
-        part.words(graph.neighbours(node));
+        part.words(graph.neighbours(node).iter().copied());
     }
     part.0
 }
@@ -197,7 +200,7 @@ pub fn decode_graph(part: Part<'_>) -> Result<Graph, String> {
     let n_neighbours = degrees.iter().map(|&degree| usize::from(degree)).sum();
     let neighbours = part.words(n_neighbours)?;
     part.end()?;
-    Graph::try_new(order, &degrees, &neighbours, n_hubs).map_err(|e| e.to_string())
+    Graph::try_new(order, &degrees, neighbours, n_hubs).map_err(|e| e.to_string())
 }
 
 struct Writer(Vec<u8>);
@@ -236,6 +239,7 @@ impl Writer {
     fn matrix(&mut self, matrix: ArrayView2<'_, f32>) {
         self.size(matrix.nrows());
         self.size(matrix.ncols());
+        self.0.reserve_exact(matrix.len() * size_of::<f32>());
         self.floats(matrix.iter());
     }
 }

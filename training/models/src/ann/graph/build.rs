@@ -5,21 +5,22 @@
 
 use super::{
     GraphParams,
-    walk::{Links, Scratch},
+    walk::{Links, Neighbours, Scratch},
 };
-use crate::linalg::int8::{Codes, QueryCodes};
+use crate::linalg::{
+    self,
+    int8::{Codes, QueryCodes},
+};
 
 /// Links every row of `codes` to rows that score well with it. Costs about `n · ef_construction · max_neighbours`
 /// inner products.
 pub(super) fn build(codes: &Codes, params: &GraphParams) -> Links {
     let n = codes.n_rows();
-    let links = Links::new(n, params.max_neighbours);
     let mut builder = Builder {
         codes,
         params,
-        scores: vec![0.0; n * links.degree()],
-        between: vec![0.0; links.degree()],
-        links,
+        links: Growing::new(n, params.max_neighbours),
+        between: vec![0.0; params.max_neighbours],
         inverse_norms: Vec::with_capacity(n),
         query: QueryCodes::default(),
         kept: Vec::new(),
@@ -29,7 +30,68 @@ pub(super) fn build(codes: &Codes, params: &GraphParams) -> Links {
     for node in 0..u32::try_from(n).expect("the caller checked the number of rows") {
         builder.insert(node, &mut scratch);
     }
-    builder.links
+    builder.links.freeze()
+}
+
+/// The links while nodes are inserted: every node has room for as many as it may have.
+struct Growing {
+    neighbours: Vec<u32>,
+    /// Of every link, beside it: the inner product of the two nodes.
+    scores: Vec<f32>,
+    degrees: Vec<u8>,
+    max_neighbours: usize,
+}
+
+impl Growing {
+    fn new(n: usize, max_neighbours: usize) -> Self {
+        let n_places = n * max_neighbours;
+        Self {
+            neighbours: vec![0; n_places],
+            scores: vec![0.0; n_places],
+            degrees: vec![0; n],
+            max_neighbours,
+        }
+    }
+
+    fn range(&self, node: u32) -> std::ops::Range<usize> {
+        let first = node as usize * self.max_neighbours;
+        first..first + usize::from(self.degrees[node as usize])
+    }
+
+    fn partners(&self, node: u32) -> impl Iterator<Item = Partner> + '_ {
+        let range = self.range(node);
+        let scores = &self.scores[range.clone()];
+        self.neighbours[range].iter().zip(scores).map(|(&node, &score)| Partner { node, score })
+    }
+
+    /// The neighbours of `node` are these now; at most [`max_neighbours`](Self::max_neighbours).
+    fn replace(&mut self, node: u32, partners: &[Partner]) {
+        self.degrees[node as usize] = 0;
+        partners.iter().for_each(|&partner| self.push(node, partner));
+    }
+
+    fn push(&mut self, node: u32, partner: Partner) {
+        let place = self.range(node).end;
+        self.neighbours[place] = partner.node;
+        self.scores[place] = partner.score;
+        self.degrees[node as usize] += 1;
+    }
+
+    fn freeze(self) -> Links {
+        let nodes = 0..u32::try_from(self.degrees.len()).expect("the caller checked the number of nodes");
+        let neighbours = nodes.flat_map(|node| self.of(node)).copied().collect();
+        Links::new(&self.degrees, neighbours)
+    }
+}
+
+impl Neighbours for Growing {
+    fn of(&self, node: u32) -> &[u32] {
+        &self.neighbours[self.range(node)]
+    }
+
+    fn prefetch(&self, node: u32) {
+        linalg::prefetch(&self.neighbours, self.range(node).start);
+    }
 }
 
 /// A node and its inner product with the one that is worked on.
@@ -42,9 +104,7 @@ struct Partner {
 struct Builder<'a> {
     codes: &'a Codes,
     params: &'a GraphParams,
-    links: Links,
-    /// Of every link, beside it.
-    scores: Vec<f32>,
+    links: Growing,
     /// `1/‖x‖`, 0 for zeros.
     inverse_norms: Vec<f32>,
     query: QueryCodes,
@@ -67,39 +127,25 @@ impl Builder<'_> {
         self.candidates.clear();
         self.candidates.extend(scratch.found().map(|(node, score)| Partner { node, score }));
         self.diverse(node);
-        self.store(node);
-        for place in 0..self.links.n_of(node) {
-            let score = self.scores[node as usize * self.links.degree() + place];
-            let other = self.links.get(node, place);
+        self.links.replace(node, &self.kept);
+        let own: Vec<Partner> = self.links.partners(node).collect();
+        for Partner { node: other, score } in own {
             self.link_back(other, Partner { node, score });
-        }
-    }
-
-    /// The node's links are [`kept`](Self::kept) now.
-    fn store(&mut self, node: u32) {
-        self.links.replace(node, self.kept.iter().map(|partner| partner.node));
-        let first = node as usize * self.links.degree();
-        for (place, partner) in self.scores[first..].iter_mut().zip(&self.kept) {
-            *place = partner.score;
         }
     }
 
     /// Adds a link; when there is no place left, the diverse ones of all are kept.
     fn link_back(&mut self, node: u32, new: Partner) {
-        let n = self.links.n_of(node);
-        let first = node as usize * self.links.degree();
-        if n < self.params.max_neighbours {
-            self.links.set(node, n, new.node);
-            self.scores[first + n] = new.score;
+        if self.links.of(node).len() < self.params.max_neighbours {
+            self.links.push(node, new);
             return;
         }
         self.candidates.clear();
-        let present = self.links.of(node).zip(self.scores[first..].iter());
-        self.candidates.extend(present.map(|(node, &score)| Partner { node, score }));
+        self.candidates.extend(self.links.partners(node));
         self.candidates.push(new);
         self.candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.node.cmp(&b.node)));
         self.diverse(node);
-        self.store(node);
+        self.links.replace(node, &self.kept);
     }
 
     /// Keeps, from the best on, each candidate whose angle to the node is smaller than to all that were kept before.

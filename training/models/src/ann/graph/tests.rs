@@ -30,7 +30,7 @@ fn index(vectors: ndarray::Array2<f32>, params: &GraphParams) -> GraphIndex {
 
 /// The arrays of a graph.
 fn arrays(graph: &Graph) -> (Vec<u32>, Vec<u8>, Vec<u32>) {
-    let lists: Vec<Vec<u32>> = (0..graph.n_items()).map(|node| graph.neighbours(node).collect()).collect();
+    let lists: Vec<Vec<u32>> = (0..graph.n_items()).map(|node| graph.neighbours(node).to_vec()).collect();
     (graph.order().to_vec(), lists.iter().map(|list| list.len() as u8).collect(), lists.concat())
 }
 
@@ -76,7 +76,7 @@ fn the_same_vectors_give_the_same_graph_and_its_arrays_give_it_again() {
     );
     assert!(degrees.iter().all(|&degree| degree <= 12));
 
-    let again = Graph::try_new(order, &degrees, &neighbours, graph.n_hubs()).unwrap();
+    let again = Graph::try_new(order, &degrees, neighbours, graph.n_hubs()).unwrap();
     let (built, read) =
         [graph, again].map(|graph| GraphIndex::try_new(scan.clone(), Arc::new(graph)).unwrap()).into();
     for query in factors(20, 20, 4).outer_iter() {
@@ -142,10 +142,10 @@ fn wild_parameters_and_overflowing_vectors_are_refused() {
 #[test]
 fn arrays_that_are_no_graph_are_refused() {
     let refused = |order: &[u32], degrees: &[u8], neighbours: &[u32]| {
-        Graph::try_new(order.to_vec(), degrees, neighbours, 1).unwrap_err()
+        Graph::try_new(order.to_vec(), degrees, neighbours.to_vec(), 1).unwrap_err()
     };
     let order = [2, 0, 1];
-    assert!(Graph::try_new(order.to_vec(), &[2, 1, 1], &[1, 2, 0, 0], 1).is_ok());
+    assert!(Graph::try_new(order.to_vec(), &[2, 1, 1], vec![1, 2, 0, 0], 1).is_ok());
     assert_eq!(refused(&[2, 0, 3], &[0; 3], &[]), GraphError::Order { node: 2, item: 3, n: 3 });
     assert_eq!(refused(&[2, 0, 2], &[0; 3], &[]), GraphError::Order { node: 2, item: 2, n: 3 });
     assert!(matches!(refused(&order, &[0; 2], &[]), GraphError::Param { .. }));
@@ -154,7 +154,7 @@ fn arrays_that_are_no_graph_are_refused() {
     for neighbours in [[1, 3, 0, 0], [1, u32::MAX, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]] {
         assert!(matches!(refused(&order, &[2, 1, 1], &neighbours), GraphError::Neighbour { node: 0, .. }));
     }
-    assert!(matches!(Graph::try_new(order.to_vec(), &[0; 3], &[], 0), Err(GraphError::Param { .. })));
+    assert!(matches!(Graph::try_new(order.to_vec(), &[0; 3], vec![], 0), Err(GraphError::Param { .. })));
 }
 
 proptest! {
@@ -179,7 +179,7 @@ proptest! {
                 *slip = rng.r#gen();
             }
         }
-        if let Ok(graph) = Graph::try_new(order, &degrees, &neighbours, n_hubs) {
+        if let Ok(graph) = Graph::try_new(order, &degrees, neighbours, n_hubs) {
             let graph = GraphIndex::try_new(exact(random(n, width, seed)), Arc::new(graph)).unwrap();
             let found = graph.search(&vec![1.0; width], k, None);
             prop_assert_eq!(found.len(), k.min(n));

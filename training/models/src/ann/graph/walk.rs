@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::build::MAX_NEIGHBOURS;
 use crate::linalg::{
     self,
     int8::{Codes, QueryCodes},
@@ -9,68 +10,55 @@ use crate::linalg::{
 
 /// Neighbours of a line of the cache.
 const PER_LINE: usize = 16;
-/// Fills the places of neighbours that are not there.
-pub(super) const NOBODY: u32 = u32::MAX;
 
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-struct Line([u32; PER_LINE]);
+/// Who is linked to whom, as the walk asks for it.
+pub(super) trait Neighbours {
+    fn of(&self, node: u32) -> &[u32];
 
-/// Up to `degree` neighbours for every node, one after the other, the rest [`NOBODY`].
+    /// [`of`](Self::of) the node will be asked for soon.
+    fn prefetch(&self, node: u32);
+}
+
+/// The links of a graph that does not change any more: all neighbours one after the other, so that a node takes what it
+/// has. Most items of a large catalogue were never bought, and have none.
 #[derive(Debug, Clone)]
 pub(super) struct Links {
-    lines: Vec<Line>,
-    lines_per_node: usize,
+    /// Where each node's neighbours begin, and where the last one's end.
+    starts: Vec<u32>,
+    neighbours: Vec<u32>,
 }
 
 impl Links {
-    /// `degree` is rounded up to whole lines of the cache.
-    pub(super) fn new(n: usize, degree: usize) -> Self {
-        let lines_per_node = degree.div_ceil(PER_LINE).max(1);
-        Self { lines: vec![Line([NOBODY; PER_LINE]); n * lines_per_node], lines_per_node }
+    /// `degrees` of all nodes, at most [`MAX_NODES`], add up to the neighbours.
+    pub(super) fn new(degrees: &[u8], neighbours: Vec<u32>) -> Self {
+        let mut starts = Vec::with_capacity(degrees.len() + 1);
+        let mut end = 0;
+        starts.push(end);
+        starts.extend(degrees.iter().map(|&degree| {
+            end += u32::from(degree);
+            end
+        }));
+        Self { starts, neighbours }
     }
 
-    pub(super) fn degree(&self) -> usize {
-        self.lines_per_node * PER_LINE
+    pub(super) fn size_bytes(&self) -> usize {
+        size_of_val(&*self.starts) + size_of_val(&*self.neighbours)
     }
+}
 
-    fn line(&self, node: u32) -> &[Line] {
-        &self.lines[node as usize * self.lines_per_node..][..self.lines_per_node]
-    }
-
-    pub(super) fn of(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
-        self.line(node).iter().flat_map(|line| line.0).take_while(|&neighbour| neighbour != NOBODY)
-    }
-
-    pub(super) fn get(&self, node: u32, place: usize) -> u32 {
-        self.line(node)[place / PER_LINE].0[place % PER_LINE]
-    }
-
-    pub(super) fn n_of(&self, node: u32) -> usize {
-        self.of(node).count()
-    }
-
-    pub(super) fn set(&mut self, node: u32, place: usize, neighbour: u32) {
-        self.lines[node as usize * self.lines_per_node + place / PER_LINE].0[place % PER_LINE] = neighbour;
-    }
-
-    /// The neighbours of `node` are these now; at most [`degree`](Self::degree).
-    pub(super) fn replace(&mut self, node: u32, neighbours: impl IntoIterator<Item = u32>) {
-        let mut neighbours = neighbours.into_iter();
-        for place in 0..self.degree() {
-            self.set(node, place, neighbours.next().unwrap_or(NOBODY));
-        }
+impl Neighbours for Links {
+    #[inline]
+    fn of(&self, node: u32) -> &[u32] {
+        let node = node as usize;
+        &self.neighbours[self.starts[node] as usize..self.starts[node + 1] as usize]
     }
 
     #[inline]
     fn prefetch(&self, node: u32) {
-        for at in 0..self.lines_per_node {
-            linalg::prefetch(&self.lines, node as usize * self.lines_per_node + at);
+        let own = self.of(node);
+        for at in (0..own.len()).step_by(PER_LINE) {
+            linalg::prefetch(own, at);
         }
-    }
-
-    pub(super) fn size_bytes(&self) -> usize {
-        size_of_val(&*self.lines)
     }
 }
 
@@ -82,8 +70,8 @@ struct Entry {
 }
 
 const EXPANDED: u32 = 1 << 31;
-/// More would run into that bit.
-pub(super) const MAX_NODES: usize = (1 << 31) - 1;
+/// No node runs into that bit, and all neighbours are fewer than 2^32.
+pub(super) const MAX_NODES: usize = (1 << 26) - 1;
 
 /// The best nodes met, best first.
 #[derive(Debug, Default)]
@@ -184,7 +172,14 @@ impl Scratch {
     ///
     /// It starts from the first `n_hubs` nodes, which are all scored, and follows links while a node among the `ef`
     /// best has neighbours that were not looked at.
-    pub(super) fn walk(&mut self, links: &Links, codes: &Codes, n: usize, n_hubs: usize, ef: usize) {
+    pub(super) fn walk(
+        &mut self,
+        links: &impl Neighbours,
+        codes: &Codes,
+        n: usize,
+        n_hubs: usize,
+        ef: usize,
+    ) {
         let Self { query, pool, met, walk, batch, scores, .. } = self;
         pool.clear(ef.max(1));
         if met.len() < n {
@@ -196,7 +191,7 @@ impl Scratch {
             *walk = 1;
         }
         let n_hubs = n_hubs.min(n);
-        scores.resize(n_hubs.max(links.degree()), 0.0);
+        scores.resize(n_hubs.max(MAX_NEIGHBOURS), 0.0);
         codes.score_range(query, 0, &mut scores[..n_hubs]);
         for (node, &score) in (0..).zip(&scores[..n_hubs]) {
             if score > pool.threshold() {
@@ -205,7 +200,7 @@ impl Scratch {
         }
         while let Some(node) = pool.next() {
             batch.clear();
-            for neighbour in links.of(node) {
+            for &neighbour in links.of(node) {
                 // The hubs were scored already.
                 if neighbour as usize >= n_hubs {
                     let met = &mut met[neighbour as usize];
