@@ -30,7 +30,10 @@ use tantivy::{
 use waggle_contracts::api::Highlight;
 use waggle_model::{CatalogChange, Item};
 
-use crate::table::{Entries, Slot};
+use crate::{
+    bits::Bits,
+    table::{Entries, Slot},
+};
 use score::scores;
 use variants::{Spelling, Variant, variants};
 use view::View;
@@ -38,6 +41,9 @@ use words::{STEMMED, WHOLE, Words};
 
 /// Memory for a batch of changes before it is written out, in bytes; tantivy wants at least 15 MB.
 const WRITER_BYTES: usize = 15_000_000;
+/// Items with words of a text that [`alike`](LexicalIndex::alike) looks at; beyond the rarest word, words that would lead to
+/// more do not count. A word of a tenth of a large catalogue says little, and takes the longest.
+const MAX_ALIKE: u64 = 20_000;
 /// Longest query, in different words; the rest is ignored.
 pub const MAX_QUERY_WORDS: usize = 16;
 /// What an item scores beyond its words if the query is its id: more than any words do.
@@ -65,6 +71,9 @@ pub struct LexicalIndex {
 struct Writer {
     index: IndexWriter,
     reader: IndexReader,
+    /// The slots of what is in the index. Only that is taken out before it is put in anew: tantivy keeps a kilobyte for
+    /// every deletion until all parts have gone through it, and at the start every item is new.
+    present: Bits,
 }
 
 /// Fields of the index.
@@ -159,6 +168,7 @@ impl LexicalIndex {
         let writer = Writer {
             index: index.writer_with_num_threads(1, WRITER_BYTES)?,
             reader: index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?,
+            present: Bits::default(),
         };
         let view = ArcSwap::from_pointee(View::new(&writer.reader.searcher(), &fields)?);
         Ok(Self { writer: Mutex::new(writer), view, fields, words })
@@ -172,15 +182,18 @@ impl LexicalIndex {
     pub fn apply(&self, changes: &[CatalogChange], entries: &Entries) -> Result<(), LexicalError> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
-            writer.index.delete_term(Term::from_field_text(self.fields.id, change.item_id().as_str()));
-            match change {
-                CatalogChange::Put(item) if !item.hidden && item.in_stock => {
-                    if let Some(slot) = entries.slot(item.item_id.key()) {
-                        writer.index.add_document(self.document(item, slot))?;
-                    }
-                }
-                CatalogChange::Put(_) | CatalogChange::Delete(_) => {}
+            let Some(slot) = entries.slot(change.item_id().key()) else { continue };
+            if writer.present.has(slot.place()) {
+                writer.index.delete_term(Term::from_field_text(self.fields.id, change.item_id().as_str()));
             }
+            let shown = match change {
+                CatalogChange::Put(item) => Some(item).filter(|item| !item.hidden && item.in_stock),
+                CatalogChange::Delete(_) => None,
+            };
+            if let Some(item) = shown {
+                writer.index.add_document(self.document(item, slot))?;
+            }
+            writer.present.set(slot.place(), shown.is_some());
         }
         writer.index.commit()?;
         writer.reader.reload()?;
@@ -251,7 +264,14 @@ impl LexicalIndex {
         let view = self.view.load();
         let words = self.words.of_query(text, false, MAX_QUERY_WORDS);
         let exact = words.iter().map(|word| variants::exact(&view, &self.words, word));
-        let exact = exact.collect::<Result<Vec<_>, _>>()?;
+        let mut exact = exact.collect::<Result<Vec<_>, _>>()?;
+        exact.sort_by_key(|word| n_items(word));
+        let mut n_looked_at = 0;
+        exact.retain(|word| {
+            let is_first = n_looked_at == 0;
+            n_looked_at += n_items(word);
+            is_first || n_looked_at <= MAX_ALIKE
+        });
         let matches = scores(&view, &exact, may_show)?.matches;
         let mut hits: Vec<Hit> = matches.into_iter().map(|m| Hit { slot: m.slot, score: m.score }).collect();
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.slot.cmp(&b.slot)));
@@ -321,6 +341,11 @@ impl LexicalIndex {
 /// The parts that the reader has open.
 fn segment_ids(reader: &IndexReader) -> BTreeSet<SegmentId> {
     reader.searcher().segment_readers().iter().map(|segment| segment.segment_id()).collect()
+}
+
+/// How many items have some variant of a word, each counted once a variant.
+fn n_items(word: &[Variant]) -> u64 {
+    word.iter().map(|variant| variant.n_items).sum()
 }
 
 /// How many words an item must have, if the best one has `most`: all, or all but one, or half of them, or one.

@@ -14,6 +14,7 @@ use waggle_models::{Lookalikes, Snapshot, SnapshotSlot};
 use waggle_stores::background;
 
 use crate::{
+    bits::Bits,
     lexical::{LexicalError, LexicalIndex},
     offer::slot_at,
     table::{Entries, ItemTable, Slot, SnapshotRows},
@@ -81,13 +82,16 @@ impl TextLikeness {
         let loaded = self.rows.load();
         let Some(rows) = loaded.iter().find(|rows| rows.version == *version) else { return Ok(()) };
         let entries = self.table.load();
-        let made_of = Some((entries.generation(), version.clone()));
-        if kept.made_of == made_of {
+        let made_of = (entries.generation(), version.clone());
+        if kept.made_of.as_ref() == Some(&made_of) {
             return Ok(());
         }
         let is_same_snapshot = kept.made_of.as_ref().is_some_and(|(_, before)| before == version);
         let mut before = if is_same_snapshot { std::mem::take(&mut kept.by_item) } else { KeyMap::default() };
-        let is_known = |slot: Slot| rows.row(slot).is_some_and(|idx| knows(&snapshot, idx));
+        let known = known(&entries, rows, &snapshot);
+        // What follows may take seconds: a snapshot that is replaced meanwhile does not stay for it.
+        drop((snapshot, loaded));
+        let is_known = |slot: Slot| known.has(slot.place());
         let mut by_item = KeyMap::default();
         for (slot, Item { item_id, title, .. }) in newest_unknown(&entries, is_known) {
             let key = item_id.key();
@@ -99,7 +103,7 @@ impl TextLikeness {
         }
         let pairs = by_item.iter().map(|(key, likenesses)| (*key, likenesses.to.as_slice()));
         self.current.store(Arc::new(Lookalikes::new(pairs)));
-        *kept = Kept { made_of, by_item };
+        *kept = Kept { made_of: Some(made_of), by_item };
         Ok(())
     }
 
@@ -139,6 +143,15 @@ impl TextLikeness {
             pause = MIN_PERIOD.max(started.elapsed() * MAX_LOAD);
         }
     }
+}
+
+/// Which slots hold what is on offer and known.
+fn known(entries: &Entries, rows: &SnapshotRows, snapshot: &Snapshot) -> Bits {
+    let mut known = Bits::default();
+    for slot in entries.offered().ones().map(slot_at) {
+        known.set(slot.place(), rows.row(slot).is_some_and(|idx| knows(snapshot, idx)));
+    }
+    known
 }
 
 /// Whether a model says anything of the row: an item that nobody touched before the snapshot has neither neighbours nor

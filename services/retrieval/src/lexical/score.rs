@@ -1,7 +1,7 @@
 //! How well items fit a query: BM25 by field (Robertson and Zaragoza 2009), over words that may stand for several.
 
 use super::{
-    LexicalError, N_TEXTS,
+    LexicalError, N_TEXTS, n_items,
     variants::Variant,
     view::{Segment, View},
 };
@@ -64,7 +64,7 @@ pub(super) fn scores(
 fn idf(view: &View, word: &[Variant]) -> f32 {
     let n = view.n_docs as f32;
     // An item may have several variants.
-    let m = (word.iter().map(|variant| variant.n_items).sum::<u64>() as f32).min(n);
+    let m = (n_items(word) as f32).min(n);
     (1.0 + (n - m + 0.5) / (m + 0.5)).ln()
 }
 
