@@ -90,8 +90,11 @@ pub struct SnapshotDraft {
 /// One part as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedPart {
+    /// Under which the manifest lists it.
     pub name: &'static str,
+    /// In the snapshot's folder.
     pub file: &'static str,
+    /// All of the file.
     pub bytes: Vec<u8>,
 }
 
