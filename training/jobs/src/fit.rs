@@ -34,6 +34,11 @@ pub enum FitError {
     Als(#[from] AlsError),
     #[error("row {row} could not be solved")]
     Solve { row: usize, source: SolveError },
+    #[error(
+        "nothing is left of the factors: an unobserved weight of {unobserved_weight} and a regularization of \
+         {regularization} outweigh what was observed; lower one of them"
+    )]
+    Vanished { unobserved_weight: f32, regularization: f32 },
     #[error(transparent)]
     ItemItem(#[from] ItemItemError),
     #[error(transparent)]

@@ -22,7 +22,8 @@ const ROWS_PER_TASK: usize = 32;
 /// Costs per iteration `O(Σ_rows min(|S|, f)²·max(|S|, f) + (users + items)·f²)`.
 ///
 /// # Errors
-/// [`FitError`] for an empty set, settings out of range, or a system that cannot be solved.
+/// [`FitError`] for an empty set, settings out of range, a system that cannot be solved, or settings that leave nothing of
+/// the factors.
 pub fn fit_als(
     interactions: &Interactions,
     params: &AlsParams,
@@ -45,7 +46,23 @@ pub fn fit_als(
         let user_factors = step(interactions, item_factors.view())?;
         item_factors = step(&by_item, user_factors.view())?;
     }
+    refuse_vanished(item_factors.view(), params)?;
     Ok(Als::try_new(item_factors, params.clone())?.in_its_own_axes()?)
+}
+
+/// Where the regularisation outweighs what was observed, the only solution is zero, and every iteration comes closer to it:
+/// scores would still be in some order, of rounding.
+fn refuse_vanished(item_factors: ArrayView2<'_, f32>, params: &AlsParams) -> Result<(), FitError> {
+    /// Squared; of a score of about 1 for what was observed, a hundred thousandth.
+    const SMALLEST_NORM: f32 = 1e-5;
+    let largest = item_factors.outer_iter().map(|row| row.dot(&row)).fold(0.0, f32::max);
+    if largest < SMALLEST_NORM * SMALLEST_NORM {
+        return Err(FitError::Vanished {
+            unobserved_weight: params.unobserved_weight,
+            regularization: params.regularization,
+        });
+    }
+    Ok(())
 }
 
 /// Folds every user in: `[n_users, n_factors]`. A user without items gets zeros.

@@ -106,6 +106,11 @@ impl Interactions {
         self.items.len()
     }
 
+    /// `Σc`.
+    pub fn total_weight(&self) -> f64 {
+        self.weights.iter().copied().map(f64::from).sum()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

@@ -7,6 +7,7 @@ use waggle_model::{ItemIdx, Timestamp};
 use waggle_models::{AlsParams, HistoryEntry, Recommender};
 
 use super::*;
+use crate::models::ModelParams;
 
 fn triple(user: u32, item: u32, weight: f32, time: i64) -> Triple {
     Triple { user, item: ItemIdx(item), weight, time: Timestamp::from_millis(time) }
@@ -141,6 +142,34 @@ fn the_loss_never_rises_from_iteration_to_iteration() {
     };
     let losses: Vec<f64> = [1, 2, 3, 5, 8].into_iter().map(loss).collect();
     assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] * 1.000_01), "{losses:?}");
+}
+
+#[test]
+fn settings_that_leave_nothing_of_the_factors_are_an_error() {
+    let (interactions, _) = planted();
+    let outweighed = AlsParams { unobserved_weight: 1e4, ..small_als() };
+    let error = fit_als(&interactions, &outweighed, 1, &|_, _| {}).unwrap_err().to_string();
+    assert!(error.starts_with("nothing is left of the factors: an unobserved weight of 10000"), "{error}");
+}
+
+#[test]
+fn a_large_and_sparse_catalogue_keeps_its_factors() {
+    // Everybody knows two of 200,000 items, as somebody else does.
+    let n_items = 200_000;
+    let pairs: Vec<(u32, u32)> =
+        (0..2_000).flat_map(|user| [(user, (user / 2) * 100), (user, (user / 2) * 100 + 50)]).collect();
+    let sparse = interactions(2_000, n_items, &pairs);
+    let params = ModelParams {
+        als: AlsParams { n_factors: 8, ..ModelParams::default().als },
+        ..ModelParams::default()
+    };
+    assert!(matches!(fit_als(&sparse, &params.als, 1, &|_, _| {}), Err(FitError::Vanished { .. })));
+    let als = fit_als(&sparse, &params.als_for(&sparse), 1, &|_, _| {}).unwrap();
+    let n_alive = als.item_factors().outer_iter().filter(|row| row.dot(row) > 1e-3).count();
+    assert!(n_alive > 100, "{n_alive} items have factors");
+    // A dense one is fitted as it was set.
+    let (dense, _) = planted();
+    assert_eq!(params.als_for(&dense), params.als);
 }
 
 #[test]
