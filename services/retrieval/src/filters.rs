@@ -8,24 +8,32 @@ pub(crate) mod column;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use serde_json::{Map, Value};
 use waggle_filter::{BoundFilter, Filter, Leaf, Property, Schema, Tree};
-use waggle_model::Timestamp;
+use waggle_model::{SnapshotVersion, Timestamp};
 
-use crate::{bits::Bits, table::Entries};
+use crate::{
+    bits::Bits,
+    table::{Entries, SnapshotRows},
+};
 use column::Column;
 
 /// Parsed expressions, and outcomes of filters that are the same for everybody, that are kept.
 const MAX_KEPT: usize = 1_024;
+/// Bytes of all those outcomes: fewer are kept of a large catalogue.
+const MAX_KEPT_BYTES: usize = 16 << 20;
 
 /// What is kept between requests.
 #[derive(Default)]
 pub struct Filters {
     parsed: Mutex<Kept<(Arc<Schema>, Arc<Filter>)>>,
-    outcomes: Mutex<Kept<(u64, Arc<Bits>)>>,
+    outcomes: Mutex<Kept<(u64, Arc<Passed>)>>,
     columns: Mutex<HashMap<Property, Arc<Column>>>,
 }
 
@@ -39,11 +47,40 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T> Kept<T> {
-    fn put(&mut self, key: String, value: T) {
-        if self.0.len() >= MAX_KEPT {
+    fn put(&mut self, key: String, value: T, max: usize) {
+        if self.0.len() >= max {
             self.0.clear();
         }
         self.0.insert(key, value);
+    }
+}
+
+/// What filters let through among what may be shown.
+#[derive(Debug, Default)]
+pub struct Passed {
+    slots: Bits,
+    /// By the rows of the snapshot that asked first: a search meets rows in no order of slots, and looking the slot of each up
+    /// takes longer than scoring it.
+    rows: OnceLock<(SnapshotVersion, Bits)>,
+    was_asked: AtomicBool,
+}
+
+impl Passed {
+    pub fn new(slots: Bits) -> Self {
+        Self { slots, ..Self::default() }
+    }
+
+    pub fn slots(&self) -> &Bits {
+        &self.slots
+    }
+
+    /// The same by row, once that is worth being worked out: not for the first request, which may be the only one.
+    pub fn rows(&self, snapshot: &SnapshotRows) -> Option<&Bits> {
+        if !self.was_asked.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let (of, rows) = self.rows.get_or_init(|| (snapshot.version.clone(), snapshot.by_row(&self.slots)));
+        (*of == snapshot.version).then_some(rows)
     }
 }
 
@@ -58,43 +95,44 @@ impl Filters {
             return Ok(filter);
         }
         let filter = Arc::new(Filter::parse(text, schema).map_err(|e| e.to_string())?);
-        lock(&self.parsed).put(text.to_owned(), (schema.clone(), filter.clone()));
+        lock(&self.parsed).put(text.to_owned(), (schema.clone(), filter.clone()), MAX_KEPT);
         Ok(filter)
     }
 
-    /// The slots that all the expressions let through, among those that may be shown.
+    /// What all the expressions let through, among what may be shown.
     pub fn allowed(
         &self,
         filters: &[Arc<Filter>],
         entries: &Entries,
         user: &Map<String, Value>,
         now: Timestamp,
-    ) -> Arc<Bits> {
-        let passed = filters.iter().map(|filter| self.passed(filter, entries, user, now));
-        let all = passed.reduce(|all, passed| Arc::new(all.and(&passed)));
-        all.unwrap_or_else(|| Arc::new(entries.offered().clone()))
+    ) -> Arc<Passed> {
+        let is_own = |filter: &&Arc<Filter>| filter.uses_user() || filter.uses_now();
+        let (own, common): (Vec<_>, Vec<_>) = filters.iter().partition(is_own);
+        let common = self.for_everybody(&common, entries);
+        let own = own.into_iter().map(|filter| self.evaluate(&filter.bind(Some(user), now), entries));
+        match own.reduce(|all, passed| all.and(&passed)) {
+            None => common,
+            Some(own) => Arc::new(Passed::new(own.and(common.slots()))),
+        }
     }
 
-    /// The slots that the filter lets through, among those that may be shown.
-    fn passed(
-        &self,
-        filter: &Filter,
-        entries: &Entries,
-        user: &Map<String, Value>,
-        now: Timestamp,
-    ) -> Arc<Bits> {
-        let is_for_all = !filter.uses_user() && !filter.uses_now();
-        if is_for_all
-            && let Some((of, bits)) = lock(&self.outcomes).0.get(filter.canonical())
-            && *of == entries.generation()
-        {
-            return bits.clone();
+    /// What expressions let through that say the same to everybody at any time.
+    fn for_everybody(&self, filters: &[&Arc<Filter>], entries: &Entries) -> Arc<Passed> {
+        let name = filters.iter().map(|filter| filter.canonical()).collect::<Vec<_>>().join("\n");
+        let known = lock(&self.outcomes).0.get(&name).cloned();
+        if let Some((_, passed)) = known.filter(|(of, _)| *of == entries.generation()) {
+            return passed;
         }
-        let bits = Arc::new(self.evaluate(&filter.bind(Some(user), now), entries));
-        if is_for_all {
-            lock(&self.outcomes).put(filter.canonical().to_owned(), (entries.generation(), bits.clone()));
-        }
-        bits
+        let passed = filters
+            .iter()
+            .map(|filter| self.evaluate(&filter.bind(None, Timestamp::default()), entries))
+            .reduce(|all, passed| all.and(&passed));
+        let passed = Arc::new(Passed::new(passed.unwrap_or_else(|| entries.offered().clone())));
+        let n_bytes = 2 * entries.n_slots().div_ceil(8).max(1);
+        let max = (MAX_KEPT_BYTES / n_bytes).clamp(1, MAX_KEPT);
+        lock(&self.outcomes).put(name, (entries.generation(), passed.clone()), max);
+        passed
     }
 
     /// The slots that the filter lets through, among those that may be shown.

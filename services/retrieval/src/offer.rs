@@ -13,7 +13,7 @@ use waggle_models::Offer;
 
 use crate::{
     bits::Bits,
-    filters::Filters,
+    filters::{Filters, Passed},
     table::{Entries, Slot, SnapshotRows},
 };
 
@@ -38,8 +38,7 @@ pub struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The slots that all the expressions let through, in the category if there is one; `None` if nothing narrows the
-    /// offer down.
+    /// What all the expressions let through, in the category if there is one; `None` if nothing narrows the offer down.
     ///
     /// # Errors
     /// [`RoleError::Invalid`] for an expression that does not fit the catalogue.
@@ -47,7 +46,7 @@ impl Asked<'_> {
         &self,
         filters: &[String],
         category: Option<&str>,
-    ) -> Result<Option<Arc<Bits>>, RoleError> {
+    ) -> Result<Option<Arc<Passed>>, RoleError> {
         let of_category = category.map(|name| format!("category = {}", Values::Strings(vec![name.into()])));
         let mut parsed = Vec::with_capacity(filters.len() + 1);
         for text in filters.iter().chain(&of_category) {
@@ -106,7 +105,9 @@ pub struct OnOffer<'a> {
     entries: &'a Entries,
     rows: Option<&'a SnapshotRows>,
     /// What a filter let through.
-    allowed: Option<Arc<Bits>>,
+    allowed: Option<&'a Passed>,
+    /// The same by row, where that is known.
+    allowed_rows: Option<&'a Bits>,
     /// Ascending.
     excluded: Vec<Slot>,
     few: Option<Vec<ItemIdx>>,
@@ -117,30 +118,42 @@ impl<'a> OnOffer<'a> {
     pub fn new(
         entries: &'a Entries,
         rows: Option<&'a SnapshotRows>,
-        allowed: Option<Arc<Bits>>,
+        allowed: Option<&'a Passed>,
         excluded: &[ItemId],
     ) -> Self {
         let mut excluded: Vec<Slot> = excluded.iter().filter_map(|id| entries.slot(id.key())).collect();
         excluded.sort_unstable();
-        let few = allowed.as_ref().zip(rows).and_then(|(allowed, rows)| {
-            are_few(allowed.count(), rows.n_rows())
-                .then(|| allowed.ones().filter_map(|slot| rows.row(slot_at(slot))).collect())
+        let few = allowed.zip(rows).and_then(|(allowed, rows)| {
+            let slots = allowed.slots();
+            are_few(slots.count(), rows.n_rows())
+                .then(|| slots.ones().filter_map(|slot| rows.row(slot_at(slot))).collect())
         });
-        Self { entries, rows, allowed, excluded, few }
+        let allowed_rows = allowed.zip(rows).and_then(|(allowed, rows)| allowed.rows(rows));
+        Self { entries, rows, allowed, allowed_rows, excluded, few }
     }
 
     pub fn has(&self, slot: Slot) -> bool {
-        self.bits().has(slot.place()) && self.excluded.binary_search(&slot).is_err()
+        self.bits().has(slot.place()) && !self.is_excluded(slot)
+    }
+
+    fn is_excluded(&self, slot: Slot) -> bool {
+        self.excluded.binary_search(&slot).is_ok()
     }
 
     fn bits(&self) -> &Bits {
-        self.allowed.as_deref().unwrap_or_else(|| self.entries.offered())
+        self.allowed.map_or_else(|| self.entries.offered(), Passed::slots)
     }
 }
 
 impl Offer for OnOffer<'_> {
     fn has_row(&self, item: ItemIdx) -> bool {
-        self.rows.is_some_and(|rows| self.has(rows.slot(item)))
+        match (self.rows, self.allowed_rows) {
+            (None, _) => false,
+            (Some(rows), None) => self.has(rows.slot(item)),
+            (Some(rows), Some(allowed)) => {
+                allowed.has(item.row()) && (self.excluded.is_empty() || !self.is_excluded(rows.slot(item)))
+            }
+        }
     }
 
     fn has_key(&self, item: ItemKey) -> bool {

@@ -15,6 +15,7 @@ use waggle_contracts::{
 use waggle_filter::{Filter, Property, Schema};
 
 use crate::{
+    filters::Passed,
     filters::column::Column,
     lexical::{Found, Hit, LexicalIndex, SearchQuery},
     offer::{Asked, slot_at},
@@ -34,7 +35,7 @@ pub(crate) fn search(
     let facets = properties(asked, "facets", &request.facets)?;
     let sort = request.sort.as_ref().map(|sort| sort_column(asked, sort)).transpose()?;
     let allowed = asked.allowed(&request.filters, request.category.as_deref())?;
-    let may_show = allowed.as_deref().unwrap_or_else(|| asked.entries.offered());
+    let may_show = allowed.as_deref().map_or_else(|| asked.entries.offered(), Passed::slots);
     let mut found = if request.query.trim().is_empty() {
         everything(may_show.ones())
     } else {

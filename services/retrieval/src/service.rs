@@ -37,7 +37,7 @@ use waggle_stores::{EventLog, StateStore, Topic};
 
 use crate::{
     bits::Bits,
-    filters::Filters,
+    filters::{Filters, Passed},
     follower::Follower,
     lexical::LexicalIndex,
     lists::Lists,
@@ -258,7 +258,7 @@ impl Retrieval for RetrievalService {
         let asked =
             Asked { filters: &self.filters, entries: &entries, user: &request.user, now: request.now };
         let allowed = asked.allowed(&request.filters, request.category.as_deref())?;
-        let offer = OnOffer::new(&entries, rows.as_deref(), allowed, &request.exclude);
+        let offer = OnOffer::new(&entries, rows.as_deref(), allowed.as_deref(), &request.exclude);
         let limits = self.limits(&request.sources);
         let page_items = page_items(request, snapshot.as_deref(), rows.as_deref(), &offer);
         let query = CandidateQuery {
@@ -319,7 +319,7 @@ impl Retrieval for RetrievalService {
         let asked =
             Asked { filters: &self.filters, entries: &entries, user: &request.user, now: request.now };
         let allowed = asked.allowed(&request.filters, None)?;
-        let offer = OnOffer::new(&entries, rows.as_deref(), allowed, &request.exclude);
+        let offer = OnOffer::new(&entries, rows.as_deref(), allowed.as_deref(), &request.exclude);
         let mut candidates = match &snapshot {
             Some(snapshot) => {
                 let key = request.item_id.key();
@@ -377,7 +377,8 @@ impl Retrieval for RetrievalService {
         for slot in request.items.iter().filter_map(|item| entries.slot(*item)) {
             asked_about.set(slot.place(), entries.offered().has(slot.place()));
         }
-        let offer = OnOffer::new(&entries, rows.as_deref(), Some(Arc::new(asked_about)), &[]);
+        let asked_about = Passed::new(asked_about);
+        let offer = OnOffer::new(&entries, rows.as_deref(), Some(&asked_about), &[]);
         let query = CandidateQuery {
             person: &request.person,
             context_items: &[],

@@ -300,6 +300,11 @@ impl SnapshotRows {
         self.rows.get(slot.place()).copied().filter(|row| *row != NO_ROW).map(ItemIdx)
     }
 
+    /// Bits of slots as bits of rows.
+    pub fn by_row(&self, slots: &Bits) -> Bits {
+        Bits::from_fn(&self.slots, |slot| slots.has(slot.place()))
+    }
+
     pub fn n_rows(&self) -> usize {
         self.slots.len()
     }

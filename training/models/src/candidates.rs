@@ -358,7 +358,8 @@ impl<'a> Stage<'a> {
 
     /// Whether the row may be shown on this page and is none that only "repeat" may propose.
     fn is_fresh_row(&self, idx: ItemIdx) -> bool {
-        self.marks.is_free_row(idx) && self.query.offer.is_none_or(|offer| offer.has_row(idx))
+        // The offer first: a filter leaves little of what it is asked about.
+        self.query.offer.is_none_or(|offer| offer.has_row(idx)) && self.marks.is_free_row(idx)
     }
 
     fn spot(&self, idx: ItemIdx) -> Spot {

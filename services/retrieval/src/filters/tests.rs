@@ -3,7 +3,8 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::json;
 use waggle_filter::Type;
-use waggle_model::{CatalogChange, Item, ItemId};
+use waggle_model::{CatalogChange, Item, ItemId, ItemIdx};
+use waggle_models::Vocabulary;
 
 use super::*;
 use crate::table::ItemTable;
@@ -49,7 +50,7 @@ fn check_against_single_items(filters: &Filters, entries: &Entries, text: &str) 
         })
         .collect();
     let allowed = filters.allowed(&[filter], entries, user, NOW);
-    assert_eq!(allowed.ones().collect::<Vec<_>>(), wanted, "{text}");
+    assert_eq!(allowed.slots().ones().collect::<Vec<_>>(), wanted, "{text}");
 }
 
 const LEAVES: [&str; 16] = [
@@ -134,10 +135,51 @@ fn several_filters_are_all_asked() {
     let parse = |text: &str| filters.parse(text, entries.schema()).unwrap();
     let (user, none) = (Map::new(), Vec::new());
     let all = filters.allowed(&none, &entries, &user, NOW);
-    assert_eq!(*all, *entries.offered());
+    assert_eq!(all.slots(), entries.offered());
     let three = [parse("price < 10"), parse("price > 3"), parse("category = \"Toys\"")];
     let one = [parse("price < 10 and price > 3 and category = \"Toys\"")];
     let both = [&three[..], &one[..]].map(|asked| filters.allowed(asked, &entries, &user, NOW));
-    assert_eq!(both[0], both[1]);
-    assert!(both[0].count() > 5);
+    assert_eq!(both[0].slots(), both[1].slots());
+    assert!(both[0].slots().count() > 5);
+}
+
+#[test]
+fn what_is_asked_for_again_is_known_by_row_too() {
+    let (filters, entries) = (Filters::default(), TABLE.load());
+    let ids = entries.iter().map(|(_, entry)| entry.item_id()).collect::<std::collections::BTreeSet<_>>();
+    let vocabulary = Vocabulary::try_new(ids).unwrap();
+    let version = |name: &str| SnapshotVersion::try_new(name).unwrap();
+    let rows = TABLE.join(version("v1"), &vocabulary, &[]);
+    let filter = [filters.parse("price < 10", entries.schema()).unwrap()];
+    let ask = || filters.allowed(&filter, &entries, &Map::new(), NOW);
+    assert!(ask().rows(&rows).is_none(), "the first time");
+    let passed = ask();
+    let known = passed.rows(&rows).unwrap();
+    assert!(known.count() > 5);
+    for row in (0..rows.n_rows()).map(ItemIdx::from_row) {
+        assert_eq!(known.has(row.row()), passed.slots().has(rows.slot(row).place()));
+    }
+    let others = TABLE.join(version("v2"), &vocabulary, &[]);
+    assert!(passed.rows(&others).is_none(), "rows of another snapshot");
+    // What is one person's is not kept.
+    let own = [filters.parse("not brand in user.blocked", entries.schema()).unwrap()];
+    let user = json!({ "blocked": ["brand-1"] });
+    let ask = || filters.allowed(&own, &entries, user.as_object().unwrap(), NOW);
+    assert!(ask().rows(&rows).is_none() && ask().rows(&rows).is_none());
+}
+
+#[test]
+fn of_a_large_catalogue_fewer_outcomes_are_kept() {
+    // 400,000 slots are 100 kB an outcome, by slot and by row.
+    let table = ItemTable::default();
+    let ids: Vec<ItemId> = (0..400_000).map(|n| ItemId::try_new(format!("i{n}")).unwrap()).collect();
+    let vocabulary = Vocabulary::try_new(ids).unwrap();
+    table.apply(vec![CatalogChange::Put(item(1, 0))], NOW);
+    table.join(SnapshotVersion::try_new("v1").unwrap(), &vocabulary, &[]);
+    let (filters, entries) = (Filters::default(), table.load());
+    for price in 0..400 {
+        let filter = filters.parse(&format!("price < {price}"), entries.schema()).unwrap();
+        filters.allowed(&[filter], &entries, &Map::new(), NOW);
+        assert!(lock(&filters.outcomes).0.len() * 100_000 <= MAX_KEPT_BYTES);
+    }
 }

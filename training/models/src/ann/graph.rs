@@ -224,10 +224,11 @@ impl GraphIndex {
     /// Whether walks filled `scratch.rows` with enough to take the best `k` from; if not, a scan is due.
     ///
     /// Items that are not allowed are walked through, so a walk has to keep as many more in sight as the filter takes
-    /// away. How many that is shows in the first walk: among the items near this very query, not among all.
-    fn walk_far_enough(&self, scratch: &mut Scratch, k: usize, allow: Option<Allow<'_>>) -> bool {
+    /// away. How many that is shows in the first walk: among the items near this very query, not among all. A scan costs
+    /// as many rows as are long enough to be among what that walk found, at least.
+    fn walk_far_enough(&self, scratch: &mut Scratch, norm: f32, k: usize, allow: Option<Allow<'_>>) -> bool {
         /// A walk that keeps one item in sight costs about as much as scanning this many.
-        const SCANNED_PER_WALKED: usize = 160;
+        const SCANNED_PER_WALKED: usize = 256;
         let n_items = self.graph.n_items();
         let ef = self.ef_search.max(k).min(n_items);
         self.walk(scratch, ef, allow);
@@ -240,7 +241,8 @@ impl GraphIndex {
             return true;
         }
         let wider = ef.saturating_mul(ef) / scratch.rows.len().max(1);
-        if wider > n_items / SCANNED_PER_WALKED {
+        let worst = scratch.found().next_back().map_or(0.0, |(_, score)| score);
+        if wider > self.scan.n_long_enough(worst / norm) / SCANNED_PER_WALKED {
             return false;
         }
         self.walk(scratch, wider, allow);
@@ -258,12 +260,13 @@ impl AnnIndex for GraphIndex {
         if k == 0 || !self.scan.exact().accepts(query) {
             return Vec::new();
         }
-        if !is_usual(dot(query, query).sqrt()) {
+        let norm = dot(query, query).sqrt();
+        if !is_usual(norm) {
             return self.scan.exact().search(query, k, allow);
         }
         let found = Scratch::with(|scratch| {
             scratch.query.set(query);
-            if !self.walk_far_enough(scratch, k, allow) {
+            if !self.walk_far_enough(scratch, norm, k, allow) {
                 return None;
             }
             let rows = &scratch.rows[..scratch.rows.len().min(n_rescored(k))];

@@ -54,6 +54,13 @@ impl Int8Index {
         &self.order
     }
 
+    /// Rows in blocks that hold a longer one than that: what a scan looks at whose list ends with such a score of a query of
+    /// norm 1.
+    pub(super) fn n_long_enough(&self, norm: f32) -> usize {
+        let n_blocks = self.block_norms.partition_point(|block| *block > norm);
+        (n_blocks * BLOCK).min(self.order.len())
+    }
+
     pub(super) fn own_bytes(&self) -> usize {
         self.codes.size_bytes() + size_of_val(&*self.order) + size_of_val(&*self.block_norms)
     }

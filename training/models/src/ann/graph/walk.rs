@@ -163,7 +163,7 @@ impl Scratch {
     }
 
     /// The nodes that the last walk found, best first, with their rounded scores.
-    pub(super) fn found(&self) -> impl ExactSizeIterator<Item = (u32, f32)> + '_ {
+    pub(super) fn found(&self) -> impl DoubleEndedIterator<Item = (u32, f32)> + '_ {
         self.pool.entries.iter().map(|entry| (entry.node & !EXPANDED, entry.score))
     }
 
