@@ -13,7 +13,7 @@ use crate::{ItemItem, Sessions, order, sessions::Neighbourhood};
 pub(super) struct Accumulator {
     /// A power of two of places.
     sums: Vec<Sum>,
-    /// Most places that there will be: as many as there are rows, or more.
+    /// Most places that are needed: as many as there are rows, or more.
     most: usize,
     /// The first `n_touched` are the places in use; there is room for those of the list in hand.
     touched: Vec<u32>,
@@ -54,7 +54,8 @@ impl Accumulator {
         self.n_touched = 0;
         self.scale = 0.0;
         self.most = n_items.next_power_of_two();
-        let wanted = self.sums.len().clamp(MIN_PLACES.min(self.most), self.most);
+        // Never fewer: a request without a snapshot comes between two with one.
+        let wanted = self.sums.len().max(MIN_PLACES.min(self.most));
         self.sums.resize(wanted, Sum::default());
     }
 
@@ -71,6 +72,11 @@ impl Accumulator {
             }
         }
         self.scale = if total > 0.0 { total.sqrt().recip() } else { 0.0 };
+    }
+
+    #[cfg(test)]
+    pub(super) fn n_places(&self) -> usize {
+        self.sums.len()
     }
 
     /// Makes room for so many more rows, a quarter of the places in use at most unless every row has its own.

@@ -58,7 +58,10 @@ impl Marks {
         for item in self.touched.drain(..) {
             self.by_row[item.row()] = Mark::default();
         }
-        self.by_row.resize(n_items, Mark::default());
+        // Never shorter: a request without a snapshot comes between two with one.
+        if self.by_row.len() < n_items {
+            self.by_row.resize(n_items, Mark::default());
+        }
         self.others.clear();
     }
 
@@ -125,5 +128,23 @@ impl Marks {
             }
             None => self.others.entry(spot.item).or_default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_without_a_snapshot_does_not_cost_the_next_one_its_memory() {
+        let places = |n_items| {
+            with_scratch(n_items, |scratch| {
+                (scratch.marks.by_row.as_ptr(), scratch.marks.by_row.len(), scratch.by_history.n_places())
+            })
+        };
+        let before = places(100_000);
+        assert_eq!(before.1, 100_000);
+        assert_eq!(places(0), before);
+        assert_eq!(places(100_000), before);
     }
 }
