@@ -13,6 +13,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use waggle_evaluation::TimeSplit;
@@ -343,7 +344,7 @@ impl<'a> Run<'a> {
         evaluation: Option<&TimeSplitReport>,
         l2: Option<f64>,
     ) -> anyhow::Result<Snapshot> {
-        let sample_queries = user_factors(&models.sample.histories, &models.als)?;
+        let sample_queries = with_opinion(&user_factors(&models.sample.histories, &models.als)?);
         let FittedModels {
             vocabulary,
             als,
@@ -359,7 +360,7 @@ impl<'a> Run<'a> {
         let mut settings = serde_json::to_value(self.params)?;
         settings["ranker_l2"] = serde_json::to_value(l2)?;
         settings["sample_queries"] = serde_json::json!({
-            "n": sample.histories.n_users(),
+            "n": sample_queries.nrows(),
             "held_out": sample.is_held_out,
         });
         let manifest = Manifest {
@@ -391,6 +392,12 @@ impl<'a> Run<'a> {
         snapshot.manifest.settings["ann"] = serde_json::to_value(&snapshot.ann_report)?;
         Ok(snapshot)
     }
+}
+
+/// The vectors of those who touched something that the embeddings know: zeros are asked about nothing.
+fn with_opinion(factors: &Array2<f32>) -> Array2<f32> {
+    let is_any = |row: usize| factors.row(row).iter().any(|x| *x != 0.0);
+    factors.select(Axis(0), &(0..factors.nrows()).filter(|row| is_any(*row)).collect::<Vec<_>>())
 }
 
 /// What an operator should know about the sample that the index was measured with, where it matters.
@@ -427,5 +434,16 @@ fn gate(evaluation: Option<&TimeSplitReport>) -> Gate {
             "two-stage against {} in NDCG@10 over all items: {:+.4} [{:+.4}, {:+.4}]",
             report.best_other, difference.value, difference.low, difference.high
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_touched_nothing_that_is_known_does_not_judge_the_index() {
+        let factors = ndarray::array![[0.0, 1.0], [0.0, 0.0], [-2.0, 0.0]];
+        assert_eq!(with_opinion(&factors), ndarray::array![[0.0, 1.0], [-2.0, 0.0]]);
     }
 }

@@ -30,7 +30,8 @@ pub trait AnnIndex: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// The `k` items of the greatest inner product with `query`, best first, ties by the smaller row; only allowed
-    /// items. A query of another dimension than the items, or with a value that is not finite, finds nothing.
+    /// items. A query of another dimension than the items, or with a value that is not finite, finds nothing, and so do
+    /// zeros, which all items are alike to.
     fn search(&self, query: &[f32], k: usize, allow: Option<Allow<'_>>) -> Vec<Scored>;
 
     /// The `k` best of just these rows, by every engine exactly: the way to go when few items are allowed. Rows that do

@@ -80,7 +80,8 @@ impl ExactIndex {
     }
 
     pub(super) fn accepts(&self, query: &[f32]) -> bool {
-        query.len() == self.vectors.ncols() && query.iter().all(|x| x.is_finite())
+        let has_opinion = query.iter().any(|x| *x != 0.0);
+        has_opinion && query.len() == self.vectors.ncols() && query.iter().all(|x| x.is_finite())
     }
 }
 

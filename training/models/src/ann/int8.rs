@@ -71,7 +71,7 @@ pub(super) fn n_rescored(k: usize) -> usize {
     k.saturating_add(k / 2).saturating_add(16)
 }
 
-/// Whether a query's norm allows for rounding: all items are equal to zeros, and sums of enormous values overflow.
+/// Whether a query's norm allows for rounding: products of tiny values vanish, and sums of enormous ones overflow.
 pub(super) fn is_usual(norm: f32) -> bool {
     (1e-15..1e15).contains(&norm)
 }

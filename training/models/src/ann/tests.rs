@@ -59,7 +59,8 @@ fn a_query_that_does_not_fit_finds_nothing() {
         assert!(index.search(&[1.0, f32::NAN, 0.0, 0.0], 5, None).is_empty());
         assert!(index.search(&[f32::INFINITY, 0.0, 0.0, 0.0], 5, None).is_empty());
         assert!(index.search(&[1.0; 4], 0, None).is_empty());
-        assert_eq!(rows(&index.search(&[0.0; 4], 3, None)), [0, 1, 2]);
+        assert!(index.search(&[0.0; 4], 3, None).is_empty(), "zeros have no opinion");
+        assert!(index.search_rows(&[0.0; 4], &[ItemIdx(1)], 5).is_empty());
         assert_eq!(index.search(&[1.0; 4], 100, None).len(), 50);
         assert_eq!(index.search(&[1.0; 4], usize::MAX, None).len(), 50);
         assert!(index.search_rows(&[f32::NAN; 4], &[ItemIdx(1)], 5).is_empty());
