@@ -208,6 +208,18 @@ fn an_item_alike_shares_words() {
 }
 
 #[test]
+fn a_word_of_very_many_items_does_not_count_beside_a_rare_one() {
+    let n_common = usize::try_from(MAX_ALIKE).unwrap();
+    let mut titles = vec!["common"; n_common];
+    titles.push("common rare");
+    let shop = Shop::titles(&titles);
+    let hits = shop.index.alike("common rare", 10, |_| true).unwrap();
+    assert_eq!(hits.len(), 1, "only the one with the rare word");
+    // On its own it does: something is better than nothing.
+    assert_eq!(shop.index.alike("common", 10, |_| true).unwrap().len(), 10);
+}
+
+#[test]
 fn only_what_may_be_shown_is_found() {
     let shop = Shop::new(&[]);
     shop.apply(vec![

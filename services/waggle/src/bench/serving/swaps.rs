@@ -78,9 +78,11 @@ pub(super) fn swaps(
     let (n_items, n_factors) = (original.n_items, n_factors(&original)?);
     let vectors_mib = (4 * n_items * n_factors) as f64 / f64::from(1 << 20);
     let before = server.memory()?;
+    // The one that a former run left serving is no swap.
+    let is_copy_first = server.snapshot()?.as_deref() != Some(copy.as_str());
     let mut swaps = Vec::new();
     for nth in 0..N_SWAPS {
-        let version = if nth % 2 == 0 { &copy } else { &original.version };
+        let version = if (nth % 2 == 0) == is_copy_first { &copy } else { &original.version };
         let swap = swap(server, version, &handle, &database, ask)?;
         say(&format!(
             "  swap {} of {N_SWAPS}: {:.1} s, {:.0} MiB at most, {:.0} after; {:.0} answers/s meanwhile, p99 {:.2} ms",
