@@ -24,6 +24,11 @@ impl Bits {
         Self { words: values.chunks(64).map(word).collect() }
     }
 
+    /// The first place's bit is the lowest of the first word.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
     pub fn has(&self, place: usize) -> bool {
         self.words.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
     }

@@ -160,6 +160,10 @@ impl Offer for OnOffer<'_> {
         self.entries.slot(item).is_some_and(|slot| self.has(slot))
     }
 
+    fn row_bits(&self) -> Option<&[u64]> {
+        self.allowed_rows.map(Bits::words)
+    }
+
     fn few_rows(&self) -> Option<&[ItemIdx]> {
         self.few.as_deref()
     }

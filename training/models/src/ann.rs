@@ -25,6 +25,12 @@ pub use int8::Int8Index;
 /// Decides whether an item may be returned.
 pub type Allow<'a> = &'a (dyn Fn(ItemIdx) -> bool + Sync);
 
+/// Whether the row's bit is set; rows beyond the last word have none.
+#[inline]
+fn has_bit(bits: &[u64], row: u32) -> bool {
+    bits.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+}
+
 /// Maximum inner product search over one snapshot's items.
 pub trait AnnIndex: Send + Sync {
     fn name(&self) -> &'static str;
@@ -33,6 +39,12 @@ pub trait AnnIndex: Send + Sync {
     /// items. A query of another dimension than the items, or with a value that is not finite, finds nothing, and so do
     /// zeros, which all items are alike to.
     fn search(&self, query: &[f32], k: usize, allow: Option<Allow<'_>>) -> Vec<Scored>;
+
+    /// [`search`](Self::search) among the rows whose bit is set (the first row's is the lowest of the first word) and that are
+    /// allowed besides: an engine that scans looks at no others.
+    fn search_among(&self, query: &[f32], k: usize, bits: &[u64], allow: Allow<'_>) -> Vec<Scored> {
+        self.search(query, k, Some(&|item| has_bit(bits, item.0) && allow(item)))
+    }
 
     /// The `k` best of just these rows, by every engine exactly: the way to go when few items are allowed. Rows that do
     /// not exist are passed over, one that is named twice counts once.

@@ -86,6 +86,11 @@ pub trait Offer: Sync {
     /// Whether an item may be that the snapshot need not know.
     fn has_key(&self, item: ItemKey) -> bool;
 
+    /// A superset of the rows for which [`has_row`](Self::has_row) is true, as bits, where that is at hand.
+    fn row_bits(&self) -> Option<&[u64]> {
+        None
+    }
+
     /// The snapshot's items that may be shown, if they are so few that looking at each beats searching among all.
     fn few_rows(&self) -> Option<&[ItemIdx]>;
 
@@ -395,7 +400,13 @@ impl<'a> Stage<'a> {
                     rows.iter().copied().filter(|idx| self.is_fresh_row(*idx)).collect();
                 ann.search_rows(factors, &fresh, limit)
             }
-            None => ann.search(factors, limit, Some(&|idx| self.is_fresh_row(idx))),
+            None => {
+                let is_fresh = |idx| self.is_fresh_row(idx);
+                match self.query.offer.and_then(Offer::row_bits) {
+                    Some(bits) => ann.search_among(factors, limit, bits, &is_fresh),
+                    None => ann.search(factors, limit, Some(&is_fresh)),
+                }
+            }
         };
         let found: Vec<_> = found.into_iter().map(|s| (self.spot(s.item), s.score, None)).collect();
         self.propose(CandidateSource::Ann, found);

@@ -19,7 +19,7 @@ use self::{
     walk::{Links, Neighbours as _, Scratch},
 };
 use super::{
-    Allow, AnnError, AnnIndex, ExactIndex, Int8Index,
+    Allow, AnnError, AnnIndex, ExactIndex, Int8Index, has_bit,
     int8::{by_norm, is_usual, n_rescored},
 };
 use crate::linalg::{dot, int8::Codes};
@@ -210,6 +210,22 @@ impl GraphIndex {
         Self { ef_search, ..self }
     }
 
+    /// What a walk finds, if it finds enough.
+    fn walked(&self, query: &[f32], k: usize, allow: Option<Allow<'_>>) -> Option<Vec<Scored>> {
+        let norm = dot(query, query).sqrt();
+        if k == 0 || !self.scan.exact().accepts(query) || !is_usual(norm) {
+            return None;
+        }
+        Scratch::with(|scratch| {
+            scratch.query.set(query);
+            if !self.walk_far_enough(scratch, norm, k, allow) {
+                return None;
+            }
+            let rows = &scratch.rows[..scratch.rows.len().min(n_rescored(k))];
+            Some(self.scan.exact().best_of(query, rows, &mut scratch.exact, k))
+        })
+    }
+
     /// The rows among the best `ef` of a walk that are allowed, best first.
     fn walk(&self, scratch: &mut Scratch, ef: usize, allow: Option<Allow<'_>>) {
         let Graph { links, n_hubs, .. } = &*self.graph;
@@ -257,22 +273,12 @@ impl AnnIndex for GraphIndex {
 
     /// Where the walk finds too few, the rounded vectors are scanned.
     fn search(&self, query: &[f32], k: usize, allow: Option<Allow<'_>>) -> Vec<Scored> {
-        if k == 0 || !self.scan.exact().accepts(query) {
-            return Vec::new();
-        }
-        let norm = dot(query, query).sqrt();
-        if !is_usual(norm) {
-            return self.scan.exact().search(query, k, allow);
-        }
-        let found = Scratch::with(|scratch| {
-            scratch.query.set(query);
-            if !self.walk_far_enough(scratch, norm, k, allow) {
-                return None;
-            }
-            let rows = &scratch.rows[..scratch.rows.len().min(n_rescored(k))];
-            Some(self.scan.exact().best_of(query, rows, &mut scratch.exact, k))
-        });
-        found.unwrap_or_else(|| self.scan.search(query, k, allow))
+        self.walked(query, k, allow).unwrap_or_else(|| self.scan.search(query, k, allow))
+    }
+
+    fn search_among(&self, query: &[f32], k: usize, bits: &[u64], allow: Allow<'_>) -> Vec<Scored> {
+        let both = |item: ItemIdx| has_bit(bits, item.0) && allow(item);
+        self.walked(query, k, Some(&both)).unwrap_or_else(|| self.scan.search_among(query, k, bits, allow))
     }
 
     fn search_rows(&self, query: &[f32], rows: &[ItemIdx], k: usize) -> Vec<Scored> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use waggle_model::{ItemIdx, Scored};
 
-use super::{Allow, AnnIndex, ExactIndex, best::Best};
+use super::{Allow, AnnIndex, ExactIndex, best::Best, has_bit};
 use crate::linalg::{
     dot,
     int8::{Codes, QueryCodes},
@@ -12,6 +12,9 @@ use crate::linalg::{
 
 /// Rows scored at a time.
 const BLOCK: usize = 512;
+
+/// One row in so many, or fewer, is fetched by itself; of more the whole block is scored.
+const FETCHED: usize = 4;
 
 /// Rows with one byte per dimension, in the order of falling norms.
 #[derive(Debug, Clone)]
@@ -42,6 +45,51 @@ impl Int8Index {
         Self { exact, order, codes: Arc::new(codes), block_norms: block_norms.into() }
     }
 
+    /// Stops where no row can be long enough to enter the list, since `x·q ≤ ‖x‖·‖q‖`.
+    fn scan(&self, query: &[f32], k: usize, bits: Option<&[u64]>, allow: Option<Allow<'_>>) -> Vec<Scored> {
+        if k == 0 || !self.exact.accepts(query) {
+            return Vec::new();
+        }
+        let is_allowed = |row: u32| {
+            bits.is_none_or(|bits| has_bit(bits, row)) && allow.is_none_or(|allow| allow(ItemIdx(row)))
+        };
+        let norm = dot(query, query).sqrt();
+        if !is_usual(norm) {
+            return self.exact.search(query, k, Some(&|item| is_allowed(item.0)));
+        }
+        let mut form = QueryCodes::default();
+        form.set(query);
+        let mut best = Best::new(n_rescored(k).min(self.order.len()));
+        let mut scores = [0.0_f32; BLOCK];
+        let mut places = [0_u32; BLOCK];
+        for (block, rows) in self.order.chunks(BLOCK).enumerate() {
+            if self.block_norms[block] * norm <= best.threshold() {
+                break;
+            }
+            let first = block * BLOCK;
+            let n_picked = bits.map_or(rows.len(), |bits| pick(first, rows, bits, &mut places));
+            let mut meet = |row: u32, score: f32| {
+                if best.admits(score) && is_allowed(row) {
+                    best.push(Scored { item: ItemIdx(row), score });
+                }
+            };
+            if n_picked * FETCHED > rows.len() {
+                let scores = &mut scores[..rows.len()];
+                self.codes.score_range(&form, first, scores);
+                rows.iter().zip(&*scores).for_each(|(&row, &score)| meet(row, score));
+            } else {
+                let (places, scores) = (&places[..n_picked], &mut scores[..n_picked]);
+                self.codes.score_rows(&form, places, scores);
+                places
+                    .iter()
+                    .zip(&*scores)
+                    .for_each(|(&place, &score)| meet(self.order[place as usize], score));
+            }
+        }
+        let rows: Vec<u32> = best.into_list().iter().map(|scored| scored.item.0).collect();
+        self.exact.best_of(query, &rows, &mut Vec::new(), k)
+    }
+
     pub(super) fn exact(&self) -> &ExactIndex {
         &self.exact
     }
@@ -64,6 +112,18 @@ impl Int8Index {
     pub(super) fn own_bytes(&self) -> usize {
         self.codes.size_bytes() + size_of_val(&*self.order) + size_of_val(&*self.block_norms)
     }
+}
+
+/// Writes the places of those of a block's rows whose bit is set, and gives their number. Without a branch on the bit, which
+/// would be guessed wrong.
+fn pick(first: usize, rows: &[u32], bits: &[u64], places: &mut [u32; BLOCK]) -> usize {
+    let mut n_picked = 0;
+    for (place, &row) in (first..).zip(rows) {
+        // At most as many were picked before as the block has rows.
+        places[n_picked] = ItemIdx::from_row(place).0;
+        n_picked += usize::from(has_bit(bits, row));
+    }
+    n_picked
 }
 
 /// How many are scored exactly for `k` to be returned: rounding moves an item by some places, not by half the list.
@@ -90,33 +150,12 @@ impl AnnIndex for Int8Index {
         "int8"
     }
 
-    /// Stops where no row can be long enough to enter the list, since `x·q ≤ ‖x‖·‖q‖`.
     fn search(&self, query: &[f32], k: usize, allow: Option<Allow<'_>>) -> Vec<Scored> {
-        if k == 0 || !self.exact.accepts(query) {
-            return Vec::new();
-        }
-        let norm = dot(query, query).sqrt();
-        if !is_usual(norm) {
-            return self.exact.search(query, k, allow);
-        }
-        let mut form = QueryCodes::default();
-        form.set(query);
-        let mut best = Best::new(n_rescored(k).min(self.order.len()));
-        let mut scores = [0.0_f32; BLOCK];
-        for (block, rows) in self.order.chunks(BLOCK).enumerate() {
-            if self.block_norms[block] * norm <= best.threshold() {
-                break;
-            }
-            let scores = &mut scores[..rows.len()];
-            self.codes.score_range(&form, block * BLOCK, scores);
-            for (&row, &score) in rows.iter().zip(&*scores) {
-                if best.admits(score) && allow.is_none_or(|allow| allow(ItemIdx(row))) {
-                    best.push(Scored { item: ItemIdx(row), score });
-                }
-            }
-        }
-        let rows: Vec<u32> = best.into_list().iter().map(|scored| scored.item.0).collect();
-        self.exact.best_of(query, &rows, &mut Vec::new(), k)
+        self.scan(query, k, None, allow)
+    }
+
+    fn search_among(&self, query: &[f32], k: usize, bits: &[u64], allow: Allow<'_>) -> Vec<Scored> {
+        self.scan(query, k, Some(bits), Some(allow))
     }
 
     fn search_rows(&self, query: &[f32], rows: &[ItemIdx], k: usize) -> Vec<Scored> {

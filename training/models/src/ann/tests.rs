@@ -104,6 +104,33 @@ fn just_the_rows_that_are_named_are_scored() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn among_some_rows_is_a_search_that_allows_those(
+        n in 1_usize..2_000, one_in in 1_u64..40, n_words in 0_usize..32, k in 1_usize..80, seed in any::<u64>(),
+    ) {
+        let vectors = random(n, 8, seed);
+        let query = random(1, 8, seed ^ 1).row(0).to_vec();
+        // Fewer words than there are rows for, too.
+        let mut bits = vec![0_u64; n_words];
+        for row in 0..n_words as u64 * 64 {
+            if row.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17).is_multiple_of(one_in) {
+                bits[row as usize / 64] |= 1 << (row % 64);
+            }
+        }
+        let is_even = |item: ItemIdx| item.0.is_multiple_of(2);
+        let both = |item: ItemIdx| {
+            bits.get(item.row() / 64).is_some_and(|word| word >> (item.row() % 64) & 1 == 1) && is_even(item)
+        };
+        for index in engines(&vectors) {
+            let among = index.search_among(&query, k, &bits, &is_even);
+            prop_assert_eq!(rows(&among), rows(&index.search(&query, k, Some(&both))), "{}", index.name());
+        }
+    }
+}
+
 #[test]
 fn many_queries_at_once_find_what_each_finds() {
     let scan = exact(random(700, 9, 5));
