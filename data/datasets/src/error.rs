@@ -15,6 +15,10 @@ pub enum DatasetError {
     NoFiles { path: PathBuf, name: &'static str, expected: &'static str },
     #[error("{path} cannot be read: {source}")]
     Io { path: PathBuf, source: io::Error },
+    #[error("{path}, line {number}: {detail}")]
+    Line { path: PathBuf, number: u64, detail: String },
+    #[error("{path} holds no pair of a user and an item")]
+    NoPairs { path: PathBuf },
     #[error("{file} has the header \"{got}\", expected \"{expected}\"")]
     Header { file: String, got: String, expected: &'static str },
     #[error("{path} is not a readable workbook: {detail}")]

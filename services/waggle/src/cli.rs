@@ -359,13 +359,46 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) fixed: FixedSplitArgs,
+    #[command(flatten)]
     pub(crate) simulator: SimulatorArgs,
+}
+
+/// Only with `--protocol fixed-split`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "With --protocol fixed-split")]
+pub(crate) struct FixedSplitArgs {
+    /// What to learn from: lines `user item item …`, plain or gzipped
+    #[arg(long, value_name = "FILE", required_if_eq("protocol", "fixed-split"))]
+    pub(crate) train: Option<PathBuf>,
+    /// What to ask about, in the same form
+    #[arg(long, value_name = "FILE", required_if_eq("protocol", "fixed-split"))]
+    pub(crate) test: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = ModelName::Ials)]
+    pub(crate) model: ModelName,
+    /// Settings of the model in place of its defaults, such as `{"n_factors": 128}`
+    #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
+    pub(crate) settings: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Protocol {
     /// One moment for everybody: learn from what came before, recommend at it, compare with the four weeks after
     Time,
+    /// Two files as somebody published them: one to learn from, one to ask about, over the whole catalogue
+    FixedSplit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModelName {
+    /// The same for everybody
+    Popularity,
+    /// Item-item by damped cosine
+    ItemKnn,
+    /// Item-item by Turbo-CF's filter
+    TurboCf,
+    /// Implicit matrix factorisation
+    Ials,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,7 +3,7 @@
 use tokio::runtime::Handle;
 use waggle_contracts::api::{RecommendationRequest, RecommendationResponse};
 use waggle_evaluation::Difference;
-use waggle_jobs::TimeSplitReport;
+use waggle_jobs::{TimeSplitReport, fixed_split::FixedSplitReport};
 use waggle_model::{ItemId, Scored};
 use waggle_models::{Query, RecommendError, Recommender, Vocabulary};
 
@@ -55,6 +55,33 @@ impl Served {
         }
         response.json().await.map_err(|e| e.to_string())
     }
+}
+
+/// For people.
+pub(crate) fn fixed_split_text(report: &FixedSplitReport) -> String {
+    let FixedSplitReport { n_users, n_items, n_train, n_test, n_cases, n_overlap, .. } = report;
+    let mut text = format!(
+        "{}: {n_users} users, {n_items} items, {n_train} pairs to learn from, {n_test} asked about, of {n_cases} users\n",
+        report.model
+    );
+    if *n_overlap > 0 {
+        text += &format!("{n_overlap} pairs are in both files: never recommended, always missed\n");
+    }
+    for (name, value) in [
+        ("recall_at_20", report.recall_at_20),
+        ("recall_of_possible_at_20", report.recall_of_possible_at_20),
+        ("ndcg_at_20", report.ndcg_at_20),
+        ("hr_at_10", report.hr_at_10),
+        ("ndcg_at_10", report.ndcg_at_10),
+    ] {
+        let (low, high) = report.intervals[name];
+        text += &format!("  {name:<25} {value:.4}  ({low:.4} – {high:.4})\n");
+    }
+    let peak = report.peak_bytes.map_or(String::new(), |bytes| format!(", {} MiB at most", bytes >> 20));
+    text + &format!(
+        "  coverage_at_20            {:.4}\nfitted in {:.2} s, asked in {:.1} s{peak}\n",
+        report.coverage_at_20, report.fit_s, report.evaluate_s
+    )
 }
 
 /// The metrics of the terminal tables.

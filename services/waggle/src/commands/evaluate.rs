@@ -3,18 +3,23 @@
 use std::{fs, net::Ipv4Addr, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 use tokio::runtime::Handle;
+use waggle_datasets::ItemLists;
 use waggle_jobs::{
-    TimeSplitReport, TrainParams, TrainingInput, evaluate_time_split, span, time_split::SplitContext,
+    TimeSplitReport, TrainParams, TrainingInput, evaluate_time_split,
+    fixed_split::{FixedModel, FixedSplit, FixedSplitReport, evaluate_fixed_split},
+    span,
+    time_split::SplitContext,
 };
 use waggle_model::Timestamp;
 use waggle_models::{Recommender, Snapshot};
 
 use super::source::Wanted;
 use crate::{
-    cli::{EvaluateArgs, Global, Protocol},
+    cli::{EvaluateArgs, FixedSplitArgs, Global, ModelName, Protocol, UsageError},
     config::Config,
-    evaluation::{Served, report_text},
+    evaluation::{Served, fixed_split_text, report_text},
     import::{Import, import},
     process::Server,
     progress::{Steps, print, say},
@@ -23,7 +28,52 @@ use crate::{
 };
 
 pub(super) async fn run(config: Config, global: &Global, args: &EvaluateArgs) -> Result<()> {
-    let Protocol::Time = args.protocol;
+    match args.protocol {
+        Protocol::Time => over_time(config, global, args).await,
+        Protocol::FixedSplit => fixed_split(args).await,
+    }
+}
+
+/// A published split. Users are asked about all items but those that were learned from.
+async fn fixed_split(args: &EvaluateArgs) -> Result<()> {
+    let FixedSplitArgs { train, test, model, settings } = &args.fixed;
+    let (train, test) = train.clone().zip(test.clone()).context("--train and --test are needed")?;
+    let settings: serde_json::Value =
+        serde_json::from_str(settings).map_err(|e| UsageError(format!("--settings is not JSON: {e}")))?;
+    let (model, seed) = (fixed_model(*model), args.simulator.seed);
+    let steps = Arc::new(Steps::new());
+    let job = {
+        let steps = steps.clone();
+        move || -> Result<FixedSplitReport> {
+            let (train, test) = (ItemLists::read(&train)?, ItemLists::read(&test)?);
+            let split = FixedSplit::try_new(
+                train.of_users.iter().map(|(user, items)| (*user, items.as_slice())),
+                test.of_users.iter().map(|(user, items)| (*user, items.as_slice())),
+            )?;
+            evaluate_fixed_split(&split, model, &settings, seed, &*steps)
+        }
+    };
+    let report = tokio::task::spawn_blocking(job).await.context("the evaluation panicked")??;
+    steps.finish("");
+    if args.json.as_deref() != Some(Path::new("-")) {
+        print(fixed_split_text(&report).trim_end());
+    }
+    if let Some(path) = &args.json {
+        write_json(path, &report)?;
+    }
+    Ok(())
+}
+
+fn fixed_model(name: ModelName) -> FixedModel {
+    match name {
+        ModelName::Popularity => FixedModel::Popularity,
+        ModelName::ItemKnn => FixedModel::ItemKnn,
+        ModelName::TurboCf => FixedModel::TurboCf,
+        ModelName::Ials => FixedModel::Ials,
+    }
+}
+
+async fn over_time(config: Config, global: &Global, args: &EvaluateArgs) -> Result<()> {
     waggle_http::telemetry::metrics_handle();
     let steps = Arc::new(Steps::new());
     let dir = config.dir.clone();
@@ -127,7 +177,7 @@ impl Serving {
     }
 }
 
-fn write_json(path: &Path, report: &TimeSplitReport) -> Result<()> {
+fn write_json(path: &Path, report: &impl Serialize) -> Result<()> {
     let json = serde_json::to_string_pretty(report)?;
     if path == Path::new("-") {
         print(&json);
