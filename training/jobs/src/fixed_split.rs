@@ -160,6 +160,7 @@ fn turbo_cf() -> ItemItemParams {
         history_exponent: 1.2,
         source_exponent: 0.4,
         target_exponent: 0.4,
+        counts_histories: true,
         power: 0.7,
         shrink: 0.0,
         ..ItemItemParams::default()

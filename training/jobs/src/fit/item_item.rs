@@ -34,6 +34,8 @@ pub struct ItemItemParams {
     /// `γ`: damping by the frequency of the neighbour; the greater, the rarer the neighbours. `β = γ = ½` is the cosine,
     /// `β = 1` with `γ` from 0 to 1 the damped conditional probability.
     pub target_exponent: f32,
+    /// `d_i` counts every history as 1, not as what it speaks with.
+    pub counts_histories: bool,
     /// `s`: similarities are raised to it; below 1 lifts weak neighbours.
     pub power: f32,
     /// A pair seen together `n` times is multiplied by `n/(n + shrink)`: chance pairs fall.
@@ -55,6 +57,7 @@ impl Default for ItemItemParams {
             history_exponent: 0.5,
             source_exponent: 0.5,
             target_exponent: 0.5,
+            counts_histories: false,
             power: 1.0,
             shrink: 5.0,
             min_count: 1,
@@ -71,7 +74,7 @@ impl Default for ItemItemParams {
 ///
 /// Cosine and conditional probability with damped popularity are of Deshpande and Karypis, "Item-based top-N
 /// recommendation algorithms" (TOIS 2004, section 4.3); `η` and `s` of Park, Shin and Shin, "Turbo-CF" (SIGIR 2024),
-/// whose filter is `η = 2a`, `β = γ = 1 − a` with one count of `d`. Ties go to the smaller row. Costs `O(Σ_u |H_u|²)`.
+/// whose filter is `η = 2a`, `β = γ = 1 − a`, with [`counts_histories`](ItemItemParams::counts_histories) and all neighbours. Ties go to the smaller row. Costs `O(Σ_u |H_u|²)`.
 ///
 /// # Errors
 /// [`FitError`] for an empty set or settings out of range.
@@ -88,7 +91,8 @@ pub fn fit_item_item(interactions: &Interactions, params: &ItemItemParams) -> Re
     let frequency: Vec<f64> = (0..by_item.n_users())
         .map(|i| {
             let who = by_item.items(i).iter().zip(by_item.weights(i));
-            who.map(|(user, &weight)| f64::from(voice[user.row()] * weight)).sum()
+            let heard = |user: ItemIdx| if params.counts_histories { 1.0 } else { voice[user.row()] };
+            who.map(|(user, &weight)| f64::from(heard(*user) * weight)).sum()
         })
         .collect();
     let fit = Fit { histories: &histories, by_item: &by_item, voice: &voice, frequency: &frequency, params };

@@ -288,6 +288,26 @@ fn plain_settings_give_the_textbook_cosine() {
 }
 
 #[test]
+fn an_items_frequency_counts_histories_or_what_they_speak_with() {
+    let pairs = interactions(2, 3, &[(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]);
+    let check = |counts_histories, expected: f32| {
+        let params = ItemItemParams {
+            history_exponent: 1.0,
+            counts_histories,
+            shrink: 0.0,
+            ..ItemItemParams::default()
+        };
+        let model = fit_item_item(&pairs, &params).unwrap();
+        let (items, similarities) = model.neighbours(ItemIdx(0));
+        assert_eq!(items[0], ItemIdx(1));
+        assert!((similarities[0] - expected).abs() < 1e-6, "{similarities:?}");
+    };
+    // Together with 1/2 + 1/3; each alone with as much, or with 2.
+    check(false, 1.0);
+    check(true, 5.0 / 12.0);
+}
+
+#[test]
 fn baskets_separate_what_histories_join() {
     let triples = vec![triple(0, 0, 1.0, 0), triple(0, 1, 1.0, 1000), triple(0, 2, 1.0, 9_000_000)];
     let interactions = Interactions::from_triples(1, 3, triples).unwrap();
