@@ -9,11 +9,12 @@ pub(crate) mod column;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use arc_swap::ArcSwapOption;
 use serde_json::{Map, Value};
 use waggle_filter::{BoundFilter, Filter, Leaf, Property, Schema, Tree};
 use waggle_model::{SnapshotVersion, Timestamp};
@@ -59,10 +60,17 @@ impl<T> Kept<T> {
 #[derive(Debug, Default)]
 pub struct Passed {
     slots: Bits,
-    /// By the rows of the snapshot that asked first: a search meets rows in no order of slots, and looking the slot of each up
+    /// By the rows of the snapshot that asked last: a search meets rows in no order of slots, and looking the slot of each up
     /// takes longer than scoring it.
-    rows: OnceLock<(SnapshotVersion, Bits)>,
+    rows: ArcSwapOption<PassedRows>,
     was_asked: AtomicBool,
+}
+
+/// What filters let through, by the rows of one snapshot.
+#[derive(Debug)]
+pub struct PassedRows {
+    of: SnapshotVersion,
+    pub bits: Bits,
 }
 
 impl Passed {
@@ -75,12 +83,18 @@ impl Passed {
     }
 
     /// The same by row, once that is worth being worked out: not for the first request, which may be the only one.
-    pub fn rows(&self, snapshot: &SnapshotRows) -> Option<&Bits> {
+    pub fn rows(&self, snapshot: &SnapshotRows) -> Option<Arc<PassedRows>> {
         if !self.was_asked.swap(true, Ordering::Relaxed) {
             return None;
         }
-        let (of, rows) = self.rows.get_or_init(|| (snapshot.version.clone(), snapshot.by_row(&self.slots)));
-        (*of == snapshot.version).then_some(rows)
+        if let Some(known) = self.rows.load_full().filter(|known| known.of == snapshot.version) {
+            return Some(known);
+        }
+        // A snapshot may come while the table stays as it is.
+        let rows = PassedRows { of: snapshot.version.clone(), bits: snapshot.by_row(&self.slots) };
+        let rows = Arc::new(rows);
+        self.rows.store(Some(Arc::clone(&rows)));
+        Some(rows)
     }
 }
 

@@ -13,7 +13,7 @@ use waggle_models::Offer;
 
 use crate::{
     bits::Bits,
-    filters::{Filters, Passed},
+    filters::{Filters, Passed, PassedRows},
     table::{Entries, Slot, SnapshotRows},
 };
 
@@ -107,7 +107,7 @@ pub struct OnOffer<'a> {
     /// What a filter let through.
     allowed: Option<&'a Passed>,
     /// The same by row, where that is known.
-    allowed_rows: Option<&'a Bits>,
+    allowed_rows: Option<Arc<PassedRows>>,
     /// Ascending.
     excluded: Vec<Slot>,
     few: Option<Vec<ItemIdx>>,
@@ -147,11 +147,12 @@ impl<'a> OnOffer<'a> {
 
 impl Offer for OnOffer<'_> {
     fn has_row(&self, item: ItemIdx) -> bool {
-        match (self.rows, self.allowed_rows) {
+        match (self.rows, &self.allowed_rows) {
             (None, _) => false,
             (Some(rows), None) => self.has(rows.slot(item)),
             (Some(rows), Some(allowed)) => {
-                allowed.has(item.row()) && (self.excluded.is_empty() || !self.is_excluded(rows.slot(item)))
+                allowed.bits.has(item.row())
+                    && (self.excluded.is_empty() || !self.is_excluded(rows.slot(item)))
             }
         }
     }
@@ -161,7 +162,7 @@ impl Offer for OnOffer<'_> {
     }
 
     fn row_bits(&self) -> Option<&[u64]> {
-        self.allowed_rows.map(Bits::words)
+        self.allowed_rows.as_ref().map(|rows| rows.bits.words())
     }
 
     fn few_rows(&self) -> Option<&[ItemIdx]> {

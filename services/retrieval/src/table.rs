@@ -270,7 +270,7 @@ impl Entries {
 }
 
 impl SnapshotRows {
-    fn new(version: SnapshotVersion, slots: Vec<Slot>, popularity: &[f32]) -> Self {
+    pub(crate) fn new(version: SnapshotVersion, slots: Vec<Slot>, popularity: &[f32]) -> Self {
         let n_slots = slots.iter().map(|slot| slot.place() + 1).max().unwrap_or(0);
         let mut rows = vec![NO_ROW; n_slots];
         for (row, slot) in (0..).zip(&slots) {
