@@ -399,6 +399,10 @@ pub(crate) enum ModelName {
     TurboCf,
     /// Implicit matrix factorisation
     Ials,
+    /// Linear autoencoder over all items: EASE, and by its settings EDLAE, RLAE, RDLAE
+    Ease,
+    /// Sparse linear autoencoder: every item explained by those it is most often seen with
+    Slim,
 }
 
 #[derive(Debug, Subcommand)]

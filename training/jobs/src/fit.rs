@@ -3,24 +3,31 @@
 //! Every fit gives the same bits for the same input and seed, whatever the number of threads.
 
 mod als;
+mod ease;
+mod gram;
 mod interactions;
 mod item_item;
+#[cfg(test)]
+mod linear_tests;
 mod popularity;
 mod segments;
 mod sessions;
+mod slim;
 #[cfg(test)]
 mod tests;
 
 pub use als::{fit_als, user_factors};
+pub use ease::{EaseParams, fit_ease};
 pub use interactions::{Interactions, InteractionsError, Triple};
 pub use item_item::{CoOccurrence, ItemItemParams, fit_item_item};
 pub use popularity::{PopularityParams, fit_popularity};
 pub use segments::{SegmentParams, fit_segments};
 pub use sessions::{SessionParams, SessionRow, fit_sessions};
+pub use slim::{SlimParams, fit_slim};
 
 use waggle_models::{
-    als::AlsError, als::SolveError, item_item::ItemItemError, popularity::PopularityError,
-    segments::SegmentsError, sessions::SessionsError,
+    als::AlsError, als::SolveError, item_item::ItemItemError, linear::LinearError,
+    popularity::PopularityError, segments::SegmentsError, sessions::SessionsError,
 };
 
 /// Why a model could not be fitted.
@@ -39,6 +46,15 @@ pub enum FitError {
          {regularization} outweigh what was observed; lower one of them"
     )]
     Vanished { unobserved_weight: f32, regularization: f32 },
+    #[error("what explains item {item} cannot be told apart: greater l2 or dropout helps")]
+    Singular { item: usize },
+    #[error(
+        "{n_items} items need {needed_mib} MiB for a matrix of all pairs, twice; {available_mib} MiB are there: slim does \
+         with less"
+    )]
+    Memory { n_items: usize, needed_mib: u64, available_mib: u64 },
+    #[error(transparent)]
+    Linear(#[from] LinearError),
     #[error(transparent)]
     ItemItem(#[from] ItemItemError),
     #[error(transparent)]
@@ -49,4 +65,8 @@ pub enum FitError {
     Clusters(String),
     #[error(transparent)]
     Segments(#[from] SegmentsError),
+}
+
+fn param(is_ok: bool, name: &'static str, got: f64, rule: &'static str) -> Result<(), FitError> {
+    if is_ok { Ok(()) } else { Err(FitError::Param { name, got, rule }) }
 }

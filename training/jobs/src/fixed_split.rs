@@ -11,7 +11,10 @@ use waggle_models::{AlsParams, Recommender};
 
 use crate::{
     Progress,
-    fit::{Interactions, ItemItemParams, PopularityParams, Triple, fit_als, fit_item_item, fit_popularity},
+    fit::{
+        EaseParams, Interactions, ItemItemParams, PopularityParams, SlimParams, Triple, fit_als, fit_ease,
+        fit_item_item, fit_popularity, fit_slim,
+    },
 };
 
 /// Cut-offs of the published tables.
@@ -37,6 +40,9 @@ pub enum FixedModel {
     ItemKnn,
     TurboCf,
     Ials,
+    /// EASE, and EDLAE, RLAE, RDLAE by its settings.
+    Ease,
+    Slim,
 }
 
 /// What came of it.
@@ -124,6 +130,15 @@ fn case(train: &Interactions, user: usize, truth: &[u32]) -> Case {
 }
 
 impl FixedModel {
+    /// In tables. Models that share a form are told apart by what was asked for, all others know their own names.
+    fn name(self, fitted: &dyn Recommender) -> String {
+        match self {
+            Self::ItemKnn => "item-knn".to_owned(),
+            Self::TurboCf => "turbo-cf".to_owned(),
+            _ => fitted.name().to_owned(),
+        }
+    }
+
     /// Fits it. `settings` is an object that replaces some of the model's defaults; what it is fitted with comes back.
     ///
     /// # Errors
@@ -143,6 +158,15 @@ impl FixedModel {
             }
             Self::ItemKnn => item_item(train, ItemItemParams::default(), settings)?,
             Self::TurboCf => item_item(train, turbo_cf(), settings)?,
+            Self::Ease => {
+                let params = with(EaseParams::default(), settings)?;
+                (Box::new(fit_ease(train, &params)?), serde_json::to_value(&params)?)
+            }
+            Self::Slim => {
+                let params = with(SlimParams::default(), settings)?;
+                let report = |done, total| progress.report("item weights", done, total);
+                (Box::new(fit_slim(train, &params, &report)?), serde_json::to_value(&params)?)
+            }
             Self::Ials => {
                 let params = with(AlsParams::default(), settings)?;
                 let report = |done, total| progress.report("embeddings", done, total);
@@ -217,7 +241,7 @@ pub fn evaluate_fixed_split(
     let [recall, recall_of_possible, ndcg_20, hr_10, ndcg_10] = figures.map(|(_, figure)| figure.value);
     Ok(FixedSplitReport {
         protocol: "fixed-split",
-        model: fitted.name().to_owned(),
+        model: model.name(&*fitted),
         settings,
         seed,
         n_users: split.train.n_users(),
@@ -272,7 +296,9 @@ mod tests {
     #[test]
     fn every_model_finds_what_is_plain() {
         let none = serde_json::json!({});
-        for model in [FixedModel::ItemKnn, FixedModel::TurboCf, FixedModel::Ials] {
+        for model in
+            [FixedModel::ItemKnn, FixedModel::TurboCf, FixedModel::Ials, FixedModel::Ease, FixedModel::Slim]
+        {
             let report = evaluate_fixed_split(&split(), model, &none, 1, &Silent).unwrap();
             assert!(report.recall_at_20 > 0.99 && report.ndcg_at_10 > 0.9, "{report:?}");
             let (low, high) = report.intervals["ndcg_at_20"];
@@ -281,6 +307,17 @@ mod tests {
         let report = evaluate_fixed_split(&split(), FixedModel::Popularity, &none, 1, &Silent).unwrap();
         assert!(report.ndcg_at_20 < 0.7, "popularity knows no taste: {report:?}");
         assert_eq!((report.n_users, report.n_items, report.n_train, report.n_test), (40, 20, 360, 40));
+    }
+
+    #[test]
+    fn models_of_one_form_have_names_of_their_own() {
+        let name =
+            |model, settings| evaluate_fixed_split(&split(), model, &settings, 1, &Silent).unwrap().model;
+        let none = || serde_json::json!({});
+        assert_eq!(name(FixedModel::ItemKnn, none()), "item-knn");
+        assert_eq!(name(FixedModel::TurboCf, none()), "turbo-cf");
+        assert_eq!(name(FixedModel::Ease, none()), "ease");
+        assert_eq!(name(FixedModel::Ease, serde_json::json!({ "dropout": 0.5 })), "edlae");
     }
 
     #[test]

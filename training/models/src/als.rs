@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
-use waggle_model::{ItemIdx, Scored};
+use waggle_model::ItemIdx;
 
-use crate::{HistoryEntry, Query, RecommendError, Recommender, linalg, top_k};
+use crate::{HistoryEntry, ItemScorer, Query, RecommendError, linalg};
 pub use half_step::{HalfStep, SolveBuffers, SolveError};
 
 /// Settings of iALS.
@@ -234,21 +234,25 @@ impl Als {
     }
 }
 
-impl Recommender for Als {
+impl ItemScorer for Als {
     fn name(&self) -> &str {
         &self.name
     }
 
-    /// No opinion (an empty list) on a person without history.
-    fn recommend(&self, query: &Query<'_>, k: usize) -> Result<Vec<Scored>, RecommendError> {
+    fn n_items(&self) -> usize {
+        Self::n_items(self)
+    }
+
+    /// No opinion on anything for a person without history.
+    fn score_items(&self, query: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError> {
         if query.history.is_empty() {
-            return Ok(Vec::new());
+            scores.fill(f32::NEG_INFINITY);
+            return Ok(());
         }
         let mut factors = vec![0.0; self.n_factors()];
         self.fold_in(query.history, &mut factors)?;
-        let mut scores = vec![0.0; self.n_items()];
-        self.score_all(&factors, &mut scores);
-        Ok(top_k(&scores, query, k))
+        self.score_all(&factors, scores);
+        Ok(())
     }
 }
 

@@ -6,9 +6,9 @@ mod tests;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use waggle_model::{ItemIdx, Scored};
+use waggle_model::ItemIdx;
 
-use crate::{Query, RecommendError, Recommender, top_k};
+use crate::{ItemScorer, Query, RecommendError};
 
 /// How a person's history is weighted when neighbours are summed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -133,16 +133,20 @@ impl ItemItem {
     }
 }
 
-impl Recommender for ItemItem {
+impl ItemScorer for ItemItem {
     fn name(&self) -> &str {
         "item-item"
     }
 
+    fn n_items(&self) -> usize {
+        Self::n_items(self)
+    }
+
     /// `score(j) = Σ_{i∈history} weight_i · 2^(−age_i/half_life) · sim(i → j)`; no opinion on items that no neighbour
     /// list of the history names.
-    fn recommend(&self, query: &Query<'_>, k: usize) -> Result<Vec<Scored>, RecommendError> {
+    fn score_items(&self, query: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError> {
         let n_items = self.n_items();
-        let mut scores = vec![f32::NEG_INFINITY; n_items];
+        scores.fill(f32::NEG_INFINITY);
         for entry in query.history {
             if entry.item.row() >= n_items {
                 return Err(RecommendError::UnknownItem { row: entry.item.row(), n_items });
@@ -158,6 +162,6 @@ impl Recommender for ItemItem {
                 *score = score.max(0.0) + weight * similarity;
             }
         }
-        Ok(top_k(&scores, query, k))
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! - [`recommender`]: the one interface that evaluation, jobs and serving know models by.
 //! - [`vocabulary`]: identities outside, rows of matrices inside.
-//! - [`als`], [`item_item`], [`sessions`], [`popularity`], [`segments`]: the single models. [`linalg`]: the kernels they run on.
+//! - [`als`], [`linear`], [`item_item`], [`sessions`], [`popularity`], [`segments`]: the single models. [`linalg`]: the kernels they run on.
 //! - [`lookalikes`]: items that no model knows, by the items they read like.
 //! - [`ann`]: which items have the greatest inner product with a person's vector.
 //! - [`candidates`]: the first stage: what is worth ranking. [`ranker`]: the second: how good each candidate is.
@@ -15,6 +15,7 @@ pub mod ann;
 pub mod candidates;
 pub mod item_item;
 pub mod linalg;
+pub mod linear;
 pub mod lookalikes;
 mod order;
 pub mod popularity;
@@ -32,10 +33,11 @@ pub use candidates::{
     CandidateModels, CandidateQuery, Offer, Proposal, SimilarItems, SourceLimits, candidates, similar,
 };
 pub use item_item::{ItemItem, ItemItemScoring};
+pub use linear::{ItemWeights, LinearAutoencoder, LinearScoring, SparseWeights};
 pub use lookalikes::Lookalikes;
 pub use popularity::{Popularity, PopularityInLastDays, RepeatLastPurchases};
 pub use ranker::{Ranker, RankerError};
-pub use recommender::{HistoryEntry, Query, RecommendError, Recommender, top_k};
+pub use recommender::{HistoryEntry, ItemScorer, Query, RecommendError, Recommender, top_k};
 pub use segments::Segments;
 pub use sessions::{SessionScoring, Sessions, SessionsError};
 pub use slot::SnapshotSlot;

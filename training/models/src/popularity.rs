@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use waggle_model::{ItemIdx, Scored, Timestamp};
 
-use crate::{Query, RecommendError, Recommender, top_k};
+use crate::{ItemScorer, Query, RecommendError, Recommender, top_k};
 
 /// One non-negative score per item.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,14 +44,19 @@ impl Popularity {
     }
 }
 
-impl Recommender for Popularity {
+impl ItemScorer for Popularity {
     fn name(&self) -> &str {
         "popularity"
     }
 
-    /// Best first, ties by the smaller row; an item of score 0 is still an opinion (the last one).
-    fn recommend(&self, query: &Query<'_>, k: usize) -> Result<Vec<Scored>, RecommendError> {
-        Ok(top_k(&self.scores, query, k))
+    fn n_items(&self) -> usize {
+        Self::n_items(self)
+    }
+
+    /// The same for everybody; an item of score 0 is still an opinion (the last one).
+    fn score_items(&self, _query: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError> {
+        scores.copy_from_slice(&self.scores);
+        Ok(())
     }
 }
 

@@ -57,6 +57,33 @@ pub trait Recommender: Send + Sync {
     fn recommend(&self, query: &Query<'_>, k: usize) -> Result<Vec<Scored>, RecommendError>;
 }
 
+/// A recommender that scores the whole catalogue. Scores of several can be added up, and the best of them are the list.
+pub trait ItemScorer: Send + Sync {
+    /// As [`Recommender::name`].
+    fn name(&self) -> &str;
+
+    fn n_items(&self) -> usize;
+
+    /// Replaces `scores`, one per row, [`n_items`](Self::n_items) long; −∞ where the model has no opinion. Excluded items
+    /// are scored like any other.
+    ///
+    /// # Errors
+    /// As [`Recommender::recommend`].
+    fn score_items(&self, query: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError>;
+}
+
+impl<S: ItemScorer> Recommender for S {
+    fn name(&self) -> &str {
+        ItemScorer::name(self)
+    }
+
+    fn recommend(&self, query: &Query<'_>, k: usize) -> Result<Vec<Scored>, RecommendError> {
+        let mut scores = vec![0.0; self.n_items()];
+        self.score_items(query, &mut scores)?;
+        Ok(top_k(&scores, query, k))
+    }
+}
+
 /// The `k` best of `scores` (one per row), best first, ties by the smaller row. NaN and −∞ are "no opinion", excluded
 /// rows are left out.
 pub fn top_k(scores: &[f32], query: &Query<'_>, k: usize) -> Vec<Scored> {

@@ -7,9 +7,9 @@ use std::{cell::RefCell, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use waggle_features::session::MAX_SESSION_ITEMS;
-use waggle_model::{ItemIdx, Scored, Timestamp};
+use waggle_model::{ItemIdx, Timestamp};
 
-use crate::{HistoryEntry, Query, RecommendError, Recommender, order, top_k};
+use crate::{HistoryEntry, ItemScorer, Query, RecommendError, order};
 
 /// How the historical sessions are chosen and weighed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -313,23 +313,27 @@ impl Neighbourhood {
     }
 }
 
-impl Recommender for Sessions {
+impl ItemScorer for Sessions {
     fn name(&self) -> &str {
         "vmis-knn"
     }
 
+    fn n_items(&self) -> usize {
+        Self::n_items(self)
+    }
+
     /// The newest items of the history are the session, with the paper's linear decay: `π_i = 1 − later_i/|session|`,
     /// where `later_i` items were touched later. The session's own items are no candidates.
-    fn recommend(&self, query: &Query<'_>, k: usize) -> Result<Vec<Scored>, RecommendError> {
+    fn score_items(&self, query: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError> {
         thread_local! {
             static MEMORY: RefCell<Neighbourhood> = RefCell::default();
         }
-        let n_items = self.n_items();
+        let n_items = Self::n_items(self);
         if let Some(entry) = query.history.iter().find(|entry| entry.item.row() >= n_items) {
             return Err(RecommendError::UnknownItem { row: entry.item.row(), n_items });
         }
         let session = newest(query.history);
-        let mut scores = vec![f32::NEG_INFINITY; n_items];
+        scores.fill(f32::NEG_INFINITY);
         MEMORY.with_borrow_mut(|memory| {
             self.votes(&session, query.now, memory, |item, vote, _| {
                 let score = &mut scores[item.row()];
@@ -339,7 +343,7 @@ impl Recommender for Sessions {
         for (item, _) in session {
             scores[item.row()] = f32::NEG_INFINITY;
         }
-        Ok(top_k(&scores, query, k))
+        Ok(())
     }
 }
 

@@ -70,6 +70,8 @@ fn fixed_model(name: ModelName) -> FixedModel {
         ModelName::ItemKnn => FixedModel::ItemKnn,
         ModelName::TurboCf => FixedModel::TurboCf,
         ModelName::Ials => FixedModel::Ials,
+        ModelName::Ease => FixedModel::Ease,
+        ModelName::Slim => FixedModel::Slim,
     }
 }
 

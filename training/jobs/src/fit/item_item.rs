@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use waggle_model::{ItemIdx, Scored, Timestamp};
 use waggle_models::{ItemItem, item_item::ItemItemScoring};
 
-use super::{FitError, Interactions, Triple};
+use super::{FitError, Interactions, Triple, param};
 
 /// When two items of one person occur together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -200,24 +200,22 @@ fn histories(interactions: &Interactions, params: &ItemItemParams) -> Interactio
 }
 
 fn validate(params: &ItemItemParams) -> Result<(), FitError> {
-    let check =
-        |ok: bool, name, got: f64, rule| if ok { Ok(()) } else { Err(FitError::Param { name, got, rule }) };
-    check(params.n_neighbours > 0, "n_neighbours", params.n_neighbours as f64, "greater than 0")?;
-    check(params.max_history >= 2, "max_history", params.max_history as f64, "at least 2")?;
+    param(params.n_neighbours > 0, "n_neighbours", params.n_neighbours as f64, "greater than 0")?;
+    param(params.max_history >= 2, "max_history", params.max_history as f64, "at least 2")?;
     for (name, got) in [
         ("history_exponent", params.history_exponent),
         ("source_exponent", params.source_exponent),
         ("target_exponent", params.target_exponent),
     ] {
-        check((0.0..=2.0).contains(&got), name, got.into(), "from 0 to 2")?;
+        param((0.0..=2.0).contains(&got), name, got.into(), "from 0 to 2")?;
     }
-    check(
+    param(
         params.power > 0.0 && params.power <= 10.0,
         "power",
         params.power.into(),
         "greater than 0, at most 10",
     )?;
-    check(
+    param(
         params.shrink >= 0.0 && params.shrink.is_finite(),
         "shrink",
         params.shrink.into(),

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use waggle_model::{ItemIdx, Timestamp};
 
 use super::*;
+use crate::Recommender;
 
 fn random(n_rows: usize, n_factors: usize, seed: u64) -> Array2<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

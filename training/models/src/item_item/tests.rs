@@ -2,6 +2,7 @@ use waggle_model::Timestamp;
 
 use super::*;
 use crate::HistoryEntry;
+use crate::Recommender;
 
 fn items(rows: &[u32]) -> Vec<ItemIdx> {
     rows.iter().map(|&row| ItemIdx(row)).collect()

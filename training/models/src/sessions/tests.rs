@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Recommender;
 
 const N_ITEMS: usize = 12;
 const DAY: u32 = 20_000;

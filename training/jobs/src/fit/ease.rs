@@ -1,0 +1,192 @@
+//! Dense item weights in closed form: one inverse of all pairs.
+
+use faer::{
+    MatMut, Par,
+    dyn_stack::{MemBuffer, MemStack},
+    linalg::cholesky::llt,
+    reborrow::{Reborrow as _, ReborrowMut as _},
+};
+use ndarray::{Array2, Axis, parallel::prelude::*};
+use serde::{Deserialize, Serialize};
+use waggle_models::{ItemWeights, LinearAutoencoder, LinearScoring};
+
+use super::{
+    FitError, Interactions,
+    gram::{Gram, Order},
+    param,
+    slim::{check_penalty, penalties},
+};
+
+/// Settings of [`fit_ease`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EaseParams {
+    /// `λ`.
+    pub l2: f32,
+    /// `p`: share of every history that is dropped from what explains, not from what is explained. 0 is EASE.
+    pub dropout: f32,
+    /// `ξ`: an item may be explained by itself up to this, which does not count in the scores. 0 forbids it.
+    pub diagonal: f32,
+    /// `η`: a history of `n` items speaks with weight `n^−η`.
+    pub history_exponent: f32,
+    /// Of longer histories only the most recent items are used.
+    pub max_history: usize,
+    /// Matrices of all pairs may take so much; `None`: what the machine has to give.
+    pub max_memory_mib: Option<u64>,
+    /// How the model will weigh a person's history.
+    pub scoring: LinearScoring,
+}
+
+impl Default for EaseParams {
+    fn default() -> Self {
+        Self {
+            l2: 100.0,
+            dropout: 0.0,
+            diagonal: 0.0,
+            history_exponent: 0.0,
+            max_history: 1000,
+            max_memory_mib: None,
+            scoring: LinearScoring::default(),
+        }
+    }
+}
+
+/// Every item as a weighted sum of all others:
+///
+/// `B_ij = −C_ij (γ_j + μ_j)`, `C = (G + diag γ)⁻¹`, `γ_j = λ + p/(1 − p)·G_jj`, `B_jj` dropped;
+/// `μ_j = max(0, (1 − ξ)/C_jj − γ_j)` where `1 − γ_j C_jj > ξ`, else 0.
+///
+/// With `ξ = 0` that is `B_ij = −C_ij/C_jj`: EASE without dropout (Steck, "Embarrassingly shallow autoencoders for sparse
+/// data", WWW 2019, equation 8) and EDLAE with it (Steck, `NeurIPS` 2020, section 2.3). With `ξ > 0` it is RLAE and RDLAE
+/// (Moon et al., "It's enough: relaxing diagonal constraints in linear autoencoders for recommendation", SIGIR 2023,
+/// section 3).
+///
+/// Costs `n_items³` multiply-adds and two matrices of `n_items²` floats.
+///
+/// # Errors
+/// [`FitError`] for an empty set, settings out of range, too little memory, or a system that cannot be solved.
+pub fn fit_ease(interactions: &Interactions, params: &EaseParams) -> Result<LinearAutoencoder, FitError> {
+    params.validate()?;
+    if interactions.is_empty() {
+        return Err(FitError::NoInteractions);
+    }
+    check_memory(interactions.n_items(), params.max_memory_mib)?;
+    let gram = Gram::new(Order::AsGiven, interactions, params.history_exponent, params.max_history);
+    let mut system = gram.to_dense();
+    let penalties = penalties(&gram.diagonal(), params.l2, params.dropout);
+    for (element, penalty) in system.diag_mut().iter_mut().zip(&penalties) {
+        *element += penalty;
+    }
+    let mut weights = inverse(system)?;
+    weigh(&mut weights, &penalties, params.diagonal);
+    Ok(LinearAutoencoder::try_new(params.name(), ItemWeights::Dense(weights), params.scoring.clone())?)
+}
+
+/// The lower triangle of `a⁻¹`, read row-major the upper one, by Cholesky's factors.
+fn inverse(mut a: Array2<f32>) -> Result<Array2<f32>, FitError> {
+    let n = a.nrows();
+    // Symmetric, so rows may be taken for columns.
+    let mut system =
+        MatMut::from_column_major_slice_mut(a.as_slice_mut().expect("made in standard layout"), n, n);
+    let parallel = Par::rayon(0);
+    let mut memory =
+        MemBuffer::new(llt::factor::cholesky_in_place_scratch::<f32>(n, parallel, Default::default()));
+    llt::factor::cholesky_in_place(
+        system.rb_mut(),
+        Default::default(),
+        parallel,
+        MemStack::new(&mut memory),
+        Default::default(),
+    )
+    .map_err(|llt::factor::LltError::NonPositivePivot { index }| FitError::Singular { item: index })?;
+    let mut inverse = Array2::<f32>::zeros((n, n));
+    let out =
+        MatMut::from_column_major_slice_mut(inverse.as_slice_mut().expect("made in standard layout"), n, n);
+    let mut memory = MemBuffer::new(llt::inverse::inverse_scratch::<f32>(n, parallel));
+    llt::inverse::inverse(out, system.rb(), parallel, MemStack::new(&mut memory));
+    Ok(inverse)
+}
+
+/// Turns the upper triangle of `C` into `B`.
+fn weigh(c: &mut Array2<f32>, penalties: &[f32], diagonal: f32) {
+    let scales: Vec<f32> = c
+        .diag()
+        .iter()
+        .zip(penalties)
+        .map(|(own, penalty)| {
+            let relaxed = if 1.0 - penalty * own > diagonal {
+                ((1.0 - diagonal) / own - penalty).max(0.0)
+            } else {
+                0.0
+            };
+            -(penalty + relaxed)
+        })
+        .collect();
+    mirror_upper(c);
+    c.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(row, mut weights)| {
+        for (weight, scale) in weights.iter_mut().zip(&scales) {
+            *weight *= scale;
+        }
+        weights[row] = 0.0;
+    });
+}
+
+/// Copies what is above the diagonal to below it, in tiles that fit a cache.
+fn mirror_upper(matrix: &mut Array2<f32>) {
+    const TILE: usize = 64;
+    let n = matrix.nrows();
+    for top in (0..n).step_by(TILE) {
+        for left in (top..n).step_by(TILE) {
+            for row in top..(top + TILE).min(n) {
+                for column in left.max(row + 1)..(left + TILE).min(n) {
+                    matrix[[column, row]] = matrix[[row, column]];
+                }
+            }
+        }
+    }
+}
+
+fn check_memory(n_items: usize, max_memory_mib: Option<u64>) -> Result<(), FitError> {
+    let Some(available_mib) = max_memory_mib.or_else(available_mib) else { return Ok(()) };
+    let needed_mib = (2 * (n_items as u64).pow(2) * 4) >> 20;
+    if needed_mib > available_mib {
+        Err(FitError::Memory { n_items, needed_mib, available_mib })
+    } else {
+        Ok(())
+    }
+}
+
+/// As the kernel of Linux estimates it; `None` elsewhere.
+fn available_mib() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib >> 10)
+}
+
+impl EaseParams {
+    fn name(&self) -> &'static str {
+        match (self.dropout > 0.0, self.diagonal > 0.0) {
+            (false, false) => "ease",
+            (true, false) => "edlae",
+            (false, true) => "rlae",
+            (true, true) => "rdlae",
+        }
+    }
+
+    fn validate(&self) -> Result<(), FitError> {
+        check_penalty(self.l2, self.dropout)?;
+        param(
+            (0.0..1.0).contains(&self.diagonal),
+            "diagonal",
+            self.diagonal.into(),
+            "from 0 to less than 1",
+        )?;
+        param(
+            (0.0..=2.0).contains(&self.history_exponent),
+            "history_exponent",
+            self.history_exponent.into(),
+            "from 0 to 2",
+        )?;
+        param(self.max_history >= 2, "max_history", self.max_history as f64, "at least 2")
+    }
+}
