@@ -359,21 +359,29 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) fixed: FixedSplitArgs,
+    pub(crate) public: PublicDataArgs,
     #[command(flatten)]
     pub(crate) simulator: SimulatorArgs,
 }
 
-/// Only with `--protocol fixed-split`.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "With --protocol fixed-split")]
-pub(crate) struct FixedSplitArgs {
-    /// What to learn from: lines `user item item …`, plain or gzipped
-    #[arg(long, value_name = "FILE", required_if_eq("protocol", "fixed-split"))]
+/// With every protocol but `time`.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "With --protocol fixed-split, leave-one-out or strong")]
+pub(crate) struct PublicDataArgs {
+    /// What to learn from, or all there is: lines `user item item …`, plain or gzipped; the oldest item first where the order
+    /// counts
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_if_eq_any([("protocol", "fixed-split"), ("protocol", "leave-one-out"), ("protocol", "strong")])
+    )]
     pub(crate) train: Option<PathBuf>,
-    /// What to ask about, in the same form
+    /// What to ask about, in the same form; with fixed-split only
     #[arg(long, value_name = "FILE", required_if_eq("protocol", "fixed-split"))]
     pub(crate) test: Option<PathBuf>,
+    /// Users of the test, and as many for validation; with strong only
+    #[arg(long, value_name = "USERS", default_value_t = 1_000)]
+    pub(crate) held_out: usize,
     #[arg(long, value_enum, default_value_t = ModelName::Ials)]
     pub(crate) model: ModelName,
     /// Settings of the model in place of its defaults, such as `{"n_factors": 128}`
@@ -387,6 +395,10 @@ pub(crate) enum Protocol {
     Time,
     /// Two files as somebody published them: one to learn from, one to ask about, over the whole catalogue
     FixedSplit,
+    /// One file of sequences: the last item of each is asked about, the last two are not learned from
+    LeaveOneOut,
+    /// One file: users are held out by chance, and asked about a fifth of their items
+    Strong,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,7 +3,7 @@
 use tokio::runtime::Handle;
 use waggle_contracts::api::{RecommendationRequest, RecommendationResponse};
 use waggle_evaluation::Difference;
-use waggle_jobs::{TimeSplitReport, fixed_split::FixedSplitReport};
+use waggle_jobs::{TimeSplitReport, single::SplitReport};
 use waggle_model::{ItemId, Scored};
 use waggle_models::{Query, RecommendError, Recommender, Vocabulary};
 
@@ -58,8 +58,8 @@ impl Served {
 }
 
 /// For people.
-pub(crate) fn fixed_split_text(report: &FixedSplitReport) -> String {
-    let FixedSplitReport { n_users, n_items, n_train, n_test, n_cases, n_overlap, .. } = report;
+pub(crate) fn split_text(report: &SplitReport) -> String {
+    let SplitReport { n_users, n_items, n_train, n_test, n_cases, n_overlap, .. } = report;
     let mut text = format!(
         "{}: {n_users} users, {n_items} items, {n_train} pairs to learn from, {n_test} asked about, of {n_cases} users\n",
         report.model

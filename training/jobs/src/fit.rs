@@ -18,6 +18,7 @@ mod tests;
 
 pub use als::{fit_als, user_factors};
 pub use ease::{EaseParams, fit_ease};
+pub use gram::SequenceParams;
 pub use interactions::{Interactions, InteractionsError, Triple};
 pub use item_item::{CoOccurrence, ItemItemParams, fit_item_item};
 pub use popularity::{PopularityParams, fit_popularity};

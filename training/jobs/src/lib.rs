@@ -6,17 +6,17 @@
 //! - [`replay`]: point-in-time states by the very fold that serving runs. [`examples`]: what the ranker learns from.
 //! - [`fit_ranker`]: the ranker. [`two_stage`]: candidates and ranker as one recommender.
 //! - [`time_split`]: the evaluation, with baskets stopped half-way (`next_items`). [`clicks`]: whether a single event counts.
-//! - [`fixed_split`]: one model on a split that somebody published.
+//! - [`single`]: one model on a public data set, under the protocol of its published figures.
 
 pub mod clicks;
 pub mod examples;
 pub mod fit;
 pub mod fit_ranker;
-pub mod fixed_split;
 pub mod models;
 mod next_items;
 pub mod progress;
 pub mod replay;
+pub mod single;
 pub mod time_split;
 pub mod train;
 pub mod two_stage;

@@ -1,6 +1,11 @@
 //! `waggle evaluate`: quality on held-out data, of the models and of the system as it is served.
 
-use std::{fs, net::Ipv4Addr, path::Path, sync::Arc};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -8,7 +13,7 @@ use tokio::runtime::Handle;
 use waggle_datasets::ItemLists;
 use waggle_jobs::{
     TimeSplitReport, TrainParams, TrainingInput, evaluate_time_split,
-    fixed_split::{FixedModel, FixedSplit, FixedSplitReport, evaluate_fixed_split},
+    single::{Lists, PublicData, SingleModel, SplitReport, evaluate_split},
     span,
     time_split::SplitContext,
 };
@@ -17,9 +22,9 @@ use waggle_models::{Recommender, Snapshot};
 
 use super::source::Wanted;
 use crate::{
-    cli::{EvaluateArgs, FixedSplitArgs, Global, ModelName, Protocol, UsageError},
+    cli::{EvaluateArgs, Global, ModelName, Protocol, PublicDataArgs, UsageError},
     config::Config,
-    evaluation::{Served, fixed_split_text, report_text},
+    evaluation::{Served, report_text, split_text},
     import::{Import, import},
     process::Server,
     progress::{Steps, print, say},
@@ -30,33 +35,28 @@ use crate::{
 pub(super) async fn run(config: Config, global: &Global, args: &EvaluateArgs) -> Result<()> {
     match args.protocol {
         Protocol::Time => over_time(config, global, args).await,
-        Protocol::FixedSplit => fixed_split(args).await,
+        Protocol::FixedSplit | Protocol::LeaveOneOut | Protocol::Strong => on_public_data(args).await,
     }
 }
 
-/// A published split. Users are asked about all items but those that were learned from.
-async fn fixed_split(args: &EvaluateArgs) -> Result<()> {
-    let FixedSplitArgs { train, test, model, settings } = &args.fixed;
-    let (train, test) = train.clone().zip(test.clone()).context("--train and --test are needed")?;
+/// A public data set under the protocol of its published figures.
+async fn on_public_data(args: &EvaluateArgs) -> Result<()> {
+    let PublicDataArgs { model, settings, .. } = &args.public;
     let settings: serde_json::Value =
         serde_json::from_str(settings).map_err(|e| UsageError(format!("--settings is not JSON: {e}")))?;
-    let (model, seed) = (fixed_model(*model), args.simulator.seed);
+    let (model, seed) = (single_model(*model), args.simulator.seed);
     let steps = Arc::new(Steps::new());
     let job = {
-        let steps = steps.clone();
-        move || -> Result<FixedSplitReport> {
-            let (train, test) = (ItemLists::read(&train)?, ItemLists::read(&test)?);
-            let split = FixedSplit::try_new(
-                train.of_users.iter().map(|(user, items)| (*user, items.as_slice())),
-                test.of_users.iter().map(|(user, items)| (*user, items.as_slice())),
-            )?;
-            evaluate_fixed_split(&split, model, &settings, seed, &*steps)
+        let (steps, protocol, files) = (steps.clone(), args.protocol, args.public.clone());
+        move || -> Result<SplitReport> {
+            let split = public_data(protocol, &files)?.test(seed)?;
+            evaluate_split(&split, model, &settings, seed, &*steps)
         }
     };
     let report = tokio::task::spawn_blocking(job).await.context("the evaluation panicked")??;
     steps.finish("");
     if args.json.as_deref() != Some(Path::new("-")) {
-        print(fixed_split_text(&report).trim_end());
+        print(split_text(&report).trim_end());
     }
     if let Some(path) = &args.json {
         write_json(path, &report)?;
@@ -64,14 +64,29 @@ async fn fixed_split(args: &EvaluateArgs) -> Result<()> {
     Ok(())
 }
 
-fn fixed_model(name: ModelName) -> FixedModel {
+fn public_data(protocol: Protocol, files: &PublicDataArgs) -> Result<PublicData> {
+    let read = |file: &Option<PathBuf>, name| -> Result<Lists> {
+        let file = file.as_ref().with_context(|| format!("{name} is needed"))?;
+        Ok(ItemLists::read(file)?.of_users)
+    };
+    let train = read(&files.train, "--train")?;
+    Ok(match protocol {
+        Protocol::LeaveOneOut => PublicData::LeaveOneOut { sequences: train },
+        Protocol::Strong => PublicData::Strong { lists: train, n_held_out: files.held_out },
+        Protocol::FixedSplit | Protocol::Time => {
+            PublicData::FixedSplit { train, test: read(&files.test, "--test")? }
+        }
+    })
+}
+
+fn single_model(name: ModelName) -> SingleModel {
     match name {
-        ModelName::Popularity => FixedModel::Popularity,
-        ModelName::ItemKnn => FixedModel::ItemKnn,
-        ModelName::TurboCf => FixedModel::TurboCf,
-        ModelName::Ials => FixedModel::Ials,
-        ModelName::Ease => FixedModel::Ease,
-        ModelName::Slim => FixedModel::Slim,
+        ModelName::Popularity => SingleModel::Popularity,
+        ModelName::ItemKnn => SingleModel::ItemKnn,
+        ModelName::TurboCf => SingleModel::TurboCf,
+        ModelName::Ials => SingleModel::Ials,
+        ModelName::Ease => SingleModel::Ease,
+        ModelName::Slim => SingleModel::Slim,
     }
 }
 

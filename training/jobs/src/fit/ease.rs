@@ -12,7 +12,7 @@ use waggle_models::{ItemWeights, LinearAutoencoder, LinearScoring};
 
 use super::{
     FitError, Interactions,
-    gram::{Gram, Order},
+    gram::{Gram, Histories, Order},
     param,
     slim::{check_penalty, penalties},
 };
@@ -71,7 +71,7 @@ pub fn fit_ease(interactions: &Interactions, params: &EaseParams) -> Result<Line
         return Err(FitError::NoInteractions);
     }
     check_memory(interactions.n_items(), params.max_memory_mib)?;
-    let gram = Gram::new(Order::AsGiven, interactions, params.history_exponent, params.max_history);
+    let gram = Gram::new(Order::AsGiven, interactions, &params.histories());
     let mut system = gram.to_dense();
     let penalties = penalties(&gram.diagonal(), params.l2, params.dropout);
     for (element, penalty) in system.diag_mut().iter_mut().zip(&penalties) {
@@ -181,12 +181,10 @@ impl EaseParams {
             self.diagonal.into(),
             "from 0 to less than 1",
         )?;
-        param(
-            (0.0..=2.0).contains(&self.history_exponent),
-            "history_exponent",
-            self.history_exponent.into(),
-            "from 0 to 2",
-        )?;
-        param(self.max_history >= 2, "max_history", self.max_history as f64, "at least 2")
+        self.histories().validate()
+    }
+
+    fn histories(&self) -> Histories {
+        Histories { exponent: self.history_exponent, max_len: self.max_history, sequence: None }
     }
 }

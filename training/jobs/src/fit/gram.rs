@@ -2,9 +2,10 @@
 
 use ndarray::Array2;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use waggle_model::{ItemIdx, Timestamp};
 
-use super::{Interactions, Triple};
+use super::{FitError, Interactions, Triple, param};
 
 /// What the rows of `G` are, called *ranks*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,14 +17,61 @@ pub(super) enum Order {
     ByFrequency,
 }
 
+/// What the fits of linear autoencoders take for histories.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Histories {
+    /// `η`: a history of `n` items speaks with `n^−η`, in such a unit that all pairs of user and item together weigh what
+    /// they do with `η = 0`: what regularises need not change with it.
+    pub(super) exponent: f32,
+    /// Of longer ones only the newest items count, which bounds the cost.
+    pub(super) max_len: usize,
+    pub(super) sequence: Option<SequenceParams>,
+}
+
+impl Histories {
+    pub(super) fn validate(&self) -> Result<(), FitError> {
+        let exponent = self.exponent;
+        param((0.0..=2.0).contains(&exponent), "history_exponent", exponent.into(), "from 0 to 2")?;
+        param(self.max_len >= 2, "max_history", self.max_len as f64, "at least 2")?;
+        let Some(SequenceParams { share, steps }) = self.sequence else { return Ok(()) };
+        param((0.0..=1.0).contains(&share), "share", share.into(), "from 0 to 1")?;
+        param(steps.is_finite() && steps > 0.0, "steps", steps.into(), "finite and greater than 0")
+    }
+}
+
+/// How much it counts what comes next, beside what occurs together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SequenceParams {
+    /// `1 − α`, from 0 (the order does not matter) to 1 (only what comes next does).
+    pub share: f32,
+    /// `τ`: an item that `n` others followed explains the next one with `e^(−n/τ)`.
+    pub steps: f32,
+}
+
 /// What `G` is made of.
+///
+/// Without a sequence `G_ij = Σ_u v_u x_ui x_uj`. With one, every item of a history is to be explained by those before
+/// it, the row `s` of weights `e^(−n/τ)`: `G_ij = Σ_u v_u (α x_ui x_uj + (1 − α) Σ_next s_i s_j)`, and what explains `j`
+/// is `Σ_u v_u (α x_ui x_uj + (1 − α) Σ_{next = j} s_i)`.
 pub(super) struct Gram {
+    /// Times are places in the history.
     by_user: Interactions,
     by_item: Interactions,
     /// `v`, one per user.
     voices: Vec<f32>,
+    sequence: Option<Fading>,
     /// Rows of the items, by rank.
     rows: Vec<ItemIdx>,
+}
+
+/// Powers of `e^(−1/τ)`.
+struct Fading {
+    share: f32,
+    /// `e^(−n/τ)`.
+    steps: Vec<f32>,
+    /// `Σ_{m<n} e^(−2m/τ)`.
+    sums: Vec<f32>,
 }
 
 /// One row of `G`. Kept from row to row: what is not touched is zero.
@@ -31,6 +79,13 @@ pub(super) struct GramRow {
     pub(super) values: Vec<f32>,
     /// Ranks whose values are not zero, in no order.
     pub(super) touched: Vec<u32>,
+}
+
+/// An item in a history.
+#[derive(Clone, Copy)]
+struct Entry {
+    weight: f32,
+    place: usize,
 }
 
 impl GramRow {
@@ -43,18 +98,45 @@ impl GramRow {
             self.values[rank as usize] = 0.0;
         }
     }
+
+    fn add(&mut self, rank: ItemIdx, value: f32) {
+        let sum = &mut self.values[rank.row()];
+        if *sum == 0.0 && value != 0.0 {
+            self.touched.push(rank.0);
+        }
+        *sum += value;
+    }
+}
+
+impl Fading {
+    fn new(params: &SequenceParams, max_len: usize) -> Self {
+        let step = |n: usize| (-(n as f64) / f64::from(params.steps)).exp();
+        let sums = (0..=max_len).scan(0.0, |sum, n| {
+            let before = *sum;
+            *sum += step(2 * n);
+            Some(before as f32)
+        });
+        Self {
+            share: params.share,
+            steps: (0..=max_len).map(|n| step(n) as f32).collect(),
+            sums: sums.collect(),
+        }
+    }
+
+    /// `Σ_next s_a s_b` over a history of `len` items.
+    fn explaining(&self, a: usize, b: usize, len: usize) -> f32 {
+        let (first, last) = (a.min(b), a.max(b));
+        self.steps[last - first] * self.sums[len - 1 - last]
+    }
+
+    /// `s_from` where the next item is at `to`.
+    fn explained(&self, from: usize, to: usize) -> f32 {
+        if from < to { self.steps[to - 1 - from] } else { 0.0 }
+    }
 }
 
 impl Gram {
-    /// A history of `n` items speaks with `n^−η`, in such a unit that all pairs of user and item together weigh what they
-    /// do with `η = 0`: what regularises need not change with it. Of longer histories than `max_history` only the newest
-    /// items count, which bounds the cost.
-    pub(super) fn new(
-        order: Order,
-        interactions: &Interactions,
-        history_exponent: f32,
-        max_history: usize,
-    ) -> Self {
+    pub(super) fn new(order: Order, interactions: &Interactions, histories: &Histories) -> Self {
         let rows = match order {
             Order::AsGiven => (0..interactions.n_items()).map(ItemIdx::from_row).collect(),
             Order::ByFrequency => by_frequency(interactions),
@@ -64,21 +146,24 @@ impl Gram {
             ranks[row.row()] = ItemIdx::from_row(rank);
         }
         let mut triples = Vec::with_capacity(interactions.len());
+        let mut longest = 0;
         for (user, row) in (0..).zip(0..interactions.n_users()) {
             let history = interactions.history(row);
-            let newest = &history[history.len().saturating_sub(max_history)..];
-            triples.extend(newest.iter().map(|entry| Triple {
+            let newest = &history[history.len().saturating_sub(histories.max_len)..];
+            longest = longest.max(newest.len());
+            triples.extend(newest.iter().zip(0..).map(|(entry, place)| Triple {
                 user,
                 item: ranks[entry.item.row()],
                 weight: entry.weight,
-                time: Timestamp::default(),
+                time: Timestamp::from_millis(place),
             }));
         }
         let by_user = Interactions::from_triples(interactions.n_users(), rows.len(), triples)
             .expect("rows, items and weights come from checked interactions");
         let by_item = by_user.transpose();
-        let voices = voices(&by_user, history_exponent);
-        Self { by_user, by_item, voices, rows }
+        let voices = voices(&by_user, histories.exponent);
+        let sequence = histories.sequence.as_ref().map(|params| Fading::new(params, longest));
+        Self { by_user, by_item, voices, sequence, rows }
     }
 
     pub(super) fn n_items(&self) -> usize {
@@ -92,26 +177,40 @@ impl Gram {
 
     /// `G_rank`, its diagonal included. Costs the lengths of the histories with the item.
     pub(super) fn row(&self, rank: usize, row: &mut GramRow) {
+        self.sum(rank, row, |fading, other, own, len| fading.explaining(other.place, own.place, len));
+    }
+
+    /// What explains the item, by rank. [`row`](Self::row) without a sequence.
+    pub(super) fn explaining_row(&self, rank: usize, row: &mut GramRow) {
+        self.sum(rank, row, |fading, other, own, _| fading.explained(other.place, own.place));
+    }
+
+    fn sum(&self, rank: usize, row: &mut GramRow, in_sequence: impl Fn(&Fading, Entry, Entry, usize) -> f32) {
         row.clear();
-        for (user, own) in self.by_item.items(rank).iter().zip(self.by_item.weights(rank)) {
-            let voice = self.voices[user.row()] * own;
-            let history = self.by_user.items(user.row());
-            for (other, weight) in history.iter().zip(self.by_user.weights(user.row())) {
-                let value = &mut row.values[other.row()];
-                if *value == 0.0 {
-                    row.touched.push(other.0);
-                }
-                *value += voice * weight;
+        for (user, own) in entries(&self.by_item, rank) {
+            let user = user.row();
+            let (voice, len) = (self.voices[user], self.by_user.items(user).len());
+            for (rank, other) in entries(&self.by_user, user) {
+                let together = own.weight * other.weight;
+                let value = self.sequence.as_ref().map_or(together, |fading| {
+                    (1.0 - fading.share) * together + fading.share * in_sequence(fading, other, own, len)
+                });
+                row.add(rank, voice * value);
             }
         }
     }
 
     /// `diag(G)`.
     pub(super) fn diagonal(&self) -> Vec<f32> {
-        let of_item = |rank: usize| {
-            let who = self.by_item.items(rank).iter().zip(self.by_item.weights(rank));
-            who.map(|(user, weight)| self.voices[user.row()] * weight * weight).sum()
+        let of_user = |(user, own): (ItemIdx, Entry)| {
+            let together = own.weight * own.weight;
+            let value = self.sequence.as_ref().map_or(together, |fading| {
+                let len = self.by_user.items(user.row()).len();
+                (1.0 - fading.share) * together + fading.share * fading.explaining(own.place, own.place, len)
+            });
+            self.voices[user.row()] * value
         };
+        let of_item = |rank| entries(&self.by_item, rank).map(of_user).sum();
         (0..self.n_items()).into_par_iter().map(of_item).collect()
     }
 
@@ -197,6 +296,17 @@ impl Pairs {
             }
         }
     }
+}
+
+/// Columns of a row, with what stands there.
+fn entries(interactions: &Interactions, row: usize) -> impl Iterator<Item = (ItemIdx, Entry)> {
+    let places = interactions.times(row).iter().map(|time| time.as_millis() as usize);
+    let entries = interactions.weights(row).iter().zip(places);
+    interactions
+        .items(row)
+        .iter()
+        .zip(entries)
+        .map(|(&column, (&weight, place))| (column, Entry { weight, place }))
 }
 
 /// Rows of items, the most frequent first.

@@ -166,21 +166,86 @@ fn with_few_candidates_slim_agrees_with_its_formula() {
     }
 }
 
-/// Column by column, each system inverted as a whole.
+/// Rows of weights before every next item, written out one by one.
+#[test]
+fn with_a_sequence_slim_agrees_with_its_formula() {
+    let interactions = interactions();
+    for share in [0.0_f32, 0.4, 1.0] {
+        let sequence = SequenceParams { share, steps: 2.5 };
+        let params = SlimParams {
+            n_candidates: 6,
+            l2: 3.0,
+            dropout: 0.4,
+            history_exponent: 0.3,
+            sequence: Some(sequence),
+            ..SlimParams::default()
+        };
+        let model = fit_slim(&interactions, &params, &|_, _| {}).unwrap();
+        let (explaining, explained) = with_sequence(&interactions, f64::from(0.3_f32), share.into(), 2.5);
+        let expected = twin_of(&explaining, &explained, 6, 0.5, 3.0, f64::from(0.4_f32));
+        assert_close(&to_dense(&model), &expected);
+    }
+}
+
+/// `G`, and what explains every column.
+fn with_sequence(
+    interactions: &Interactions,
+    history_exponent: f64,
+    share: f64,
+    steps: f64,
+) -> (Array2<f64>, Array2<f64>) {
+    let n_items = interactions.n_items();
+    let lengths: Vec<f64> = (0..interactions.n_users()).map(|u| interactions.items(u).len() as f64).collect();
+    let voice = |n: f64| if n > 0.0 { n.powf(-history_exponent) } else { 0.0 };
+    let unit = lengths.iter().sum::<f64>() / lengths.iter().map(|&n| voice(n) * n).sum::<f64>();
+    let mut explaining = gram(interactions, history_exponent) * (1.0 - share);
+    let mut explained = explaining.clone();
+    for (user, length) in lengths.iter().enumerate() {
+        let history = interactions.history(user);
+        for next in 1..history.len() {
+            let mut row = Array1::<f64>::zeros(n_items);
+            for (place, entry) in history[..next].iter().enumerate() {
+                row[entry.item.row()] = (-((next - 1 - place) as f64) / steps).exp();
+            }
+            let weight = share * unit * voice(*length);
+            for i in 0..n_items {
+                explained[[i, history[next].item.row()]] += weight * row[i];
+                for j in 0..n_items {
+                    explaining[[i, j]] += weight * row[i] * row[j];
+                }
+            }
+        }
+    }
+    (explaining, explained)
+}
+
 fn twin(gram: &Array2<f64>, n_candidates: usize, exponent: f64, l2: f64, dropout: f64) -> Array2<f64> {
+    twin_of(gram, gram, n_candidates, exponent, l2, dropout)
+}
+
+/// Column by column, each system inverted as a whole.
+fn twin_of(
+    gram: &Array2<f64>,
+    explained: &Array2<f64>,
+    n_candidates: usize,
+    exponent: f64,
+    l2: f64,
+    dropout: f64,
+) -> Array2<f64> {
     let n_items = gram.nrows();
     let (system, _) = penalised(gram, l2, dropout);
     let mut weights = Array2::zeros((n_items, n_items));
     for j in 0..n_items {
-        let mut candidates: Vec<usize> = (0..n_items).filter(|&i| i != j && gram[[i, j]] > 0.0).collect();
-        let strength = |i: usize| gram[[i, j]] / gram[[i, i]].powf(exponent);
+        let mut candidates: Vec<usize> =
+            (0..n_items).filter(|&i| i != j && explained[[i, j]] > 0.0).collect();
+        let strength = |i: usize| explained[[i, j]] / gram[[i, i]].powf(exponent);
         candidates.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)));
         candidates.truncate(n_candidates);
         let n = candidates.len();
         let inverse = inverse(Array2::from_shape_fn((n, n), |(a, b)| system[[candidates[a], candidates[b]]]));
         for a in 0..n {
             weights[[candidates[a], j]] =
-                (0..n).map(|b| inverse[[a, b]] * gram[[candidates[b], j]]).sum::<f64>();
+                (0..n).map(|b| inverse[[a, b]] * explained[[candidates[b], j]]).sum::<f64>();
         }
     }
     weights
@@ -276,7 +341,12 @@ fn settings_out_of_range_are_refused_by_name() {
         (slim(SlimParams { l2: 0.0, ..s.clone() }), "l2 is 0"),
         (slim(SlimParams { dropout: 1.0, ..s.clone() }), "dropout is 1"),
         (slim(SlimParams { history_exponent: f32::NAN, ..s.clone() }), "history_exponent is NaN"),
-        (slim(SlimParams { max_history: 1, ..s }), "max_history is 1"),
+        (slim(SlimParams { max_history: 1, ..s.clone() }), "max_history is 1"),
+        (
+            slim(SlimParams { sequence: Some(SequenceParams { share: 1.1, steps: 1.0 }), ..s.clone() }),
+            "share is 1.1",
+        ),
+        (slim(SlimParams { sequence: Some(SequenceParams { share: 0.5, steps: 0.0 }), ..s }), "steps is 0"),
         (ease(EaseParams { l2: f32::NAN, ..e.clone() }), "l2 is NaN"),
         (ease(EaseParams { dropout: -0.1, ..e.clone() }), "dropout is -0.1"),
         (ease(EaseParams { diagonal: 1.0, ..e.clone() }), "diagonal is 1"),

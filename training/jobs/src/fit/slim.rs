@@ -12,7 +12,7 @@ use waggle_models::{
 
 use super::{
     FitError, Interactions,
-    gram::{Gram, GramRow, Order, Pairs},
+    gram::{Gram, GramRow, Histories, Order, Pairs, SequenceParams},
     param,
 };
 
@@ -32,6 +32,8 @@ pub struct SlimParams {
     pub history_exponent: f32,
     /// Of longer histories only the most recent items are used.
     pub max_history: usize,
+    /// `None`: the order of a history does not matter.
+    pub sequence: Option<SequenceParams>,
     /// How the model will weigh a person's history.
     pub scoring: LinearScoring,
 }
@@ -45,6 +47,7 @@ impl Default for SlimParams {
             dropout: 0.5,
             history_exponent: 0.0,
             max_history: 1000,
+            sequence: None,
             scoring: LinearScoring::default(),
         }
     }
@@ -53,6 +56,10 @@ impl Default for SlimParams {
 /// Every item as a weighted sum of the items that it is most often seen with, by ridge regression under dropout:
 ///
 /// `B_Kj = (G_KK + Γ_KK)⁻¹ G_Kj`, `γ_i = λ + p/(1 − p)·G_ii`, `K` the candidates of item `j`.
+///
+/// With a [`sequence`](SlimParams::sequence) it explains what came next, too, by what came before, as SLIST does (Choi et al.,
+/// "Session-aware linear item-item models for session-based recommendation", WWW 2021, section 4.3); where we depart,
+/// only the next item is to be explained, not all later ones, as in TALE (Park et al., WSDM 2025).
 ///
 /// SLIM with feature selection (Ning and Karypis, "SLIM", ICDM 2011, section IV-D), with a ridge in place of the elastic
 /// net and the penalty that dropout comes to (Steck, "Autoencoders that don't overfit towards the identity", `NeurIPS`
@@ -73,7 +80,7 @@ pub fn fit_slim(
     if interactions.is_empty() {
         return Err(FitError::NoInteractions);
     }
-    let gram = Gram::new(Order::ByFrequency, interactions, params.history_exponent, params.max_history);
+    let gram = Gram::new(Order::ByFrequency, interactions, &params.histories());
     let diagonal = gram.diagonal();
     let fit = Fit {
         pairs: gram.pairs(),
@@ -99,7 +106,7 @@ pub fn fit_slim(
         .map_init(|| Memory::new(n_items), explain)
         .collect::<Result<_, _>>()?;
     let weights = ItemWeights::Sparse(by_source(&gram, explained)?);
-    Ok(LinearAutoencoder::try_new("slim", weights, params.scoring.clone())?)
+    Ok(LinearAutoencoder::try_new(params.name(), weights, params.scoring.clone())?)
 }
 
 const PROGRESS_EVERY: usize = 1_024;
@@ -138,7 +145,7 @@ impl Fit<'_> {
     /// Ranks of the candidates, ascending, and their weights.
     fn explain(&self, rank: usize, memory: &mut Memory) -> Result<Vec<(u32, f32)>, FitError> {
         let Memory { row, system, solution } = memory;
-        self.gram.row(rank, row);
+        self.gram.explaining_row(rank, row);
         let candidates = self.candidates(rank, row);
         let n = candidates.len();
         let stride = padded(n);
@@ -195,27 +202,29 @@ fn by_source(gram: &Gram, explained: Vec<Vec<(u32, f32)>>) -> Result<SparseWeigh
 }
 
 impl SlimParams {
+    fn name(&self) -> &'static str {
+        if self.sequence.is_some() { "slim-sequence" } else { "slim" }
+    }
+
+    fn histories(&self) -> Histories {
+        Histories {
+            exponent: self.history_exponent,
+            max_len: self.max_history,
+            sequence: self.sequence.clone(),
+        }
+    }
+
     fn validate(&self) -> Result<(), FitError> {
+        let Self { n_candidates, candidate_exponent, .. } = *self;
+        param((1..=4_096).contains(&n_candidates), "n_candidates", n_candidates as f64, "from 1 to 4096")?;
         param(
-            (1..=4_096).contains(&self.n_candidates),
-            "n_candidates",
-            self.n_candidates as f64,
-            "from 1 to 4096",
-        )?;
-        param(
-            (0.0..=2.0).contains(&self.candidate_exponent),
+            (0.0..=2.0).contains(&candidate_exponent),
             "candidate_exponent",
-            self.candidate_exponent.into(),
+            candidate_exponent.into(),
             "from 0 to 2",
         )?;
         check_penalty(self.l2, self.dropout)?;
-        param(
-            (0.0..=2.0).contains(&self.history_exponent),
-            "history_exponent",
-            self.history_exponent.into(),
-            "from 0 to 2",
-        )?;
-        param(self.max_history >= 2, "max_history", self.max_history as f64, "at least 2")
+        self.histories().validate()
     }
 }
 

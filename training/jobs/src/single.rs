@@ -1,0 +1,12 @@
+//! One model on one public data set: how the data is split, what is fitted, what comes of it.
+//!
+//! - [`split`]: published protocols, and the validation part of what may be learned from.
+//! - [`model`]: models by name, with settings. [`report`]: fitted and asked about everybody, over the whole catalogue.
+
+pub mod model;
+pub mod report;
+pub mod split;
+
+pub use model::SingleModel;
+pub use report::{SplitReport, evaluate_split};
+pub use split::{Lists, PublicData, Split};

@@ -1,0 +1,114 @@
+//! A model, fitted on a split and asked about everybody, over the whole catalogue.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, time::Instant};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde_json::Value;
+use waggle_evaluation::{Bootstrap, Evaluation, Interval, evaluate};
+
+use super::{SingleModel, Split};
+use crate::Progress;
+
+/// Cut-offs of the published tables.
+const CUTOFFS: [usize; 2] = [20, 10];
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct SplitReport {
+    pub protocol: &'static str,
+    pub model: String,
+    /// As the fit took them.
+    pub settings: Value,
+    pub seed: u64,
+    pub n_users: usize,
+    pub n_items: usize,
+    pub n_train: usize,
+    pub n_test: usize,
+    pub n_overlap: usize,
+    /// Users with anything to be asked about; means are over them.
+    pub n_cases: usize,
+    /// `hits/|truth|`, as the tables of `LightGCN` have it.
+    pub recall_at_20: f64,
+    /// `hits/min(20, |truth|)`, as those of Mult-VAE have it.
+    pub recall_of_possible_at_20: f64,
+    pub ndcg_at_20: f64,
+    pub hr_at_10: f64,
+    pub ndcg_at_10: f64,
+    /// Different items among everybody's first 20, as a share of the catalogue.
+    pub coverage_at_20: f64,
+    /// 95 % intervals of the figures above, over users.
+    pub intervals: BTreeMap<&'static str, (f64, f64)>,
+    pub fit_s: f64,
+    pub evaluate_s: f64,
+    /// Most memory that the process has held so far, reading included; `None` where the system does not say.
+    pub peak_bytes: Option<u64>,
+}
+
+/// Fits the model and asks it about everybody.
+///
+/// # Errors
+/// As [`SingleModel::fit`], or when the model fails on a case.
+pub fn evaluate_split(
+    split: &Split,
+    model: SingleModel,
+    settings: &Value,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<SplitReport> {
+    let started = Instant::now();
+    let (fitted, settings) = model.fit(&split.train, settings, seed, progress)?;
+    let fit_s = started.elapsed().as_secs_f64();
+    progress.report("fit", 1, 1);
+    let started = Instant::now();
+    let evaluation = evaluate(&*fitted, &split.cases, &CUTOFFS, split.train.n_items())?;
+    let evaluate_s = started.elapsed().as_secs_f64();
+    let intervals = Bootstrap { seed, ..Bootstrap::default() }.intervals(&evaluation)?;
+    let of = |metric: &str| interval(&evaluation, &intervals, metric);
+    let figures = [
+        ("recall_at_20", of("recall_of_truth@20")?),
+        ("recall_of_possible_at_20", of("recall@20")?),
+        ("ndcg_at_20", of("ndcg@20")?),
+        ("hr_at_10", of("hit_rate@10")?),
+        ("ndcg_at_10", of("ndcg@10")?),
+    ];
+    progress.report("evaluation", 1, 1);
+    let [recall, recall_of_possible, ndcg_20, hr_10, ndcg_10] = figures.map(|(_, figure)| figure.value);
+    Ok(SplitReport {
+        protocol: split.protocol,
+        model: model.name(&*fitted),
+        settings,
+        seed,
+        n_users: split.train.n_users(),
+        n_items: split.train.n_items(),
+        n_train: split.train.len(),
+        n_test: split.n_test,
+        n_overlap: split.n_overlap,
+        n_cases: split.cases.len(),
+        recall_at_20: recall,
+        recall_of_possible_at_20: recall_of_possible,
+        ndcg_at_20: ndcg_20,
+        hr_at_10: hr_10,
+        ndcg_at_10: ndcg_10,
+        coverage_at_20: evaluation.coverage.get(&CUTOFFS[0]).map_or(0.0, |coverage| coverage.share),
+        intervals: figures.map(|(name, figure)| (name, (figure.low, figure.high))).into(),
+        fit_s,
+        evaluate_s,
+        peak_bytes: peak_bytes(),
+    })
+}
+
+fn interval(evaluation: &Evaluation, intervals: &[Interval], metric: &str) -> Result<Interval> {
+    let at = evaluation.metrics.iter().position(|name| name == metric);
+    at.and_then(|at| intervals.get(at)).copied().with_context(|| format!("{metric} was not evaluated"))
+}
+
+/// Of this process, as the kernel of Linux counts it.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
