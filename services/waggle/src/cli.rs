@@ -1,6 +1,6 @@
 //! Every command and flag.
 
-use std::{ffi::OsString, path::PathBuf, str::FromStr};
+use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::TypedValueParser as _};
 use waggle_model::Timestamp;
@@ -66,6 +66,11 @@ pub(crate) enum Command {
     Export(ExportCommand),
     /// Measure recommendations on held-out data
     Evaluate(EvaluateArgs),
+    /// Choose a model and its settings on a validation part of what may be learned from
+    ///
+    /// The search turns one setting at a time to its next value and keeps what is better, within a time that includes the last
+    /// fit. Nothing of the test is looked at. `evaluate --budget` searches in the same way and goes on to the test.
+    Tune(TuneArgs),
     /// List, inspect and switch published snapshots
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -376,17 +381,51 @@ pub(crate) struct PublicDataArgs {
         required_if_eq_any([("protocol", "fixed-split"), ("protocol", "leave-one-out"), ("protocol", "strong")])
     )]
     pub(crate) train: Option<PathBuf>,
-    /// What to ask about, in the same form; with fixed-split only
-    #[arg(long, value_name = "FILE", required_if_eq("protocol", "fixed-split"))]
+    /// What to ask about, in the same form; with fixed-split only, where a search does without
+    #[arg(long, value_name = "FILE")]
     pub(crate) test: Option<PathBuf>,
     /// Users of the test, and as many for validation; with strong only
     #[arg(long, value_name = "USERS", default_value_t = 1_000)]
     pub(crate) held_out: usize,
-    #[arg(long, value_enum, default_value_t = ModelName::Ials)]
+    #[arg(long, value_enum, default_value_t = ModelName::Slim)]
     pub(crate) model: ModelName,
-    /// Settings of the model in place of its defaults, such as `{"n_factors": 128}`
+    /// Settings of the model in place of its defaults, such as `{"l2": 100}`; a search begins with them
     #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
     pub(crate) settings: String,
+    /// Search settings for so long, the last fit included, such as 90s, 20m or 2h [with auto and for `tune`: 20m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) budget: Option<Duration>,
+    /// Keep every trial of the search in this file, and go on from those in it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// `90s`, `20m`, `2h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        _ => return Err("a time has a unit: 90s, 20m, 2h".to_owned()),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("\"{number}\" is not a number"))?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|e| e.to_string())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TuneArgs {
+    /// How held-out data is chosen
+    #[arg(long, value_enum, default_value_t = Protocol::FixedSplit)]
+    pub(crate) protocol: Protocol,
+    #[command(flatten)]
+    pub(crate) public: PublicDataArgs,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// Write all trials as JSON to this file (`-`: standard output)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -415,6 +454,8 @@ pub(crate) enum ModelName {
     Ease,
     /// Sparse linear autoencoder: every item explained by those it is most often seen with
     Slim,
+    /// The one that is best on a validation part of what may be learned from
+    Auto,
 }
 
 #[derive(Debug, Subcommand)]

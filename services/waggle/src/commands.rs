@@ -9,6 +9,7 @@ mod evaluate;
 mod export;
 mod import;
 mod models;
+mod public_data;
 mod replay;
 #[cfg(test)]
 mod round_trip;
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Import(command) => import::run(&config, command).await,
         Command::Export(command) => export::run(&config, command).await,
         Command::Evaluate(args) => evaluate::run(config, &cli.global, &args).await,
+        Command::Tune(args) => public_data::tune(&args).await,
         Command::Models(command) => models::run(&config, command).await,
         Command::DeadLetters(command) => dead_letters::run(&config, command).await,
         Command::Data(command) => data::run(&config, &cli.global, command).await,

@@ -3,7 +3,10 @@
 use tokio::runtime::Handle;
 use waggle_contracts::api::{RecommendationRequest, RecommendationResponse};
 use waggle_evaluation::Difference;
-use waggle_jobs::{TimeSplitReport, single::SplitReport};
+use waggle_jobs::{
+    TimeSplitReport,
+    single::{Choice, SplitReport},
+};
 use waggle_model::{ItemId, Scored};
 use waggle_models::{Query, RecommendError, Recommender, Vocabulary};
 
@@ -82,6 +85,30 @@ pub(crate) fn split_text(report: &SplitReport) -> String {
         "  coverage_at_20            {:.4}\nfitted in {:.2} s, asked in {:.1} s{peak}\n",
         report.coverage_at_20, report.fit_s, report.evaluate_s
     )
+}
+
+/// The ten best trials, for people.
+pub(crate) fn choice_text(choice: &Choice) -> String {
+    let mut trials: Vec<_> = choice.trials.iter().filter(|trial| trial.value.is_some()).collect();
+    trials.sort_by(|a, b| b.value.unwrap_or(0.0).total_cmp(&a.value.unwrap_or(0.0)));
+    let mut text = format!("{} trials, {} on the validation part\n", choice.trials.len(), choice.best.metric);
+    for trial in trials.into_iter().take(10) {
+        text += &format!(
+            "  {:.4}  {:>7.2} s  {} {}\n",
+            trial.value.unwrap_or(0.0),
+            trial.fit_s,
+            trial.model.kind(),
+            trial.settings
+        );
+    }
+    for trial in choice.trials.iter().filter(|trial| trial.value.is_none()) {
+        let error = trial.error.as_deref().unwrap_or_default();
+        text += &format!("  failed: {} {}: {error}\n", trial.model.kind(), trial.settings);
+    }
+    if !choice.is_finished {
+        text += "time ran out before the search did: with --state it goes on from here\n";
+    }
+    text + &format!("best: --model {} --settings '{}'\n", choice.best.model.kind(), choice.best.settings)
 }
 
 /// The metrics of the terminal tables.

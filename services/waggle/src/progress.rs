@@ -1,11 +1,15 @@
 //! What a person sees while something takes long: bars on a terminal, a line per finished step elsewhere.
 
 use std::{
+    fs,
+    path::Path,
     sync::Mutex,
     time::{Duration, Instant},
 };
 
+use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 
 /// Steps of a long command, one after the other, with the seconds each took.
 pub(crate) struct Steps {
@@ -117,6 +121,16 @@ pub(crate) fn say(line: &str) {
 #[expect(clippy::print_stdout, reason = "the result of a command line tool")]
 pub(crate) fn print(text: &str) {
     println!("{text}");
+}
+
+/// Writes a report as JSON; `-` is standard output.
+pub(crate) fn write_json(path: &Path, report: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(report)?;
+    if path == Path::new("-") {
+        print(&json);
+        return Ok(());
+    }
+    fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn style(has_length: bool) -> ProgressStyle {

@@ -1,33 +1,23 @@
 //! `waggle evaluate`: quality on held-out data, of the models and of the system as it is served.
 
-use std::{
-    fs,
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{net::Ipv4Addr, sync::Arc};
 
 use anyhow::{Context, Result};
-use serde::Serialize;
 use tokio::runtime::Handle;
-use waggle_datasets::ItemLists;
 use waggle_jobs::{
-    TimeSplitReport, TrainParams, TrainingInput, evaluate_time_split,
-    single::{Lists, PublicData, SingleModel, SplitReport, evaluate_split},
-    span,
-    time_split::SplitContext,
+    TimeSplitReport, TrainParams, TrainingInput, evaluate_time_split, span, time_split::SplitContext,
 };
 use waggle_model::Timestamp;
 use waggle_models::{Recommender, Snapshot};
 
-use super::source::Wanted;
+use super::{public_data, source::Wanted};
 use crate::{
-    cli::{EvaluateArgs, Global, ModelName, Protocol, PublicDataArgs, UsageError},
+    cli::{EvaluateArgs, Global, Protocol},
     config::Config,
-    evaluation::{Served, report_text, split_text},
+    evaluation::{Served, report_text},
     import::{Import, import},
     process::Server,
-    progress::{Steps, print, say},
+    progress::{Steps, print, say, write_json},
     system::System,
     training::train_params,
 };
@@ -35,58 +25,7 @@ use crate::{
 pub(super) async fn run(config: Config, global: &Global, args: &EvaluateArgs) -> Result<()> {
     match args.protocol {
         Protocol::Time => over_time(config, global, args).await,
-        Protocol::FixedSplit | Protocol::LeaveOneOut | Protocol::Strong => on_public_data(args).await,
-    }
-}
-
-/// A public data set under the protocol of its published figures.
-async fn on_public_data(args: &EvaluateArgs) -> Result<()> {
-    let PublicDataArgs { model, settings, .. } = &args.public;
-    let settings: serde_json::Value =
-        serde_json::from_str(settings).map_err(|e| UsageError(format!("--settings is not JSON: {e}")))?;
-    let (model, seed) = (single_model(*model), args.simulator.seed);
-    let steps = Arc::new(Steps::new());
-    let job = {
-        let (steps, protocol, files) = (steps.clone(), args.protocol, args.public.clone());
-        move || -> Result<SplitReport> {
-            let split = public_data(protocol, &files)?.test(seed)?;
-            evaluate_split(&split, model, &settings, seed, &*steps)
-        }
-    };
-    let report = tokio::task::spawn_blocking(job).await.context("the evaluation panicked")??;
-    steps.finish("");
-    if args.json.as_deref() != Some(Path::new("-")) {
-        print(split_text(&report).trim_end());
-    }
-    if let Some(path) = &args.json {
-        write_json(path, &report)?;
-    }
-    Ok(())
-}
-
-fn public_data(protocol: Protocol, files: &PublicDataArgs) -> Result<PublicData> {
-    let read = |file: &Option<PathBuf>, name| -> Result<Lists> {
-        let file = file.as_ref().with_context(|| format!("{name} is needed"))?;
-        Ok(ItemLists::read(file)?.of_users)
-    };
-    let train = read(&files.train, "--train")?;
-    Ok(match protocol {
-        Protocol::LeaveOneOut => PublicData::LeaveOneOut { sequences: train },
-        Protocol::Strong => PublicData::Strong { lists: train, n_held_out: files.held_out },
-        Protocol::FixedSplit | Protocol::Time => {
-            PublicData::FixedSplit { train, test: read(&files.test, "--test")? }
-        }
-    })
-}
-
-fn single_model(name: ModelName) -> SingleModel {
-    match name {
-        ModelName::Popularity => SingleModel::Popularity,
-        ModelName::ItemKnn => SingleModel::ItemKnn,
-        ModelName::TurboCf => SingleModel::TurboCf,
-        ModelName::Ials => SingleModel::Ials,
-        ModelName::Ease => SingleModel::Ease,
-        ModelName::Slim => SingleModel::Slim,
+        Protocol::FixedSplit | Protocol::LeaveOneOut | Protocol::Strong => public_data::evaluate(args).await,
     }
 }
 
@@ -192,13 +131,4 @@ impl Serving {
     async fn stop(self) -> Result<()> {
         self.system.stop(Some(self.server)).await
     }
-}
-
-fn write_json(path: &Path, report: &impl Serialize) -> Result<()> {
-    let json = serde_json::to_string_pretty(report)?;
-    if path == Path::new("-") {
-        print(&json);
-        return Ok(());
-    }
-    fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))
 }

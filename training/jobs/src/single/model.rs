@@ -29,16 +29,44 @@ pub enum SingleModel {
 }
 
 impl SingleModel {
+    /// As the command line has it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Popularity => "popularity",
+            Self::ItemKnn => "item-knn",
+            Self::TurboCf => "turbo-cf",
+            Self::Ials => "ials",
+            Self::Ease => "ease",
+            Self::Slim => "slim",
+        }
+    }
+
     /// In tables. Models that share a form are told apart by what was asked for, all others know their own names.
     pub fn name(self, fitted: &dyn Recommender) -> String {
         match self {
-            Self::ItemKnn => "item-knn".to_owned(),
-            Self::TurboCf => "turbo-cf".to_owned(),
+            Self::ItemKnn | Self::TurboCf => self.kind().to_owned(),
             _ => fitted.name().to_owned(),
         }
     }
 
-    /// Fits it. `settings` is an object that replaces some of the model's defaults; what it is fitted with comes back.
+    /// All settings: the model's own, with what `settings`, an object, says in place of some.
+    ///
+    /// # Errors
+    /// For settings that the model does not have.
+    pub fn settings(self, settings: &Value) -> Result<Value> {
+        let mut all = match self {
+            Self::Popularity => serde_json::to_value(with(PopularityParams { half_life: None }, settings)?)?,
+            Self::ItemKnn => serde_json::to_value(with(ItemItemParams::default(), settings)?)?,
+            Self::TurboCf => serde_json::to_value(with(turbo_cf(), settings)?)?,
+            Self::Ials => serde_json::to_value(with(AlsParams::default(), settings)?)?,
+            Self::Ease => serde_json::to_value(with(EaseParams::default(), settings)?)?,
+            Self::Slim => serde_json::to_value(with(SlimParams::default(), settings)?)?,
+        };
+        shorten(&mut all);
+        Ok(all)
+    }
+
+    /// Fits it with `settings` in place of some of its own.
     ///
     /// # Errors
     /// For settings that the model does not have, or a fit that fails.
@@ -48,28 +76,22 @@ impl SingleModel {
         settings: &Value,
         seed: u64,
         progress: &dyn Progress,
-    ) -> Result<(Box<dyn Recommender>, Value)> {
+    ) -> Result<Box<dyn Recommender>> {
         Ok(match self {
             Self::Popularity => {
                 let params = with(PopularityParams { half_life: None }, settings)?;
-                let now = Timestamp::from_millis(0);
-                (Box::new(fit_popularity(train, &params, now)?), serde_json::to_value(&params)?)
+                Box::new(fit_popularity(train, &params, Timestamp::from_millis(0))?)
             }
-            Self::ItemKnn => item_item(train, ItemItemParams::default(), settings)?,
-            Self::TurboCf => item_item(train, turbo_cf(), settings)?,
-            Self::Ease => {
-                let params = with(EaseParams::default(), settings)?;
-                (Box::new(fit_ease(train, &params)?), serde_json::to_value(&params)?)
-            }
+            Self::ItemKnn => Box::new(fit_item_item(train, &with(ItemItemParams::default(), settings)?)?),
+            Self::TurboCf => Box::new(fit_item_item(train, &with(turbo_cf(), settings)?)?),
+            Self::Ease => Box::new(fit_ease(train, &with(EaseParams::default(), settings)?)?),
             Self::Slim => {
-                let params = with(SlimParams::default(), settings)?;
                 let report = |done, total| progress.report("item weights", done, total);
-                (Box::new(fit_slim(train, &params, &report)?), serde_json::to_value(&params)?)
+                Box::new(fit_slim(train, &with(SlimParams::default(), settings)?, &report)?)
             }
             Self::Ials => {
-                let params = with(AlsParams::default(), settings)?;
                 let report = |done, total| progress.report("embeddings", done, total);
-                (Box::new(fit_als(train, &params, seed, &report)?), serde_json::to_value(&params)?)
+                Box::new(fit_als(train, &with(AlsParams::default(), settings)?, seed, &report)?)
             }
         })
     }
@@ -90,15 +112,6 @@ fn turbo_cf() -> ItemItemParams {
     }
 }
 
-fn item_item(
-    train: &Interactions,
-    defaults: ItemItemParams,
-    settings: &Value,
-) -> Result<(Box<dyn Recommender>, Value)> {
-    let params = with(defaults, settings)?;
-    Ok((Box::new(fit_item_item(train, &params)?), serde_json::to_value(&params)?))
-}
-
 /// `defaults` with what `settings` says instead.
 fn with<P: Serialize + DeserializeOwned>(defaults: P, settings: &Value) -> Result<P> {
     let mut merged = serde_json::to_value(defaults)?;
@@ -107,4 +120,18 @@ fn with<P: Serialize + DeserializeOwned>(defaults: P, settings: &Value) -> Resul
         merged[name] = value.clone();
     }
     serde_json::from_value(merged).context("the model does not take these settings")
+}
+
+/// Settings are single precision: 0.3, not the double that is nearest to it.
+fn shorten(settings: &mut Value) {
+    match settings {
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        Value::Number(number) if number.is_f64() => {
+            let shortest = number.as_f64().map(|double| (double as f32).to_string().parse::<f64>());
+            if let Some(Ok(shortest)) = shortest {
+                *settings = Value::from(shortest);
+            }
+        }
+        _ => {}
+    }
 }

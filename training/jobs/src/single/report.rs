@@ -59,8 +59,9 @@ pub fn evaluate_split(
     seed: u64,
     progress: &dyn Progress,
 ) -> Result<SplitReport> {
+    let settings = model.settings(settings)?;
     let started = Instant::now();
-    let (fitted, settings) = model.fit(&split.train, settings, seed, progress)?;
+    let fitted = model.fit(&split.train, &settings, seed, progress)?;
     let fit_s = started.elapsed().as_secs_f64();
     progress.report("fit", 1, 1);
     let started = Instant::now();

@@ -1,0 +1,278 @@
+//! Settings, and the model itself, by what they reach on the validation part of what may be learned from. Nothing of the
+//! test is seen.
+//!
+//! The search turns one setting at a time to its next value and keeps what is better, until no turn is: few trials, each
+//! easy to follow, and the same ones for the same seed. With a model to be chosen, every one is tried as it is, and the two best are
+//! searched.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use waggle_evaluation::evaluate;
+
+use super::{PublicData, SingleModel, Split, knobs::Knob};
+use crate::{Progress, Silent};
+
+/// How long and by what to search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TuneParams {
+    /// Wall time, the last fit included.
+    pub budget: Duration,
+    pub seed: u64,
+}
+
+/// What some settings reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Which data, how split: trials of another question say nothing.
+    pub question: String,
+    pub model: SingleModel,
+    /// All of them.
+    pub settings: Value,
+    /// What the search goes by.
+    pub metric: String,
+    /// On the validation part; `None` if the fit failed.
+    pub value: Option<f64>,
+    /// Why it did.
+    pub error: Option<String>,
+    pub fit_s: f64,
+    pub evaluate_s: f64,
+}
+
+/// What came of a search.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Choice {
+    /// The best one.
+    pub best: Trial,
+    /// All of them, in the order they were made; those that were known before are among them.
+    pub trials: Vec<Trial>,
+    /// Whether no turn was left that is better, or time ran out before.
+    pub is_finished: bool,
+}
+
+/// Searches `model`, or for a model, beginning with `start` in place of some settings.
+///
+/// `known` are trials of a search that was cut off: they are not made again, so that a search goes on where it
+/// stopped. `record` hears of every new one.
+///
+/// # Errors
+/// For settings that the model does not have, when what the search begins with cannot be fitted, when time does not suffice
+/// for a single trial, or when `record` fails.
+pub fn tune(
+    data: &PublicData,
+    model: Option<SingleModel>,
+    start: &Value,
+    params: &TuneParams,
+    known: Vec<Trial>,
+    record: &mut dyn FnMut(&Trial) -> Result<()>,
+    progress: &dyn Progress,
+) -> Result<Choice> {
+    let split = data.validation(params.seed)?;
+    let question = question(&split, params.seed);
+    if let Some(other) = known.iter().find(|trial| trial.question != question) {
+        bail!("the trials that are known are of another question: {}, not {question}", other.question);
+    }
+    let mut search = Search {
+        split,
+        question,
+        is_ordered: matches!(data, PublicData::LeaveOneOut { .. }),
+        metric: if matches!(data, PublicData::LeaveOneOut { .. }) { "ndcg@10" } else { "ndcg@20" },
+        started: Instant::now(),
+        params,
+        known: known.into_iter().map(|trial| (key(trial.model, &trial.settings), trial)).collect(),
+        trials: Vec::new(),
+        record,
+        progress,
+    };
+    let is_finished = match model {
+        Some(model) => search.one_model(model, start)?,
+        None => search.all_models()?,
+    };
+    let best = search.best(None).cloned().context("the time does not suffice for a single trial")?;
+    Ok(Choice { best, trials: search.trials, is_finished })
+}
+
+struct Search<'a> {
+    split: Split,
+    question: String,
+    is_ordered: bool,
+    metric: &'static str,
+    started: Instant,
+    params: &'a TuneParams,
+    known: BTreeMap<String, Trial>,
+    trials: Vec<Trial>,
+    record: &'a mut dyn FnMut(&Trial) -> Result<()>,
+    progress: &'a dyn Progress,
+}
+
+struct Turned {
+    better: Option<Trial>,
+    /// Whether the last turn was tried, too.
+    is_complete: bool,
+}
+
+/// Learning from everything takes longer than learning from all but the validation part, by this at most.
+const LAST_FIT: f64 = 2.0;
+/// A machine is slower at times.
+const MARGIN: f64 = 1.3;
+
+impl Search<'_> {
+    /// Whether it came to its end.
+    fn one_model(&mut self, model: SingleModel, start: &Value) -> Result<bool> {
+        let mut settings = model.start(self.is_ordered);
+        let start = start.as_object().context("settings are an object, such as {\"n_factors\": 128}")?;
+        for (name, value) in start {
+            settings[name] = value.clone();
+        }
+        let first = self.attempt(model, &settings, 0.0)?;
+        let first = first.context("the time does not suffice for a single trial")?;
+        if let Some(error) = &first.error {
+            ensure!(first.value.is_some(), "{error}");
+        }
+        self.climb(first, self.params.budget.as_secs_f64())
+    }
+
+    fn all_models(&mut self) -> Result<bool> {
+        let mut is_finished = true;
+        for model in SingleModel::ALL {
+            let expected = self.expected(model);
+            is_finished &= self.attempt(model, &model.start(self.is_ordered), expected)?.is_some();
+        }
+        let mut best: Vec<Trial> =
+            SingleModel::ALL.iter().filter_map(|&m| self.best(Some(m)).cloned()).collect();
+        best.sort_by(|a, b| b.value.unwrap_or(0.0).total_cmp(&a.value.unwrap_or(0.0)));
+        // The better one may take most of the time; what it leaves is for the other.
+        let budget = self.params.budget.as_secs_f64();
+        for (first, share) in best.into_iter().zip([0.7, 1.0]) {
+            is_finished &= self.climb(first, share * budget)?;
+        }
+        Ok(is_finished)
+    }
+
+    /// Seconds, before anything is known: only what is cubic in the items can be too long.
+    fn expected(&self, model: SingleModel) -> f64 {
+        /// Multiply-adds in a second; a fifth of what two cores do.
+        const RATE: f64 = 4e10;
+        let n_items = self.split.train.n_items() as f64;
+        if model == SingleModel::Ease { n_items.powi(3) / RATE } else { 0.0 }
+    }
+
+    /// Turns one setting after the other. Whether no turn was left out for want of time, which is up after `until` seconds.
+    fn climb(&mut self, first: Trial, until: f64) -> Result<bool> {
+        let mut best = first;
+        loop {
+            let before = best.value;
+            let mut is_complete = true;
+            for knob in best.model.knobs(self.is_ordered) {
+                for up in [true, false] {
+                    let turned = self.turn(knob, up, &best, until)?;
+                    is_complete &= turned.is_complete;
+                    if let Some(better) = turned.better {
+                        best = better;
+                        break;
+                    }
+                }
+            }
+            if best.value == before {
+                return Ok(is_complete);
+            }
+        }
+    }
+
+    /// Turns one setting in one direction for as long as that is better.
+    fn turn(&mut self, knob: &Knob, up: bool, from: &Trial, until: f64) -> Result<Turned> {
+        let mut turned = Turned { better: None, is_complete: true };
+        loop {
+            let best = turned.better.as_ref().unwrap_or(from);
+            let Some(settings) = knob.turned(&best.settings, up) else { return Ok(turned) };
+            let expected_s = knob.cost(&best.settings, &settings) * (best.fit_s + best.evaluate_s);
+            let (model, value) = (best.model, best.value);
+            let is_late = self.elapsed() + expected_s > until;
+            let trial = if is_late { None } else { self.attempt(model, &settings, expected_s)? };
+            let Some(trial) = trial else {
+                turned.is_complete = false;
+                return Ok(turned);
+            };
+            if trial.value <= value {
+                return Ok(turned);
+            }
+            turned.better = Some(trial);
+        }
+    }
+
+    /// A trial, or `None` if it and the last fit may not be over in time.
+    fn attempt(&mut self, model: SingleModel, settings: &Value, expected_s: f64) -> Result<Option<Trial>> {
+        let settings = model.settings(settings)?;
+        let trial = if let Some(known) = self.known.remove(&key(model, &settings)) {
+            known
+        } else if let Some(known) = self.trials.iter().find(|t| t.model == model && t.settings == settings) {
+            return Ok(Some(known.clone()));
+        } else {
+            let best_s = self.best(None).map_or(0.0, |best| best.fit_s + best.evaluate_s);
+            let last_s = LAST_FIT * best_s.max(expected_s);
+            if self.elapsed() + MARGIN * (expected_s + last_s) > self.params.budget.as_secs_f64() {
+                return Ok(None);
+            }
+            let trial = self.make(model, settings);
+            (self.record)(&trial)?;
+            trial
+        };
+        self.trials.push(trial.clone());
+        let share = (self.elapsed() / self.params.budget.as_secs_f64()).min(1.0);
+        self.progress.report("settings", (share * 1000.0) as usize, 1000);
+        Ok(Some(trial))
+    }
+
+    fn make(&self, model: SingleModel, settings: Value) -> Trial {
+        let started = Instant::now();
+        let mut fit_s = 0.0;
+        let reached = || -> Result<f64> {
+            let fitted = model.fit(&self.split.train, &settings, self.params.seed, &Silent)?;
+            fit_s = started.elapsed().as_secs_f64();
+            let cutoff = if self.is_ordered { 10 } else { 20 };
+            let evaluation = evaluate(&*fitted, &self.split.cases, &[cutoff], self.split.train.n_items())?;
+            evaluation.mean(self.metric).context("nobody was asked")
+        }();
+        let evaluate_s = started.elapsed().as_secs_f64() - fit_s;
+        let (value, error) = match reached {
+            Ok(value) => (Some(value), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        let question = self.question.clone();
+        Trial { question, model, settings, metric: self.metric.to_owned(), value, error, fit_s, evaluate_s }
+    }
+
+    /// The best so far, of one model or of all; among equals the first.
+    fn best(&self, model: Option<SingleModel>) -> Option<&Trial> {
+        let valued = self.trials.iter().filter(|trial| trial.value.is_some());
+        let of_model = valued.filter(|trial| model.is_none_or(|model| trial.model == model));
+        of_model.reduce(|best, trial| if trial.value > best.value { trial } else { best })
+    }
+
+    fn elapsed(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+}
+
+fn question(split: &Split, seed: u64) -> String {
+    format!(
+        "{}, {} users, {} items, {} pairs learned, {} asked, seed {seed}",
+        split.protocol,
+        split.train.n_users(),
+        split.train.n_items(),
+        split.train.len(),
+        split.n_test
+    )
+}
+
+fn key(model: SingleModel, settings: &Value) -> String {
+    format!("{model:?} {settings}")
+}
