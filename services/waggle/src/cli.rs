@@ -454,6 +454,8 @@ pub(crate) enum ModelName {
     Ease,
     /// Sparse linear autoencoder: every item explained by those it is most often seen with
     Slim,
+    /// Several of the others, by `--settings '{"parts": [{"model": "slim", "settings": {}, "weight": 1}, …]}'`
+    Blend,
     /// The one that is best on a validation part of what may be learned from
     Auto,
 }

@@ -2,8 +2,10 @@
 //!
 //! - [`split`]: published protocols, and the validation part of what may be learned from.
 //! - [`model`]: models by name, with settings. [`report`]: fitted and asked about everybody, over the whole catalogue.
-//! - [`tune`]: settings, and the model itself, by what they reach on the validation part. [`knobs`]: what is tried.
+//! - [`tune`]: settings, and the model itself, by what they reach on the validation part. [`knobs`]: what is
+//!   tried. [`blend`]: how much the best of them count together.
 
+pub mod blend;
 pub mod knobs;
 pub mod model;
 pub mod report;

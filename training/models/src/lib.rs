@@ -4,6 +4,7 @@
 //! - [`recommender`]: the one interface that evaluation, jobs and serving know models by.
 //! - [`vocabulary`]: identities outside, rows of matrices inside.
 //! - [`als`], [`linear`], [`item_item`], [`sessions`], [`popularity`], [`segments`]: the single models. [`linalg`]: the kernels they run on.
+//! - [`blend`]: several of them as one.
 //! - [`lookalikes`]: items that no model knows, by the items they read like.
 //! - [`ann`]: which items have the greatest inner product with a person's vector.
 //! - [`candidates`]: the first stage: what is worth ranking. [`ranker`]: the second: how good each candidate is.
@@ -12,6 +13,7 @@
 
 pub mod als;
 pub mod ann;
+pub mod blend;
 pub mod candidates;
 pub mod item_item;
 pub mod linalg;
@@ -29,6 +31,7 @@ pub mod vocabulary;
 
 pub use als::{Als, AlsParams, SolveBuffers, SolveError};
 pub use ann::{AnnIndex, AnnReport};
+pub use blend::Blend;
 pub use candidates::{
     CandidateModels, CandidateQuery, Offer, Proposal, SimilarItems, SourceLimits, candidates, similar,
 };

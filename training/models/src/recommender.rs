@@ -72,6 +72,20 @@ pub trait ItemScorer: Send + Sync {
     fn score_items(&self, query: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError>;
 }
 
+impl<S: ItemScorer + ?Sized> ItemScorer for Box<S> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn n_items(&self) -> usize {
+        (**self).n_items()
+    }
+
+    fn score_items(&self, query: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError> {
+        (**self).score_items(query, scores)
+    }
+}
+
 impl<S: ItemScorer> Recommender for S {
     fn name(&self) -> &str {
         ItemScorer::name(self)

@@ -142,6 +142,7 @@ fn single_model(name: ModelName) -> Option<SingleModel> {
         ModelName::Ials => SingleModel::Ials,
         ModelName::Ease => SingleModel::Ease,
         ModelName::Slim => SingleModel::Slim,
+        ModelName::Blend => SingleModel::Blend,
         ModelName::Auto => return None,
     })
 }

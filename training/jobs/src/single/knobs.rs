@@ -69,7 +69,7 @@ const SLIM_SEQUENCE: &[Knob] = &[
 ];
 
 impl SingleModel {
-    /// Every model that a search may choose.
+    /// Every model that a search may choose, and blend.
     pub const ALL: [Self; 6] =
         [Self::Popularity, Self::ItemKnn, Self::TurboCf, Self::Ials, Self::Ease, Self::Slim];
 
@@ -89,7 +89,7 @@ impl SingleModel {
     /// What a search turns, what matters most first. `is_ordered`: whether lists are sequences.
     pub fn knobs(self, is_ordered: bool) -> &'static [Knob] {
         match self {
-            Self::Popularity => &[],
+            Self::Popularity | Self::Blend => &[],
             Self::ItemKnn | Self::TurboCf => ITEM_ITEM,
             Self::Ials => IALS,
             Self::Ease => EASE,

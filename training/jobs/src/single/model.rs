@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use waggle_model::Timestamp;
-use waggle_models::{AlsParams, Recommender};
+use waggle_models::{AlsParams, Blend, ItemScorer};
 
 use crate::{
     Progress,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Models by the names of the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SingleModel {
     Popularity,
@@ -26,6 +26,8 @@ pub enum SingleModel {
     /// EASE, and EDLAE, RLAE, RDLAE by its settings.
     Ease,
     Slim,
+    /// Several of the others, with weights.
+    Blend,
 }
 
 impl SingleModel {
@@ -38,11 +40,12 @@ impl SingleModel {
             Self::Ials => "ials",
             Self::Ease => "ease",
             Self::Slim => "slim",
+            Self::Blend => "blend",
         }
     }
 
     /// In tables. Models that share a form are told apart by what was asked for, all others know their own names.
-    pub fn name(self, fitted: &dyn Recommender) -> String {
+    pub fn name(self, fitted: &dyn ItemScorer) -> String {
         match self {
             Self::ItemKnn | Self::TurboCf => self.kind().to_owned(),
             _ => fitted.name().to_owned(),
@@ -61,6 +64,13 @@ impl SingleModel {
             Self::Ials => serde_json::to_value(with(AlsParams::default(), settings)?)?,
             Self::Ease => serde_json::to_value(with(EaseParams::default(), settings)?)?,
             Self::Slim => serde_json::to_value(with(SlimParams::default(), settings)?)?,
+            Self::Blend => {
+                let mut params = with(BlendParams::default(), settings)?;
+                for part in &mut params.parts {
+                    part.settings = part.model.settings(&part.settings)?;
+                }
+                serde_json::to_value(params)?
+            }
         };
         shorten(&mut all);
         Ok(all)
@@ -76,7 +86,7 @@ impl SingleModel {
         settings: &Value,
         seed: u64,
         progress: &dyn Progress,
-    ) -> Result<Box<dyn Recommender>> {
+    ) -> Result<Box<dyn ItemScorer>> {
         Ok(match self {
             Self::Popularity => {
                 let params = with(PopularityParams { half_life: None }, settings)?;
@@ -89,12 +99,37 @@ impl SingleModel {
                 let report = |done, total| progress.report("item weights", done, total);
                 Box::new(fit_slim(train, &with(SlimParams::default(), settings)?, &report)?)
             }
+            Self::Blend => {
+                let parts = with(BlendParams::default(), settings)?.parts.into_iter().map(|part| {
+                    let BlendPart { model, settings, weight } = part;
+                    Ok((model.fit(train, &settings, seed, progress)?, weight))
+                });
+                Box::new(Blend::try_new(parts.collect::<Result<_>>()?)?)
+            }
             Self::Ials => {
                 let report = |done, total| progress.report("embeddings", done, total);
                 Box::new(fit_als(train, &with(AlsParams::default(), settings)?, seed, &report)?)
             }
         })
     }
+}
+
+/// Settings of [`SingleModel::Blend`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BlendParams {
+    pub parts: Vec<BlendPart>,
+}
+
+/// One model of a blend.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlendPart {
+    pub model: SingleModel,
+    /// In place of some of its own.
+    #[serde(default)]
+    pub settings: Value,
+    pub weight: f32,
 }
 
 /// Turbo-CF with `a = 0.6`, `s = 0.7` and the linear filter, which its authors published for Gowalla; see
@@ -115,7 +150,9 @@ fn turbo_cf() -> ItemItemParams {
 /// `defaults` with what `settings` says instead.
 fn with<P: Serialize + DeserializeOwned>(defaults: P, settings: &Value) -> Result<P> {
     let mut merged = serde_json::to_value(defaults)?;
-    let settings = settings.as_object().context("settings are an object, such as {\"n_factors\": 128}")?;
+    let nothing = serde_json::Map::new();
+    let settings = if settings.is_null() { Some(&nothing) } else { settings.as_object() };
+    let settings = settings.context("settings are an object, such as {\"n_factors\": 128}")?;
     for (name, value) in settings {
         merged[name] = value.clone();
     }
@@ -126,6 +163,7 @@ fn with<P: Serialize + DeserializeOwned>(defaults: P, settings: &Value) -> Resul
 fn shorten(settings: &mut Value) {
     match settings {
         Value::Object(fields) => fields.values_mut().for_each(shorten),
+        Value::Array(values) => values.iter_mut().for_each(shorten),
         Value::Number(number) if number.is_f64() => {
             let shortest = number.as_f64().map(|double| (double as f32).to_string().parse::<f64>());
             if let Some(Ok(shortest)) = shortest {

@@ -65,7 +65,7 @@ pub fn evaluate_split(
     let fit_s = started.elapsed().as_secs_f64();
     progress.report("fit", 1, 1);
     let started = Instant::now();
-    let evaluation = evaluate(&*fitted, &split.cases, &CUTOFFS, split.train.n_items())?;
+    let evaluation = evaluate(&fitted, &split.cases, &CUTOFFS, split.train.n_items())?;
     let evaluate_s = started.elapsed().as_secs_f64();
     let intervals = Bootstrap { seed, ..Bootstrap::default() }.intervals(&evaluation)?;
     let of = |metric: &str| interval(&evaluation, &intervals, metric);

@@ -2,8 +2,8 @@
 //! test is seen.
 //!
 //! The search turns one setting at a time to its next value and keeps what is better, until no turn is: few trials, each
-//! easy to follow, and the same ones for the same seed. With a model to be chosen, every one is tried as it is, and the two best are
-//! searched.
+//! easy to follow, and the same ones for the same seed. With a model to be chosen, every one is tried as it is, the two best are
+//! searched, and the best of every model are blended.
 
 #[cfg(test)]
 mod tests;
@@ -17,8 +17,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use waggle_evaluation::evaluate;
+use waggle_models::{Blend, ItemScorer, Recommender};
 
-use super::{PublicData, SingleModel, Split, knobs::Knob};
+use super::{
+    PublicData, SingleModel, Split,
+    blend::blend_weights,
+    knobs::Knob,
+    model::{BlendParams, BlendPart},
+};
 use crate::{Progress, Silent};
 
 /// How long and by what to search.
@@ -80,11 +86,12 @@ pub fn tune(
     if let Some(other) = known.iter().find(|trial| trial.question != question) {
         bail!("the trials that are known are of another question: {}, not {question}", other.question);
     }
+    let is_ordered = matches!(data, PublicData::LeaveOneOut { .. });
     let mut search = Search {
         split,
         question,
-        is_ordered: matches!(data, PublicData::LeaveOneOut { .. }),
-        metric: if matches!(data, PublicData::LeaveOneOut { .. }) { "ndcg@10" } else { "ndcg@20" },
+        is_ordered,
+        metric: String::new(),
         started: Instant::now(),
         params,
         known: known.into_iter().map(|trial| (key(trial.model, &trial.settings), trial)).collect(),
@@ -92,6 +99,7 @@ pub fn tune(
         record,
         progress,
     };
+    search.metric = format!("ndcg@{}", search.cutoff());
     let is_finished = match model {
         Some(model) => search.one_model(model, start)?,
         None => search.all_models()?,
@@ -104,7 +112,7 @@ struct Search<'a> {
     split: Split,
     question: String,
     is_ordered: bool,
-    metric: &'static str,
+    metric: String,
     started: Instant,
     params: &'a TuneParams,
     known: BTreeMap<String, Trial>,
@@ -146,15 +154,68 @@ impl Search<'_> {
             let expected = self.expected(model);
             is_finished &= self.attempt(model, &model.start(self.is_ordered), expected)?.is_some();
         }
-        let mut best: Vec<Trial> =
-            SingleModel::ALL.iter().filter_map(|&m| self.best(Some(m)).cloned()).collect();
-        best.sort_by(|a, b| b.value.unwrap_or(0.0).total_cmp(&a.value.unwrap_or(0.0)));
-        // The better one may take most of the time; what it leaves is for the other.
+        // The best one may take most of the time; what it leaves is for the next.
         let budget = self.params.budget.as_secs_f64();
-        for (first, share) in best.into_iter().zip([0.7, 1.0]) {
+        for (first, share) in self.best_of_models().into_iter().zip([0.5, 0.7]) {
             is_finished &= self.climb(first, share * budget)?;
         }
-        Ok(is_finished)
+        Ok(is_finished & self.blend()?)
+    }
+
+    /// The best trial of every model, the best one first.
+    fn best_of_models(&self) -> Vec<Trial> {
+        let mut best: Vec<Trial> =
+            SingleModel::ALL.iter().filter_map(|&model| self.best(Some(model)).cloned()).collect();
+        best.sort_by(|a, b| b.value.unwrap_or(0.0).total_cmp(&a.value.unwrap_or(0.0)));
+        best
+    }
+
+    /// One more trial: the best of every model together. Whether there was time for it.
+    fn blend(&mut self) -> Result<bool> {
+        const MAX_PARTS: usize = 4;
+        let mut parts = self.best_of_models();
+        parts.truncate(MAX_PARTS);
+        if parts.len() < 2 {
+            return Ok(true);
+        }
+        if let Some(known) = self.known_blend(&parts) {
+            self.trials.push(known);
+            return Ok(true);
+        }
+        // They are fitted once more, asked twice, and in the end fitted on everything.
+        let expected_s: f64 = parts.iter().map(|part| part.fit_s + 2.0 * part.evaluate_s).sum();
+        if self.elapsed() + MARGIN * (1.0 + LAST_FIT) * expected_s > self.params.budget.as_secs_f64() {
+            return Ok(false);
+        }
+        let started = Instant::now();
+        let fit = |part: &Trial| part.model.fit(&self.split.train, &part.settings, self.params.seed, &Silent);
+        let models: Vec<Box<dyn ItemScorer>> = parts.iter().map(fit).collect::<Result<_>>()?;
+        let fit_s = started.elapsed().as_secs_f64();
+        let weights = blend_weights(&models, &self.split.cases, self.cutoff())?;
+        let weighted = |(part, weight): (&Trial, &f32)| BlendPart {
+            model: part.model,
+            settings: part.settings.clone(),
+            weight: *weight,
+        };
+        let params = BlendParams { parts: parts.iter().zip(&weights).map(weighted).collect() };
+        let settings = SingleModel::Blend.settings(&serde_json::to_value(params)?)?;
+        let blend = Blend::try_new(models.into_iter().zip(weights).collect())?;
+        let trial = self.trial(SingleModel::Blend, settings, fit_s, self.measure(&blend));
+        (self.record)(&trial)?;
+        self.trials.push(trial);
+        Ok(true)
+    }
+
+    /// A blend of the same models with the same settings, whatever its weights.
+    fn known_blend(&self, parts: &[Trial]) -> Option<Trial> {
+        let is_same = |trial: &&Trial| {
+            let params: Option<BlendParams> = serde_json::from_value(trial.settings.clone()).ok();
+            params.is_some_and(|params| {
+                let own = params.parts.iter().map(|part| (part.model, &part.settings));
+                own.eq(parts.iter().map(|part| (part.model, &part.settings)))
+            })
+        };
+        self.known.values().filter(|trial| trial.model == SingleModel::Blend).find(is_same).cloned()
     }
 
     /// Seconds, before anything is known: only what is cubic in the items can be too long.
@@ -233,21 +294,33 @@ impl Search<'_> {
 
     fn make(&self, model: SingleModel, settings: Value) -> Trial {
         let started = Instant::now();
-        let mut fit_s = 0.0;
-        let reached = || -> Result<f64> {
-            let fitted = model.fit(&self.split.train, &settings, self.params.seed, &Silent)?;
-            fit_s = started.elapsed().as_secs_f64();
-            let cutoff = if self.is_ordered { 10 } else { 20 };
-            let evaluation = evaluate(&*fitted, &self.split.cases, &[cutoff], self.split.train.n_items())?;
-            evaluation.mean(self.metric).context("nobody was asked")
-        }();
-        let evaluate_s = started.elapsed().as_secs_f64() - fit_s;
-        let (value, error) = match reached {
-            Ok(value) => (Some(value), None),
-            Err(error) => (None, Some(format!("{error:#}"))),
+        let fitted = model.fit(&self.split.train, &settings, self.params.seed, &Silent);
+        let fit_s = started.elapsed().as_secs_f64();
+        let measured = fitted.and_then(|fitted| self.measure(&fitted));
+        self.trial(model, settings, fit_s, measured)
+    }
+
+    /// What a fitted model reaches, and the seconds it took to ask.
+    fn measure(&self, fitted: &dyn Recommender) -> Result<(f64, f64)> {
+        let started = Instant::now();
+        let n_items = self.split.train.n_items();
+        let evaluation = evaluate(fitted, &self.split.cases, &[self.cutoff()], n_items)?;
+        let value = evaluation.mean(&self.metric).context("nobody was asked")?;
+        Ok((value, started.elapsed().as_secs_f64()))
+    }
+
+    fn trial(&self, model: SingleModel, settings: Value, fit_s: f64, measured: Result<(f64, f64)>) -> Trial {
+        let (value, evaluate_s, error) = match measured {
+            Ok((value, evaluate_s)) => (Some(value), evaluate_s, None),
+            Err(error) => (None, 0.0, Some(format!("{error:#}"))),
         };
-        let question = self.question.clone();
-        Trial { question, model, settings, metric: self.metric.to_owned(), value, error, fit_s, evaluate_s }
+        let (question, metric) = (self.question.clone(), self.metric.clone());
+        Trial { question, model, settings, metric, value, error, fit_s, evaluate_s }
+    }
+
+    /// Of the published tables.
+    fn cutoff(&self) -> usize {
+        if self.is_ordered { 10 } else { 20 }
     }
 
     /// The best so far, of one model or of all; among equals the first.

@@ -27,6 +27,26 @@ fn every_model_finds_what_is_plain() {
 }
 
 #[test]
+fn a_blend_is_fitted_from_its_parts() {
+    let settings = serde_json::json!({ "parts": [
+        { "model": "slim", "weight": 1.0 },
+        { "model": "ials", "settings": { "n_factors": 4 }, "weight": 0.5 },
+    ] });
+    let report = evaluate_split(&split(), SingleModel::Blend, &settings, 1, &Silent).unwrap();
+    assert_eq!(report.model, "blend");
+    assert!(report.recall_at_20 > 0.99 && report.ndcg_at_10 > 0.9, "{report:?}");
+    assert_eq!(report.settings["parts"][1]["settings"]["n_factors"], 4);
+    assert_eq!(report.settings["parts"][0]["settings"]["n_candidates"], 100, "all settings are told");
+    let refused = |settings| {
+        let report = evaluate_split(&split(), SingleModel::Blend, &settings, 1, &Silent);
+        format!("{:#}", report.unwrap_err())
+    };
+    assert_eq!(refused(serde_json::json!({})), "a blend needs a model");
+    let unknown = serde_json::json!({ "parts": [{ "model": "magic", "weight": 1.0 }] });
+    assert!(refused(unknown).contains("magic"));
+}
+
+#[test]
 fn models_of_one_form_have_names_of_their_own() {
     let name = |model, settings| evaluate_split(&split(), model, &settings, 1, &Silent).unwrap().model;
     let none = || serde_json::json!({});

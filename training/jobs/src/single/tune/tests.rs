@@ -88,6 +88,14 @@ fn a_model_is_chosen_among_all() {
     let value = |trial: &Trial| trial.value.unwrap_or(0.0);
     assert!(choice.trials.iter().all(|trial| value(trial) <= value(&choice.best)));
     assert_ne!(choice.best.model, SingleModel::Popularity);
+    let blend = choice.trials.last().unwrap();
+    assert_eq!(blend.model, SingleModel::Blend);
+    let singles = choice.trials.iter().filter(|trial| trial.model != SingleModel::Blend);
+    let best_single = singles.map(value).fold(0.0, f64::max);
+    assert!(value(blend) >= best_single, "a blend may leave all but the best one out");
+    // A search that goes on knows the blend, too.
+    let (_, n_made) = search(None, json!({}), 600.0, choice.trials).unwrap();
+    assert_eq!(n_made, 0);
 }
 
 #[test]
