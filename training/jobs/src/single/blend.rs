@@ -10,7 +10,7 @@ use waggle_model::{ItemIdx, Scored};
 use waggle_models::{ItemScorer, blend::root_mean_square, top_k};
 
 /// Weights in order; the first model counts 1, and every other one of these.
-const WEIGHTS: &[f32] = &[0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.4, 2.0];
+const WEIGHTS: &[f32] = &[0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0];
 /// What every model puts first is what a blend may put first.
 const FIRST: usize = 100;
 /// Evenly spread: the weights are few, and more cases would hardly change them.

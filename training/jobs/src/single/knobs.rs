@@ -12,14 +12,16 @@ pub struct Knob {
     pub values: &'static [f64],
     /// Whether it is counted: `100`, not `100.0`.
     pub is_count: bool,
+    /// A fit takes this power of it.
+    cost_exponent: f64,
 }
 
 const fn knob(pointer: &'static str, values: &'static [f64]) -> Knob {
-    Knob { pointer, values, is_count: false }
+    Knob { pointer, values, is_count: false, cost_exponent: 0.0 }
 }
 
-const fn count(pointer: &'static str, values: &'static [f64]) -> Knob {
-    Knob { pointer, values, is_count: true }
+const fn count(pointer: &'static str, cost_exponent: f64, values: &'static [f64]) -> Knob {
+    Knob { pointer, values, is_count: true, cost_exponent }
 }
 
 const EXPONENTS: &[f64] = &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
@@ -36,13 +38,13 @@ const ITEM_ITEM: &[Knob] = &[
     knob("/history_exponent", &[0.0, 0.25, 0.5, 0.75, 1.0, 1.2, 1.5]),
     knob("/power", &[0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5]),
     knob("/shrink", &[0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]),
-    count("/n_neighbours", &[25.0, 50.0, 100.0, 200.0, 400.0, 800.0, 1600.0]),
+    count("/n_neighbours", 0.5, &[25.0, 50.0, 100.0, 200.0, 400.0, 800.0, 1600.0]),
 ];
 const IALS: &[Knob] = &[
     knob("/unobserved_weight", &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0]),
     knob("/regularization", &[0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1]),
-    count("/n_factors", &[32.0, 64.0, 128.0, 256.0]),
-    count("/n_iterations", &[4.0, 8.0, 12.0, 16.0, 24.0]),
+    count("/n_factors", 2.5, &[32.0, 64.0, 128.0, 256.0]),
+    count("/n_iterations", 1.0, &[4.0, 8.0, 12.0, 16.0, 24.0]),
 ];
 const EASE: &[Knob] = &[
     knob("/l2", L2),
@@ -55,7 +57,7 @@ const SLIM: &[Knob] = &[
     knob("/dropout", DROPOUTS),
     knob("/history_exponent", EXPONENTS),
     knob("/candidate_exponent", EXPONENTS),
-    count("/n_candidates", &[25.0, 50.0, 100.0, 200.0, 400.0, 800.0]),
+    count("/n_candidates", 1.8, &[25.0, 50.0, 100.0, 200.0, 400.0, 800.0]),
 ];
 const SLIM_SEQUENCE: &[Knob] = &[
     knob("/sequence/share", &[0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]),
@@ -65,7 +67,7 @@ const SLIM_SEQUENCE: &[Knob] = &[
     knob("/dropout", DROPOUTS),
     knob("/history_exponent", EXPONENTS),
     knob("/candidate_exponent", EXPONENTS),
-    count("/n_candidates", &[25.0, 50.0, 100.0, 200.0, 400.0, 800.0]),
+    count("/n_candidates", 1.8, &[25.0, 50.0, 100.0, 200.0, 400.0, 800.0]),
 ];
 
 impl SingleModel {
@@ -115,10 +117,9 @@ impl Knob {
         Some(turned)
     }
 
-    /// How many times as long a fit may take after the turn, at most.
+    /// How many times as long a fit takes after the turn, about.
     pub fn cost(&self, settings: &Value, turned: &Value) -> f64 {
         let value = |settings: &Value| settings.pointer(self.pointer).and_then(Value::as_f64).unwrap_or(1.0);
-        // What is counted are neighbours, candidates, factors, iterations: costs grow with the cube at most.
-        if self.is_count { (value(turned) / value(settings)).powi(3).max(1.0) } else { 1.0 }
+        if self.is_count { (value(turned) / value(settings)).powf(self.cost_exponent) } else { 1.0 }
     }
 }
