@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::SingleModel;
+use crate::{fit::Interactions, models::ModelParams};
 
 /// One setting and the values that it may take, in order.
 #[derive(Debug, Clone, Copy)]
@@ -76,8 +77,12 @@ impl SingleModel {
         [Self::Popularity, Self::ItemKnn, Self::TurboCf, Self::Ials, Self::Ease, Self::Slim];
 
     /// What a search begins with, in place of the model's own settings.
-    pub fn start(self, is_ordered: bool) -> Value {
+    pub fn start(self, train: &Interactions, is_ordered: bool) -> Value {
         match self {
+            // As for what is served: see there.
+            Self::Ials => json!({
+                "unobserved_weight": ModelParams::default().als_for(train).unobserved_weight
+            }),
             Self::Slim if is_ordered => json!({
                 "l2": 20.0,
                 "dropout": 0.3,
@@ -86,6 +91,12 @@ impl SingleModel {
             }),
             _ => json!({}),
         }
+    }
+
+    /// Whether it has a vector for every item. Models of one form are right and wrong about the same; a blend gains by
+    /// models of another.
+    pub fn has_factors(self) -> bool {
+        self == Self::Ials
     }
 
     /// What a search turns, what matters most first. `is_ordered`: whether lists are sequences.

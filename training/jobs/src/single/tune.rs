@@ -2,8 +2,8 @@
 //! test is seen.
 //!
 //! The search turns one setting at a time to its next value and keeps what is better, until no turn is: few trials, each
-//! easy to follow, and the same ones for the same seed. With a model to be chosen, every one is tried as it is, the two best are
-//! searched, and the best of every model are blended.
+//! easy to follow, and the same ones for the same seed. With a model to be chosen, every one is tried as it is, the best one and the
+//! best of another form are searched, and the best of every model are blended.
 
 #[cfg(test)]
 mod tests;
@@ -136,7 +136,7 @@ const MARGIN: f64 = 1.3;
 impl Search<'_> {
     /// Whether it came to its end.
     fn one_model(&mut self, model: SingleModel, start: &Value) -> Result<bool> {
-        let mut settings = model.start(self.is_ordered);
+        let mut settings = model.start(&self.split.train, self.is_ordered);
         let start = start.as_object().context("settings are an object, such as {\"n_factors\": 128}")?;
         for (name, value) in start {
             settings[name] = value.clone();
@@ -153,11 +153,15 @@ impl Search<'_> {
         let mut is_finished = true;
         for model in SingleModel::ALL {
             let expected = self.expected(model);
-            is_finished &= self.attempt(model, &model.start(self.is_ordered), expected)?.is_some();
+            is_finished &=
+                self.attempt(model, &model.start(&self.split.train, self.is_ordered), expected)?.is_some();
         }
-        // The best one may take most of the time; what it leaves is for the next.
+        // The best one may take most of the time; what it leaves is for the best of another form.
         let budget = self.params.budget.as_secs_f64();
-        for (first, share) in self.best_of_models().into_iter().zip([0.5, 0.7]) {
+        let best = self.best_of_models();
+        let has_factors = best.first().is_some_and(|best| best.model.has_factors());
+        let other = best.iter().find(|trial| trial.model.has_factors() != has_factors).cloned();
+        for (first, share) in best.first().cloned().into_iter().chain(other).zip([0.45, 0.7]) {
             is_finished &= self.climb(first, share * budget)?;
         }
         Ok(is_finished & self.blend()?)
