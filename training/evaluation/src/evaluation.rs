@@ -84,14 +84,10 @@ pub fn evaluate(
     let scored: Vec<(usize, &Case)> =
         cases.iter().enumerate().filter(|(_, case)| !case.truth.is_empty()).collect();
     let lists: Vec<Vec<ItemIdx>> = scored
-        .par_iter()
-        .map(|&(index, case)| {
-            let list = recommender
-                .recommend(&case.query(), largest)
-                .map_err(|source| EvaluationError::Recommend { case: index, source })?;
-            Ok(list.into_iter().map(|scored| scored.item).collect())
-        })
-        .collect::<Result<_, EvaluationError>>()?;
+        .par_chunks(ASKED_AT_ONCE)
+        .map(|cases| lists(recommender, cases, largest))
+        .collect::<Result<Vec<_>, _>>()?
+        .concat();
 
     let (mut names, mut values) = (Vec::new(), Vec::new());
     for &k in ks {
@@ -136,6 +132,27 @@ impl Evaluation {
         let values = self.values(metric)?;
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
+}
+
+/// Enough that a model which reads all it knows for every list reads it seldom; few enough to spread over processors.
+const ASKED_AT_ONCE: usize = 32;
+
+/// The lists of some cases, which come with their numbers.
+fn lists(
+    recommender: &dyn Recommender,
+    cases: &[(usize, &Case)],
+    k: usize,
+) -> Result<Vec<Vec<ItemIdx>>, EvaluationError> {
+    let queries: Vec<Query<'_>> = cases.iter().map(|(_, case)| case.query()).collect();
+    let found = recommender.recommend_all(&queries, k).map_err(|source| {
+        // Asked once more, one by one, to name the case.
+        let mut failures = cases
+            .iter()
+            .filter_map(|(case, asked)| Some((*case, recommender.recommend(&asked.query(), k).err()?)));
+        let (case, source) = failures.next().unwrap_or((cases[0].0, source));
+        EvaluationError::Recommend { case, source }
+    })?;
+    Ok(found.into_iter().map(|list| list.into_iter().map(|scored| scored.item).collect()).collect())
 }
 
 type Metric = fn(&[ItemIdx], &[ItemIdx], usize) -> Option<f64>;

@@ -55,14 +55,21 @@ impl ItemScorer for Blend {
     }
 
     fn score_items(&self, query: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError> {
+        self.score_items_for_all(std::slice::from_ref(query), scores)
+    }
+
+    fn score_items_for_all(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<(), RecommendError> {
         scores.fill(f32::NEG_INFINITY);
-        let mut own = vec![0.0; self.n_items];
+        let n_items = self.n_items.max(1);
+        let mut own = vec![0.0; queries.len() * n_items];
         for (model, weight) in &self.parts {
-            model.score_items(query, &mut own)?;
-            let scale = weight / root_mean_square(&own).max(f32::MIN_POSITIVE);
-            for (score, own) in scores.iter_mut().zip(&own) {
-                if own.is_finite() {
-                    *score = if score.is_finite() { *score } else { 0.0 } + scale * own;
+            model.score_items_for_all(queries, &mut own)?;
+            for (scores, own) in scores.chunks_exact_mut(n_items).zip(own.chunks_exact(n_items)) {
+                let scale = weight / root_mean_square(own).max(f32::MIN_POSITIVE);
+                for (score, own) in scores.iter_mut().zip(own) {
+                    if own.is_finite() {
+                        *score = if score.is_finite() { *score } else { 0.0 } + scale * own;
+                    }
                 }
             }
         }

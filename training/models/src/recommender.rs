@@ -55,6 +55,14 @@ pub trait Recommender: Send + Sync {
     /// # Errors
     /// [`RecommendError`] where no list can be given at all. A person without history is not an error.
     fn recommend(&self, query: &Query<'_>, k: usize) -> Result<Vec<Scored>, RecommendError>;
+
+    /// The lists of several people, in their order: the same as one after the other, for some models in less time.
+    ///
+    /// # Errors
+    /// As [`recommend`](Self::recommend), for the whole if it fails for one.
+    fn recommend_all(&self, queries: &[Query<'_>], k: usize) -> Result<Vec<Vec<Scored>>, RecommendError> {
+        queries.iter().map(|query| self.recommend(query, k)).collect()
+    }
 }
 
 /// A recommender that scores the whole catalogue. Scores of several can be added up, and the best of them are the list.
@@ -70,6 +78,15 @@ pub trait ItemScorer: Send + Sync {
     /// # Errors
     /// As [`Recommender::recommend`].
     fn score_items(&self, query: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError>;
+
+    /// The scores of several people one after the other: `scores` is `[queries, n_items]`.
+    ///
+    /// # Errors
+    /// As [`score_items`](Self::score_items), for the whole if it fails for one.
+    fn score_items_for_all(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<(), RecommendError> {
+        let rows = scores.chunks_exact_mut(self.n_items().max(1));
+        queries.iter().zip(rows).try_for_each(|(query, scores)| self.score_items(query, scores))
+    }
 }
 
 impl<S: ItemScorer + ?Sized> ItemScorer for Box<S> {
@@ -84,7 +101,14 @@ impl<S: ItemScorer + ?Sized> ItemScorer for Box<S> {
     fn score_items(&self, query: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError> {
         (**self).score_items(query, scores)
     }
+
+    fn score_items_for_all(&self, queries: &[Query<'_>], scores: &mut [f32]) -> Result<(), RecommendError> {
+        (**self).score_items_for_all(queries, scores)
+    }
 }
+
+/// Scores that are held at once, of several people: 16 MiB.
+const MAX_SCORES: usize = 1 << 22;
 
 impl<S: ItemScorer> Recommender for S {
     fn name(&self) -> &str {
@@ -95,6 +119,20 @@ impl<S: ItemScorer> Recommender for S {
         let mut scores = vec![0.0; self.n_items()];
         self.score_items(query, &mut scores)?;
         Ok(top_k(&scores, query, k))
+    }
+
+    fn recommend_all(&self, queries: &[Query<'_>], k: usize) -> Result<Vec<Vec<Scored>>, RecommendError> {
+        let n_items = self.n_items().max(1);
+        let at_once = (MAX_SCORES / n_items).clamp(1, queries.len().max(1));
+        let mut scores = vec![0.0; at_once * n_items];
+        let mut lists = Vec::with_capacity(queries.len());
+        for queries in queries.chunks(at_once) {
+            let scores = &mut scores[..queries.len() * n_items];
+            self.score_items_for_all(queries, scores)?;
+            let rows = scores.chunks_exact(n_items);
+            lists.extend(queries.iter().zip(rows).map(|(query, scores)| top_k(scores, query, k)));
+        }
+        Ok(lists)
     }
 }
 

@@ -206,3 +206,26 @@ fn bad_factors_and_settings_are_refused_by_name() {
     check(|p| p.regularization_exponent = 3.0, "regularization_exponent");
     check(|p| p.init_stddev = 0.0, "init_stddev");
 }
+
+#[test]
+fn many_people_are_scored_like_one() {
+    // Several tiles of items, the last one not full.
+    let als = Als::try_new(random(3_000, 48, 5), params(48)).unwrap();
+    let histories: Vec<_> = (0..7_u32).map(|n| entries(&vec![(n * 400, 1.0); n as usize])).collect();
+    let queries: Vec<Query<'_>> = histories
+        .iter()
+        .map(|history| Query { history, exclude: &[], now: Timestamp::default(), person: None })
+        .collect();
+    let mut together = vec![9.0; 7 * 3_000];
+    als.score_items_for_all(&queries, &mut together).unwrap();
+    let mut alone = vec![9.0; 3_000];
+    for (query, together) in queries.iter().zip(together.chunks(3_000)) {
+        als.score_items(query, &mut alone).unwrap();
+        assert_eq!(alone, together);
+    }
+    let lists = als.recommend_all(&queries, 5).unwrap();
+    assert!(lists[0].is_empty(), "nothing is known of who touched nothing");
+    for (query, list) in queries.iter().zip(&lists) {
+        assert_eq!(list, &als.recommend(query, 5).unwrap());
+    }
+}
