@@ -26,16 +26,35 @@ pub struct ItemLists {
     pub n_repeated: usize,
 }
 
+/// How a line begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemListsForm {
+    /// `user item item …`: lines of the same user are joined.
+    Named,
+    /// `n item item …`: `n` items of the user whose number is that of the line, from 0.
+    Counted,
+}
+
 impl ItemLists {
-    /// Reads a file. Lines of the same user are joined, empty lines are passed over, and a user without items is kept.
+    /// Reads a file of [named](ItemListsForm::Named) lists. Empty lines are passed over, and a user without items is kept.
     ///
     /// # Errors
     /// [`DatasetError::Line`] names the first line that is not a list of ids up to [`MAX_ID`], [`DatasetError::NoPairs`] says
     /// that there is nothing in the file; or it cannot be read.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
+        Self::read_as(ItemListsForm::Named, path)
+    }
+
+    /// [`read`](Self::read), of a form.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); where lists are counted, for a line that is empty or holds more or fewer items than it says,
+    /// too.
+    pub fn read_as(form: ItemListsForm, path: &Path) -> Result<Self, DatasetError> {
         let mut lines = open(path)?;
         let mut lists = Self::default();
-        let mut seen: BTreeMap<u32, HashSet<u32>> = BTreeMap::new();
+        // Of the last user only: of all it would be more than the lists.
+        let (mut seen, mut seen_of) = (HashSet::new(), None);
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
@@ -49,8 +68,13 @@ impl ItemLists {
             }
             let text = std::str::from_utf8(&line).map_err(|_| broken("it is not text".to_owned()))?;
             let mut ids = text.split_ascii_whitespace().map(|token| id(token).map_err(broken));
-            let Some(user) = ids.next().transpose()? else { continue };
-            let (items, seen) = (lists.of_users.entry(user).or_default(), seen.entry(user).or_default());
+            let first = ids.next().transpose()?;
+            let Some(user) = user_of(form, number, first, text).map_err(broken)? else { continue };
+            let items = lists.of_users.entry(user).or_default();
+            if seen_of.replace(user) != Some(user) {
+                seen.clear();
+                seen.extend(items.iter().copied());
+            }
             for item in ids {
                 let item = item?;
                 if seen.insert(item) {
@@ -60,6 +84,7 @@ impl ItemLists {
                 }
             }
         }
+        lists.of_users.values_mut().for_each(Vec::shrink_to_fit);
         if lists.n_pairs() == 0 {
             return Err(DatasetError::NoPairs { path: path.to_owned() });
         }
@@ -97,6 +122,22 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, DatasetError> {
     })
 }
 
+/// Whose line it is; `None` for one to be passed over.
+fn user_of(form: ItemListsForm, number: u64, first: Option<u32>, line: &str) -> Result<Option<u32>, String> {
+    match (form, first) {
+        (ItemListsForm::Named, user) => Ok(user),
+        (ItemListsForm::Counted, None) => Err("it is empty".to_owned()),
+        (ItemListsForm::Counted, Some(n)) => {
+            let n_there = line.split_ascii_whitespace().count() - 1;
+            if n as usize != n_there {
+                return Err(format!("it says {n} items and holds {n_there}"));
+            }
+            let user = u32::try_from(number - 1).ok().filter(|user| *user <= MAX_ID);
+            user.map(Some).ok_or_else(|| format!("there are no users after {MAX_ID}"))
+        }
+    }
+}
+
 fn id(token: &str) -> Result<u32, String> {
     let id: u32 = token.parse().map_err(|_| {
         let shown: String = token.chars().take(40).collect();
@@ -127,6 +168,20 @@ mod tests {
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packed.write_all(text).unwrap();
         assert_eq!(read(&packed.finish().unwrap()).unwrap(), lists);
+    }
+
+    #[test]
+    fn counted_lists_are_of_the_users_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.dat");
+        let read = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            ItemLists::read_as(ItemListsForm::Counted, &path).map_err(|e| e.to_string())
+        };
+        let lists = read(b"2 7 3\n0\n1 0\n").unwrap();
+        assert_eq!(lists.of_users, BTreeMap::from([(0, vec![7, 3]), (1, vec![]), (2, vec![0])]));
+        assert!(read(b"1 3\n2 7\n").unwrap_err().ends_with("line 2: it says 2 items and holds 1"));
+        assert!(read(b"1 3\n\n1 7\n").unwrap_err().ends_with("line 2: it is empty"));
     }
 
     #[test]

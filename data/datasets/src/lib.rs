@@ -19,5 +19,5 @@ mod report;
 pub use catalogue::{Descriptor, Download, catalogue, descriptor, find};
 pub use dataset::Dataset;
 pub use error::DatasetError;
-pub use item_lists::{ItemLists, MAX_ID};
+pub use item_lists::{ItemLists, ItemListsForm, MAX_ID};
 pub use report::{BrokenLine, CleaningReport, DropReason, FileReport};

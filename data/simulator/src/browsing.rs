@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Poisson};
+use rayon::prelude::*;
 use serde_json::Map;
 use waggle_model::{
     Event, EventBody, EventId, Interaction, InteractionKind, ItemId, Person, SessionId, Timestamp, UserId,
@@ -122,11 +123,16 @@ impl Events<'_> {
         let day = self.day;
         self.day += 1;
         let midnight = self.market.start(self.end).shifted_by_millis(i64::from(day) * DAY_MS);
+        let market = self.market;
+        let of_shoppers =
+            self.pantries.par_iter_mut().enumerate().fold(Vec::new, |mut acts, (number, pantry)| {
+                visits_of_day(market, number as u32, day, midnight, pantry, &mut acts);
+                acts
+            });
         let mut acts = std::mem::take(&mut self.carried);
-        for (number, pantry) in (0u32..).zip(&mut self.pantries) {
-            visits_of_day(self.market, number, day, midnight, pantry, &mut acts);
-        }
-        acts.sort_by_key(|act| (act.at, act.shopper, act.visit, act.number));
+        acts.extend(of_shoppers.flatten_iter().collect::<Vec<_>>());
+        // No two are alike in these, so the order of the shoppers above does not matter.
+        acts.par_sort_unstable_by_key(|act| (act.at, act.shopper, act.visit, act.number));
         let next_midnight = midnight.shifted_by_millis(DAY_MS);
         self.carried = acts.split_off(acts.partition_point(|act| act.at < next_midnight));
         acts.truncate(acts.partition_point(|act| act.at <= self.end));

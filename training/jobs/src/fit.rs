@@ -3,6 +3,7 @@
 //! Every fit gives the same bits for the same input and seed, whatever the number of threads.
 
 mod als;
+mod content;
 mod ease;
 mod gram;
 mod interactions;
@@ -17,9 +18,10 @@ mod slim;
 mod tests;
 
 pub use als::{fit_als, user_factors};
+pub use content::{ContentParams, ContentRegression, fit_content, tf_idf};
 pub use ease::{EaseParams, fit_ease};
 pub use gram::SequenceParams;
-pub use interactions::{Interactions, InteractionsError, Triple};
+pub use interactions::{Interactions, InteractionsError, SparseRows, Triple};
 pub use item_item::{CoOccurrence, ItemItemParams, fit_item_item};
 pub use popularity::{PopularityParams, fit_popularity};
 pub use segments::{SegmentParams, fit_segments};
@@ -47,6 +49,10 @@ pub enum FitError {
          {regularization} outweigh what was observed; lower one of them"
     )]
     Vanished { unobserved_weight: f32, regularization: f32 },
+    #[error("the solution is not found in {n_iterations} iterations: a greater l2 helps")]
+    NotConverged { n_iterations: usize },
+    #[error(transparent)]
+    Interactions(#[from] InteractionsError),
     #[error("what explains item {item} cannot be told apart: greater l2 or dropout helps")]
     Singular { item: usize },
     #[error(

@@ -12,6 +12,7 @@ pub mod clicks;
 pub mod examples;
 pub mod fit;
 pub mod fit_ranker;
+mod item_terms;
 pub mod models;
 mod next_items;
 pub mod progress;

@@ -13,9 +13,11 @@ use waggle_models::{
 
 use crate::{
     fit::{
-        Interactions, ItemItemParams, PopularityParams, SegmentParams, SessionParams, SessionRow, Triple,
-        fit_als, fit_item_item, fit_popularity, fit_segments, fit_sessions,
+        ContentParams, Interactions, ItemItemParams, PopularityParams, SegmentParams, SessionParams,
+        SessionRow, Triple, fit_als, fit_content, fit_item_item, fit_popularity, fit_segments, fit_sessions,
+        tf_idf,
     },
+    item_terms::ItemTerms,
     progress::Progress,
     replay::{Basket, Replay, Session},
 };
@@ -37,6 +39,8 @@ pub struct ModelParams {
     pub sessions: SessionParams,
     pub popularity: PopularityParams,
     pub segments: SegmentParams,
+    /// How items that nobody touched are placed among the embeddings.
+    pub content: ContentParams,
     /// Most people who are held out of the fit of the embeddings, so that the index is measured with vectors of people
     /// it was not made for. None are where a tenth of all would be fewer than 1,000.
     pub max_held_out: usize,
@@ -52,6 +56,7 @@ impl Default for ModelParams {
             sessions: SessionParams::default(),
             popularity: PopularityParams { half_life: Some(std::time::Duration::from_secs(14 * 86_400)) },
             segments: SegmentParams::default(),
+            content: ContentParams::default(),
             max_held_out: 1_500,
         }
     }
@@ -126,6 +131,8 @@ pub fn vocabulary(items: &[Item], events: &[Event]) -> Result<Vocabulary> {
 /// What models are fitted on: nothing of it is later than `now`.
 #[derive(Clone, Copy)]
 pub struct Past<'a> {
+    /// The catalogue: it says where items belong that nobody touched yet.
+    pub items: &'a [Item],
     pub states: &'a Replay,
     pub baskets: &'a [Basket],
     pub sessions: &'a [Session],
@@ -146,7 +153,7 @@ pub fn fit_models(
     seed: u64,
     progress: &dyn Progress,
 ) -> Result<FittedModels> {
-    let Past { states, baskets, sessions, now } = *past;
+    let Past { items, states, baskets, sessions, now } = *past;
     let histories = histories(vocabulary, states)?;
     let of_baskets = basket_rows(vocabulary, baskets)?;
     let item_item_rows = if of_baskets.is_empty() { &histories } else { &of_baskets };
@@ -164,6 +171,8 @@ pub fn fit_models(
         progress.report("embeddings", done, total);
     })
     .context("the embeddings could not be fitted")?;
+    let als = with_untouched_items(als, vocabulary, items, trained_on, &params.content)
+        .context("items that nobody touched could not be placed")?;
     let segments = fit_segments(&histories, &als, &params.segments, now, seed)
         .context("the segments could not be fitted")?;
     progress.report("segments", 1, 1);
@@ -179,6 +188,28 @@ pub fn fit_models(
         histories,
         sample,
     })
+}
+
+/// Gives items that nobody touched a place by what the catalogue says of them: without one they score 0 for everybody.
+fn with_untouched_items(
+    als: Als,
+    vocabulary: &Vocabulary,
+    items: &[Item],
+    touched: &Interactions,
+    params: &ContentParams,
+) -> Result<Als> {
+    let counts = touched.item_counts();
+    if items.is_empty() || !counts.contains(&0) {
+        return Ok(als);
+    }
+    let terms = ItemTerms::new(vocabulary, items);
+    let content = tf_idf(terms.n_terms, terms.of_items.iter().map(Vec::as_slice))?;
+    if content.is_empty() {
+        return Ok(als);
+    }
+    let mut factors = als.item_factors().to_owned();
+    fit_content(&content, factors.view(), &counts, params)?.place_untouched(&content, &counts, &mut factors);
+    Ok(Als::try_new(factors, als.params().clone())?.in_its_own_axes()?)
 }
 
 /// From how many items on questions are asked by the scan of rounded vectors: it reads a quarter of the bytes, and scores
@@ -269,6 +300,42 @@ mod tests {
             time: Timestamp::from_millis(user.into()),
         });
         Interactions::from_triples(n, 7, triples.collect()).unwrap()
+    }
+
+    #[test]
+    fn an_untouched_item_comes_to_lie_beside_those_that_are_like_it() {
+        let item = |n: usize, kind: &str| -> Item {
+            serde_json::from_value(serde_json::json!({ "item_id": format!("{n:02}"), "title": kind }))
+                .unwrap()
+        };
+        // Whoever touches a mug touches mugs, and whoever a hat, hats; but nobody the last of either.
+        let items: Vec<Item> = (0..12).map(|n| item(n, if n % 2 == 0 { "a mug" } else { "a hat" })).collect();
+        let vocabulary = vocabulary(&items, &[]).unwrap();
+        let triples = (0..60_u32).flat_map(|user| {
+            (0..5).filter(move |n| *n != user / 2 % 5).map(move |n| Triple {
+                user,
+                item: waggle_model::ItemIdx(2 * n + user % 2),
+                weight: 1.0,
+                time: Timestamp::from_millis(0),
+            })
+        });
+        let touched = Interactions::from_triples(60, 12, triples.collect()).unwrap();
+        let als = AlsParams { n_factors: 4, regularization: 0.01, ..AlsParams::default() };
+        let als = fit_als(&touched, &als, 1, &|_, _| {}).unwrap();
+        let score = |als: &Als, item: u32| {
+            als.score(als.item_factors().row(0).as_slice().unwrap(), waggle_model::ItemIdx(item))
+        };
+        let is_nowhere =
+            |als: &Als, item: usize| als.item_factors().row(item).iter().all(|x| x.abs() < f32::MIN_POSITIVE);
+        assert!(is_nowhere(&als, 10) && is_nowhere(&als, 11));
+        let placed =
+            with_untouched_items(als.clone(), &vocabulary, &items, &touched, &ContentParams::default())
+                .unwrap();
+        let (mug, hat, known) = (score(&placed, 10), score(&placed, 11), score(&placed, 2));
+        assert!(mug > 0.5 * known && hat.abs() < 0.2 * mug, "a mug {mug}, a hat {hat}, a known mug {known}");
+        let unchanged =
+            with_untouched_items(als, &vocabulary, &[], &touched, &ContentParams::default()).unwrap();
+        assert!(is_nowhere(&unchanged, 10));
     }
 
     #[test]

@@ -278,6 +278,7 @@ impl<'a> Run<'a> {
         let n_before = self.baskets.partition_point(|basket| basket.start < now);
         let events = &self.input.events;
         let past = Past {
+            items: &self.input.items,
             states,
             baskets: &self.baskets[..n_before],
             sessions: &sessions(&events[..first_at(events, now)]),

@@ -9,7 +9,7 @@ use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
 use waggle_models::als::{Als, AlsError, AlsParams, HalfStep, SolveBuffers};
 
-use super::{FitError, Interactions};
+use super::{FitError, Interactions, SparseRows};
 
 /// Rows one thread solves before it takes more: small, because rows differ in length a thousandfold.
 const ROWS_PER_TASK: usize = 32;
@@ -34,16 +34,16 @@ pub fn fit_als(
     if interactions.is_empty() {
         return Err(FitError::NoInteractions);
     }
-    let by_item = interactions.transpose();
+    let by_item = interactions.matrix().transpose();
     let mut item_factors = initial_factors(interactions.n_items(), params, seed)?;
     let done = AtomicUsize::new(0);
-    let step = |rows: &Interactions, fixed: ArrayView2<'_, f32>| {
+    let step = |rows: &SparseRows, fixed: ArrayView2<'_, f32>| {
         let solved = solve_side(rows, fixed, params)?;
         progress(done.fetch_add(1, Ordering::Relaxed) + 1, 2 * params.n_iterations);
         Ok::<_, FitError>(solved)
     };
     for _ in 0..params.n_iterations {
-        let user_factors = step(interactions, item_factors.view())?;
+        let user_factors = step(interactions.matrix(), item_factors.view())?;
         item_factors = step(&by_item, user_factors.view())?;
     }
     refuse_vanished(item_factors.view(), params)?;
@@ -101,12 +101,12 @@ fn initial_factors(n_items: usize, params: &AlsParams, seed: u64) -> Result<Arra
 /// Solves every row of one side. The result is in the axes in which the fixed side's Gram matrix is diagonal: the fixed
 /// side is solved anew next, or dropped, so nobody needs the way back.
 fn solve_side(
-    rows: &Interactions,
+    rows: &SparseRows,
     fixed: ArrayView2<'_, f32>,
     params: &AlsParams,
 ) -> Result<Array2<f32>, FitError> {
     let half_step = HalfStep::try_new(fixed, params.unobserved_weight)?;
-    let mut solved = Array2::zeros((rows.n_users(), params.n_factors));
+    let mut solved = Array2::zeros((rows.n_rows(), params.n_factors));
     solved
         .axis_chunks_iter_mut(Axis(0), ROWS_PER_TASK)
         .into_par_iter()
@@ -114,9 +114,9 @@ fn solve_side(
         .map_init(SolveBuffers::default, |buffers, (task, mut out)| {
             for (offset, mut out) in out.outer_iter_mut().enumerate() {
                 let row = task * ROWS_PER_TASK + offset;
-                let (columns, weights) = (rows.items(row), rows.weights(row));
+                let (columns, weights) = (rows.columns(row), rows.weights(row));
                 let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
-                let regularization = params.row_regularization(total, rows.n_items());
+                let regularization = params.row_regularization(total, rows.n_columns());
                 let observed = columns.iter().copied().zip(weights.iter().copied());
                 let out = out.as_slice_mut().expect("rows of a fresh array are contiguous");
                 half_step

@@ -212,6 +212,26 @@ fn transposing_twice_changes_nothing() {
 }
 
 #[test]
+fn histories_are_the_same_as_their_triples() {
+    let histories: [&[u32]; 4] = [&[4, 0, 2], &[], &[1], &[3, 4]];
+    let triples = histories.iter().zip(0..).flat_map(|(items, user)| {
+        items.iter().zip(0..).map(move |(&item, place)| triple(user, item, 1.0, place))
+    });
+    let made = Interactions::from_histories(5, histories.into_iter()).unwrap();
+    assert_eq!(made, Interactions::from_triples(4, 5, triples.collect()).unwrap());
+    assert_eq!(made.item_counts(), [1, 1, 1, 1, 2]);
+    let first = made.of_first_items(3);
+    assert_eq!((first.n_items(), first.len()), (3, 3));
+    assert_eq!((first.items(0), first.times(0)), (&[ItemIdx(0), ItemIdx(2)][..], &made.times(0)[..2]));
+
+    let refused = |histories: [&[u32]; 2]| {
+        Interactions::from_histories(5, histories.into_iter()).unwrap_err().to_string()
+    };
+    assert_eq!(refused([&[1], &[2, 3, 2]]), "the history of user row 1 names item row 2 twice");
+    assert_eq!(refused([&[1], &[5, 3]]), "interaction 1 is of item row 5, there are 5 items");
+}
+
+#[test]
 fn impossible_triples_are_refused_by_place() {
     let check = |bad: Triple, expected: &str| {
         let error =

@@ -44,8 +44,21 @@ const ITEM_ITEM: &[Knob] = &[
 const IALS: &[Knob] = &[
     knob("/unobserved_weight", &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0]),
     knob("/regularization", &[0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1]),
-    count("/n_factors", 2.5, &[32.0, 64.0, 128.0, 256.0]),
+    count("/n_factors", 2.0, &[32.0, 64.0, 128.0, 256.0, 512.0]),
     count("/n_iterations", 1.0, &[4.0, 8.0, 12.0, 16.0, 24.0]),
+];
+const VMIS_KNN: &[Knob] = &[
+    count("/scoring/n_neighbours", 0.2, &[20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]),
+    knob("/scoring/length_exponent", EXPONENTS),
+    count("/scoring/n_recent", 1.0, &[200.0, 500.0, 1000.0, 2000.0, 5000.0]),
+];
+const CONTENT: &[Knob] = &[
+    knob("/content/l2", &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]),
+    knob("/content/half_trust", &[0.0, 1.0, 3.0, 10.0, 30.0]),
+    knob("/als/unobserved_weight", &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0]),
+    knob("/als/regularization", &[0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1]),
+    count("/als/n_factors", 2.5, &[32.0, 64.0, 128.0, 256.0]),
+    count("/als/n_iterations", 1.0, &[4.0, 8.0, 12.0, 16.0, 24.0]),
 ];
 const EASE: &[Knob] = &[
     knob("/l2", L2),
@@ -73,8 +86,15 @@ const SLIM_SEQUENCE: &[Knob] = &[
 
 impl SingleModel {
     /// Every model that a search may choose, and blend.
-    pub const ALL: [Self; 6] =
-        [Self::Popularity, Self::ItemKnn, Self::TurboCf, Self::Ials, Self::Ease, Self::Slim];
+    const OF_HISTORIES: &[Self] =
+        &[Self::Popularity, Self::ItemKnn, Self::VmisKnn, Self::TurboCf, Self::Ials, Self::Ease, Self::Slim];
+    /// The same for items that nobody touched: models of histories know nothing of them.
+    const OF_CONTENT: &[Self] = &[Self::Newest, Self::ContentKnn, Self::Content];
+
+    /// Every model that a search may choose; `is_cold` where only items may be recommended that nobody touched.
+    pub fn choices(is_cold: bool) -> &'static [Self] {
+        if is_cold { Self::OF_CONTENT } else { Self::OF_HISTORIES }
+    }
 
     /// What a search begins with, in place of the model's own settings.
     pub fn start(self, train: &Interactions, is_ordered: bool) -> Value {
@@ -83,6 +103,7 @@ impl SingleModel {
             Self::Ials => json!({
                 "unobserved_weight": ModelParams::default().als_for(train).unobserved_weight
             }),
+            Self::Content => json!({ "als": Self::Ials.start(train, is_ordered) }),
             Self::Slim if is_ordered => json!({
                 "l2": 20.0,
                 "dropout": 0.3,
@@ -96,16 +117,18 @@ impl SingleModel {
     /// Whether it has a vector for every item. Models of one form are right and wrong about the same; a blend gains by
     /// models of another.
     pub fn has_factors(self) -> bool {
-        self == Self::Ials
+        matches!(self, Self::Ials | Self::Content)
     }
 
     /// What a search turns, what matters most first. `is_ordered`: whether lists are sequences.
     pub fn knobs(self, is_ordered: bool) -> &'static [Knob] {
         match self {
-            Self::Popularity | Self::Blend => &[],
+            Self::Popularity | Self::ContentKnn | Self::Newest | Self::Blend => &[],
+            Self::Content => CONTENT,
             Self::ItemKnn | Self::TurboCf => ITEM_ITEM,
             Self::Ials => IALS,
             Self::Ease => EASE,
+            Self::VmisKnn => VMIS_KNN,
             Self::Slim if is_ordered => SLIM_SEQUENCE,
             Self::Slim => SLIM,
         }

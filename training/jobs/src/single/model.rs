@@ -1,16 +1,19 @@
 //! Models by name, with settings that stand beside their defaults.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use waggle_model::Timestamp;
-use waggle_models::{AlsParams, Blend, ItemScorer};
+use waggle_models::{Als, AlsParams, Blend, ItemScorer, Popularity, Query, RecommendError, SessionScoring};
 
 use crate::{
     Progress,
     fit::{
-        EaseParams, Interactions, ItemItemParams, PopularityParams, SlimParams, fit_als, fit_ease,
-        fit_item_item, fit_popularity, fit_slim,
+        ContentParams, EaseParams, Interactions, ItemItemParams, PopularityParams, SessionParams, SessionRow,
+        SlimParams, SparseRows, fit_als, fit_content, fit_ease, fit_item_item, fit_popularity, fit_sessions,
+        fit_slim,
     },
 };
 
@@ -26,6 +29,14 @@ pub enum SingleModel {
     /// EASE, and EDLAE, RLAE, RDLAE by its settings.
     Ease,
     Slim,
+    /// Everybody's history is a session.
+    VmisKnn,
+    /// iALS, with a place for items that nobody touched by what is said of them.
+    Content,
+    /// Cosine of what is said of an item and of the items of the history.
+    ContentKnn,
+    /// The greatest row first: what came last, where rows are numbered as items come.
+    Newest,
     /// Several of the others, with weights.
     Blend,
 }
@@ -40,6 +51,10 @@ impl SingleModel {
             Self::Ials => "ials",
             Self::Ease => "ease",
             Self::Slim => "slim",
+            Self::VmisKnn => "vmis-knn",
+            Self::Content => "content",
+            Self::ContentKnn => "content-knn",
+            Self::Newest => "newest",
             Self::Blend => "blend",
         }
     }
@@ -47,7 +62,7 @@ impl SingleModel {
     /// In tables. Models that share a form are told apart by what was asked for, all others know their own names.
     pub fn name(self, fitted: &dyn ItemScorer) -> String {
         match self {
-            Self::ItemKnn | Self::TurboCf => self.kind().to_owned(),
+            Self::ItemKnn | Self::TurboCf | Self::Content | Self::Newest => self.kind().to_owned(),
             _ => fitted.name().to_owned(),
         }
     }
@@ -64,6 +79,9 @@ impl SingleModel {
             Self::Ials => serde_json::to_value(with(AlsParams::default(), settings)?)?,
             Self::Ease => serde_json::to_value(with(EaseParams::default(), settings)?)?,
             Self::Slim => serde_json::to_value(with(SlimParams::default(), settings)?)?,
+            Self::VmisKnn => serde_json::to_value(with(vmis_knn(), settings)?)?,
+            Self::Content => serde_json::to_value(with(PlacedParams::default(), settings)?)?,
+            Self::ContentKnn | Self::Newest => serde_json::to_value(with(NoParams {}, settings)?)?,
             Self::Blend => {
                 let mut params = with(BlendParams::default(), settings)?;
                 for part in &mut params.parts {
@@ -76,13 +94,14 @@ impl SingleModel {
         Ok(all)
     }
 
-    /// Fits it with `settings` in place of some of its own.
+    /// Fits it with `settings` in place of some of its own. `content` is tf-idf of the items, where there is any.
     ///
     /// # Errors
-    /// For settings that the model does not have, or a fit that fails.
+    /// For settings that the model does not have, a model of content without any, or a fit that fails.
     pub fn fit(
         self,
         train: &Interactions,
+        content: Option<&SparseRows>,
         settings: &Value,
         seed: u64,
         progress: &dyn Progress,
@@ -102,7 +121,7 @@ impl SingleModel {
             Self::Blend => {
                 let parts = with(BlendParams::default(), settings)?.parts.into_iter().map(|part| {
                     let BlendPart { model, settings, weight } = part;
-                    Ok((model.fit(train, &settings, seed, progress)?, weight))
+                    Ok((model.fit(train, content, &settings, seed, progress)?, weight))
                 });
                 Box::new(Blend::try_new(parts.collect::<Result<_>>()?)?)
             }
@@ -110,7 +129,109 @@ impl SingleModel {
                 let report = |done, total| progress.report("embeddings", done, total);
                 Box::new(fit_als(train, &with(AlsParams::default(), settings)?, seed, &report)?)
             }
+            Self::VmisKnn => {
+                let row = |user| SessionRow {
+                    end: Timestamp::from_millis(0),
+                    items: train.history(user).into_iter().map(|entry| entry.item).collect(),
+                };
+                let rows: Vec<SessionRow> = (0..train.n_users()).map(row).collect();
+                let sessions = fit_sessions(&rows, train.n_items(), &with(vmis_knn(), settings)?)?;
+                Box::new(sessions.context("nobody touched two items")?)
+            }
+            Self::Content => {
+                let report = |done, total| progress.report("embeddings", done, total);
+                let params = with(PlacedParams::default(), settings)?;
+                Box::new(fit_placed(train, needed(content)?, &params, seed, &report)?)
+            }
+            Self::ContentKnn => Box::new(ContentKnn::new(needed(content)?.clone())),
+            Self::Newest => {
+                let scores = (1..=train.n_items()).map(|row| row as f32).collect();
+                Box::new(Popularity::try_new(scores)?)
+            }
         })
+    }
+}
+
+fn needed(content: Option<&SparseRows>) -> Result<&SparseRows> {
+    content.context(
+        "this model is about what is said of the items, and nothing is said of them: --content names a file",
+    )
+}
+
+/// Settings of a model that has none.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParams {}
+
+/// Settings of [`SingleModel::Content`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlacedParams {
+    pub als: AlsParams,
+    pub content: ContentParams,
+}
+
+/// Factors of what was touched, and of everything else a place by its content.
+fn fit_placed(
+    train: &Interactions,
+    content: &SparseRows,
+    params: &PlacedParams,
+    seed: u64,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Als> {
+    let als = fit_als(train, &params.als, seed, progress)?;
+    let counts = train.item_counts();
+    let mut factors = als.item_factors().to_owned();
+    fit_content(content, factors.view(), &counts, &params.content)?.place_untouched(
+        content,
+        &counts,
+        &mut factors,
+    );
+    Ok(Als::try_new(factors, als.params().clone())?)
+}
+
+/// `score(j) = x_j · Σ_{i∈history} weight_i x_i`, of rows that have length 1.
+struct ContentKnn {
+    content: SparseRows,
+    by_term: SparseRows,
+}
+
+impl ContentKnn {
+    fn new(content: SparseRows) -> Self {
+        Self { by_term: content.transpose(), content }
+    }
+}
+
+impl ItemScorer for ContentKnn {
+    fn name(&self) -> &'static str {
+        "content-knn"
+    }
+
+    fn n_items(&self) -> usize {
+        self.content.n_rows()
+    }
+
+    /// No opinion on an item that shares nothing with the history.
+    fn score_items(&self, query: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError> {
+        let n_items = self.content.n_rows();
+        scores.fill(f32::NEG_INFINITY);
+        let mut profile = BTreeMap::new();
+        for entry in query.history {
+            let row = entry.item.row();
+            if row >= n_items {
+                return Err(RecommendError::UnknownItem { row, n_items });
+            }
+            for (term, weight) in self.content.columns(row).iter().zip(self.content.weights(row)) {
+                *profile.entry(*term).or_insert(0.0) += entry.weight * weight;
+            }
+        }
+        for (term, weight) in profile {
+            for (item, own) in self.by_term.columns(term.row()).iter().zip(self.by_term.weights(term.row())) {
+                let score = &mut scores[item.row()];
+                *score = if score.is_finite() { *score } else { 0.0 } + weight * own;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -144,6 +265,15 @@ fn turbo_cf() -> ItemItemParams {
         power: 0.7,
         shrink: 0.0,
         ..ItemItemParams::default()
+    }
+}
+
+/// Whole histories instead of the ends of visits, and nothing is long ago.
+fn vmis_knn() -> SessionParams {
+    SessionParams {
+        max_items: 1000,
+        scoring: SessionScoring { n_recent: 2000, n_neighbours: 200, length_exponent: 0.5, half_life: None },
+        ..SessionParams::default()
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use waggle_evaluation::{Bootstrap, Evaluation, Interval, evaluate};
 
 use super::{SingleModel, Split};
-use crate::Progress;
+use crate::progress::{Progress, peak_bytes};
 
 /// Cut-offs of the published tables.
 const CUTOFFS: [usize; 2] = [20, 10];
@@ -61,11 +61,11 @@ pub fn evaluate_split(
 ) -> Result<SplitReport> {
     let settings = model.settings(settings)?;
     let started = Instant::now();
-    let fitted = model.fit(&split.train, &settings, seed, progress)?;
+    let fitted = model.fit(&split.train, split.content.as_ref(), &settings, seed, progress)?;
     let fit_s = started.elapsed().as_secs_f64();
     progress.report("fit", 1, 1);
     let started = Instant::now();
-    let evaluation = evaluate(&fitted, &split.cases, &CUTOFFS, split.train.n_items())?;
+    let evaluation = evaluate(&split.restricted(&fitted), &split.cases, &CUTOFFS, split.n_candidates())?;
     let evaluate_s = started.elapsed().as_secs_f64();
     let intervals = Bootstrap { seed, ..Bootstrap::default() }.intervals(&evaluation)?;
     let of = |metric: &str| interval(&evaluation, &intervals, metric);
@@ -105,11 +105,4 @@ pub fn evaluate_split(
 fn interval(evaluation: &Evaluation, intervals: &[Interval], metric: &str) -> Result<Interval> {
     let at = evaluation.metrics.iter().position(|name| name == metric);
     at.and_then(|at| intervals.get(at)).copied().with_context(|| format!("{metric} was not evaluated"))
-}
-
-/// Of this process, as the kernel of Linux counts it.
-fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use waggle_evaluation::evaluate;
-use waggle_models::{Blend, ItemScorer, Recommender};
+use waggle_models::{Blend, ItemScorer};
 
 use super::{
     PublicData, SingleModel, Split,
@@ -151,7 +151,7 @@ impl Search<'_> {
 
     fn all_models(&mut self) -> Result<bool> {
         let mut is_finished = true;
-        for model in SingleModel::ALL {
+        for &model in self.choices() {
             let expected = self.expected(model);
             is_finished &=
                 self.attempt(model, &model.start(&self.split.train, self.is_ordered), expected)?.is_some();
@@ -167,10 +167,14 @@ impl Search<'_> {
         Ok(is_finished & self.blend()?)
     }
 
+    fn choices(&self) -> &'static [SingleModel] {
+        SingleModel::choices(self.split.among.is_some())
+    }
+
     /// The best trial of every model, the best one first.
     fn best_of_models(&self) -> Vec<Trial> {
         let mut best: Vec<Trial> =
-            SingleModel::ALL.iter().filter_map(|&model| self.best(Some(model)).cloned()).collect();
+            self.choices().iter().filter_map(|&model| self.best(Some(model)).cloned()).collect();
         best.sort_by(|a, b| b.value.unwrap_or(0.0).total_cmp(&a.value.unwrap_or(0.0)));
         best
     }
@@ -180,7 +184,8 @@ impl Search<'_> {
         const MAX_PARTS: usize = 4;
         let mut parts = self.best_of_models();
         parts.truncate(MAX_PARTS);
-        if parts.len() < 2 {
+        // Scores of some items only are on another scale than those of all that a blend goes by.
+        if parts.len() < 2 || self.split.among.is_some() {
             return Ok(true);
         }
         if let Some(known) = self.known_blend(&parts) {
@@ -193,7 +198,8 @@ impl Search<'_> {
             return Ok(false);
         }
         let started = Instant::now();
-        let fit = |part: &Trial| part.model.fit(&self.split.train, &part.settings, self.params.seed, &Silent);
+        let fit =
+            |part: &Trial| part.model.fit(&self.split.train, None, &part.settings, self.params.seed, &Silent);
         let models: Vec<Box<dyn ItemScorer>> = parts.iter().map(fit).collect::<Result<_>>()?;
         let fit_s = started.elapsed().as_secs_f64();
         let weights = blend_weights(&models, &self.split.cases, self.cutoff())?;
@@ -299,17 +305,18 @@ impl Search<'_> {
 
     fn make(&self, model: SingleModel, settings: Value) -> Trial {
         let started = Instant::now();
-        let fitted = model.fit(&self.split.train, &settings, self.params.seed, &Silent);
+        let fitted =
+            model.fit(&self.split.train, self.split.content.as_ref(), &settings, self.params.seed, &Silent);
         let fit_s = started.elapsed().as_secs_f64();
         let measured = fitted.and_then(|fitted| self.measure(&fitted));
         self.trial(model, settings, fit_s, measured)
     }
 
     /// What a fitted model reaches, and the seconds it took to ask.
-    fn measure(&self, fitted: &dyn Recommender) -> Result<(f64, f64)> {
+    fn measure(&self, fitted: &dyn ItemScorer) -> Result<(f64, f64)> {
         let started = Instant::now();
-        let n_items = self.split.train.n_items();
-        let evaluation = evaluate(fitted, &self.split.cases, &[self.cutoff()], n_items)?;
+        let fitted = self.split.restricted(fitted);
+        let evaluation = evaluate(&fitted, &self.split.cases, &[self.cutoff()], self.split.n_candidates())?;
         let value = evaluation.mean(&self.metric).context("nobody was asked")?;
         Ok((value, started.elapsed().as_secs_f64()))
     }

@@ -101,3 +101,47 @@ fn under_the_strong_protocol_unknown_items_and_short_lists_are_left_out() {
     let refused = PublicData::Strong { lists: short.collect(), n_held_out: 5 }.test(1).unwrap_err();
     assert_eq!(refused.to_string(), "there is nobody to ask about");
 }
+
+#[test]
+fn cold_items_are_not_learned_from_and_only_they_are_recommended() {
+    let all: Lists = (0..40).map(|user| (user, (0..20).map(|n| (n * 3 + user) % 60).collect())).collect();
+    let terms: Lists = (0..60).map(|item| (item, vec![item % 5])).collect();
+    let data = PublicData::ColdItems { lists: all.clone(), terms };
+    let (test, validation) = (data.test(1).unwrap(), data.validation(1).unwrap());
+    let cold = |split: &Split| split.among.clone().unwrap();
+    assert_eq!((cold(&test).len(), cold(&validation).len()), (6, 5));
+    assert!(cold(&validation).iter().all(|item| !cold(&test).contains(item)));
+    for split in [&test, &validation] {
+        let counts = split.train.item_counts();
+        assert!(cold(&test).iter().chain(&cold(split)).all(|item| counts[item.row()] == 0));
+        for case in &split.cases {
+            let user = case.person.as_ref().and_then(|person| person.user_id.as_ref()).unwrap();
+            let list = &all[&user.as_str().parse().unwrap()];
+            let expected: Vec<u32> =
+                list.iter().copied().filter(|i| cold(split).contains(&ItemIdx(*i))).collect();
+            assert_eq!(rows(&case.truth), expected);
+        }
+        let content = split.content.as_ref().unwrap();
+        assert_eq!((content.n_rows(), content.n_columns()), (60, 5));
+    }
+
+    struct All;
+    impl ItemScorer for All {
+        fn name(&self) -> &'static str {
+            "all"
+        }
+        fn n_items(&self) -> usize {
+            60
+        }
+        fn score_items(&self, _: &Query<'_>, scores: &mut [f32]) -> Result<(), RecommendError> {
+            scores.iter_mut().zip(0..).for_each(|(score, row)| *score = row as f32);
+            Ok(())
+        }
+    }
+    let queries: Vec<_> = test.cases.iter().take(3).map(Case::query).collect();
+    let mut best_first = cold(&test);
+    best_first.reverse();
+    for list in waggle_models::Recommender::recommend_all(&test.restricted(&All), &queries, 20).unwrap() {
+        assert_eq!(list.iter().map(|scored| scored.item).collect::<Vec<_>>(), best_first);
+    }
+}
