@@ -6,18 +6,21 @@
 //! - [`freshness`]: from an event's acknowledgement to the answer that has seen it, under load in the background.
 //! - [`replay`]: the online state rebuilt from the log, beside reading the log alone.
 //! - [`ann`]: the index of items, beside hnswlib and faiss-cpu.
+//! - [`training`]: how long models take to fit, beside implicit and scipy, and how much memory.
 //!
-//! All but the last run in one or two modes: embedded, in a folder of its own under `--dir`; and, where the configuration names
+//! All but the last two run in one or two modes: embedded, in a folder of its own under `--dir`; and, where the configuration names
 //! other servers, on those, under a prefix of its own that is removed at the end.
 
 pub(crate) mod ann;
 pub(crate) mod freshness;
 pub(crate) mod ingest;
 mod load;
+mod python;
 pub(crate) mod replay;
 pub(crate) mod search;
 mod server;
 pub(crate) mod serving;
+pub(crate) mod training;
 
 use std::sync::Arc;
 

@@ -378,9 +378,20 @@ pub(crate) struct PublicDataArgs {
     #[arg(
         long,
         value_name = "FILE",
-        required_if_eq_any([("protocol", "fixed-split"), ("protocol", "leave-one-out"), ("protocol", "strong")])
+        required_if_eq_any([
+            ("protocol", "fixed-split"),
+            ("protocol", "leave-one-out"),
+            ("protocol", "strong"),
+            ("protocol", "cold-items")
+        ])
     )]
     pub(crate) train: Option<PathBuf>,
+    /// How the lines of all files begin
+    #[arg(long, value_enum, default_value_t = ListsForm::Named)]
+    pub(crate) form: ListsForm,
+    /// Terms of the items, such as tags: lines `item term term …`; with cold-items only
+    #[arg(long, value_name = "FILE", required_if_eq("protocol", "cold-items"))]
+    pub(crate) content: Option<PathBuf>,
     /// What to ask about, in the same form; with fixed-split only, where a search does without
     #[arg(long, value_name = "FILE")]
     pub(crate) test: Option<PathBuf>,
@@ -398,6 +409,14 @@ pub(crate) struct PublicDataArgs {
     /// Keep every trial of the search in this file, and go on from those in it
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListsForm {
+    /// With the user: `user item item …`
+    Named,
+    /// With how many there are, one line for each user in order: `n item item …`
+    Counted,
 }
 
 /// `90s`, `20m`, `2h`.
@@ -438,6 +457,8 @@ pub(crate) enum Protocol {
     LeaveOneOut,
     /// One file: users are held out by chance, and asked about a fifth of their items
     Strong,
+    /// One file, and what is said of the items: a tenth of them is held out by chance, and asked about by everybody who has any
+    ColdItems,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -454,6 +475,14 @@ pub(crate) enum ModelName {
     Ease,
     /// Sparse linear autoencoder: every item explained by those it is most often seen with
     Slim,
+    /// Nearest neighbours among histories, as among sessions
+    VmisKnn,
+    /// iALS, with a place for items that nobody touched by what is said of them; with --content
+    Content,
+    /// Cosine of what is said of an item and of the items of the history; with --content
+    ContentKnn,
+    /// The item with the greatest number first
+    Newest,
     /// Several of the others, by `--settings '{"parts": [{"model": "slim", "settings": {}, "weight": 1}, …]}'`
     Blend,
     /// The one that is best on a validation part of what may be learned from
@@ -586,6 +615,81 @@ pub(crate) enum BenchCommand {
     Replay(BenchReplayArgs),
     /// The index of items, beside hnswlib and faiss-cpu, which pip installs into a Python environment of this command
     Ann(BenchAnnArgs),
+    /// How long models take to fit, beside implicit and scipy, which pip installs; and how much memory
+    ///
+    /// iALS and implicit are given as many iterations as each needs to the best NDCG@20 that implicit reaches in up to 15. Our
+    /// whole fit of EASE stands beside the two routines of LAPACK that it needs at least.
+    Training(BenchTrainingArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchTrainingArgs {
+    /// Pairs of a published split to learn from; Gowalla's in `$WAGGLE_DATA_DIR` by default
+    #[arg(long, value_name = "FILE", requires = "test")]
+    pub(crate) train: Option<PathBuf>,
+    /// What to ask about
+    #[arg(long, value_name = "FILE", requires = "train")]
+    pub(crate) test: Option<PathBuf>,
+    /// Pairs of a simulated market for iALS, to learn from; 0 leaves it out
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    pub(crate) interactions: usize,
+    /// Lengths of the factors of iALS; the first one over ever more pairs, too
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "64,128,256", value_parser = clap::value_parser!(u16).range(1..=4_096).map(usize::from))]
+    pub(crate) factors: Vec<usize>,
+    /// Simulated pairs that iALS is fitted on, each in a process of its own
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "1000000,3000000,10000000,30000000"
+    )]
+    pub(crate) scale: Vec<usize>,
+    /// Of our iALS
+    #[arg(
+        long,
+        value_name = "JSON",
+        default_value = "{\"unobserved_weight\": 0.02, \"regularization\": 0.005}"
+    )]
+    pub(crate) settings: String,
+    /// Of implicit
+    #[arg(long, value_name = "JSON", default_value = "{\"alpha\": 20, \"regularization\": 10}")]
+    pub(crate) peer_settings: String,
+    /// Items of EASE; all by default
+    #[arg(long, value_name = "N")]
+    pub(crate) ease_items: Option<usize>,
+    /// What is measured; all by default
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<BenchTrainingCase>,
+    /// Times that both are timed, in turn
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
+    pub(crate) rounds: usize,
+    /// The same of EASE, which takes minutes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
+    pub(crate) ease_rounds: usize,
+    /// Seed of everything random
+    #[arg(long, value_name = "S", default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// Where sets and the Python environment are kept for the next run; bench-training under --dir by default
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Fit iALS on a file and say what it took: what this command starts itself with
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) child: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchTrainingCase {
+    /// Beside implicit
+    Ials,
+    /// Beside scipy
+    Ease,
+    /// By itself
+    TurboCf,
+    /// iALS over ever more pairs
+    Scale,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -9,7 +9,7 @@ use crate::{
     bench::{
         Mode, ann, freshness,
         ingest::{self, PerfTest},
-        replay, search, serving,
+        replay, search, serving, training,
     },
     cli::{BenchCommand, Global},
     config::Config,
@@ -30,6 +30,11 @@ pub(super) async fn run(config: &Config, global: &Global, command: BenchCommand)
             let work = move || search::run(&of_config, &of_global, &args);
             return show_one(as_json, &tokio::task::spawn_blocking(work).await??, search::text);
         }
+        BenchCommand::Training(args) => {
+            let as_json = args.json;
+            let work = move || training::run(&of_config, &args);
+            return show_one(as_json, &tokio::task::spawn_blocking(work).await??, training::text);
+        }
         _ => {}
     }
     waggle_http::telemetry::metrics_handle();
@@ -43,7 +48,10 @@ pub(super) async fn run(config: &Config, global: &Global, command: BenchCommand)
         say("embedded only: with log.kind = \"kafka\" in the configuration its servers are measured, too");
     }
     match command {
-        BenchCommand::Ann(_) | BenchCommand::Serving(_) | BenchCommand::Search(_) => Ok(()),
+        BenchCommand::Ann(_)
+        | BenchCommand::Serving(_)
+        | BenchCommand::Search(_)
+        | BenchCommand::Training(_) => Ok(()),
         BenchCommand::Ingest(args) => {
             let mut outcomes = Vec::new();
             for mode in modes {

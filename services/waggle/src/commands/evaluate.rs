@@ -25,7 +25,9 @@ use crate::{
 pub(super) async fn run(config: Config, global: &Global, args: &EvaluateArgs) -> Result<()> {
     match args.protocol {
         Protocol::Time => over_time(config, global, args).await,
-        Protocol::FixedSplit | Protocol::LeaveOneOut | Protocol::Strong => public_data::evaluate(args).await,
+        Protocol::FixedSplit | Protocol::LeaveOneOut | Protocol::Strong | Protocol::ColdItems => {
+            public_data::evaluate(args).await
+        }
     }
 }
 

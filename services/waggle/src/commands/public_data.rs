@@ -10,13 +10,13 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use waggle_datasets::ItemLists;
+use waggle_datasets::{ItemLists, ItemListsForm};
 use waggle_jobs::single::{
     Choice, Lists, PublicData, SingleModel, SplitReport, Trial, TuneParams, evaluate_split, tune as search,
 };
 
 use crate::{
-    cli::{EvaluateArgs, ModelName, Protocol, PublicDataArgs, TuneArgs, UsageError},
+    cli::{EvaluateArgs, ListsForm, ModelName, Protocol, PublicDataArgs, TuneArgs, UsageError},
     evaluation::{choice_text, split_text},
     progress::{Steps, print, write_json},
 };
@@ -114,13 +114,20 @@ impl Job {
     }
 
     fn data(&self) -> Result<PublicData> {
-        let read = |file: &Path| -> Result<Lists> { Ok(ItemLists::read(file)?.of_users) };
+        let form = match self.files.form {
+            ListsForm::Named => ItemListsForm::Named,
+            ListsForm::Counted => ItemListsForm::Counted,
+        };
+        let read = |file: &Path| -> Result<Lists> { Ok(ItemLists::read_as(form, file)?.of_users) };
         let needed = |file: &Option<PathBuf>, name| {
             file.clone().ok_or_else(|| UsageError(format!("--{name} is needed")))
         };
         let train = read(&needed(&self.files.train, "train")?)?;
         Ok(match self.protocol {
             Protocol::LeaveOneOut => PublicData::LeaveOneOut { sequences: train },
+            Protocol::ColdItems => {
+                PublicData::ColdItems { lists: train, terms: read(&needed(&self.files.content, "content")?)? }
+            }
             Protocol::Strong => PublicData::Strong { lists: train, n_held_out: self.files.held_out },
             Protocol::FixedSplit => {
                 let test = self.files.test.as_deref().map(read).transpose()?.unwrap_or_default();
@@ -142,6 +149,10 @@ fn single_model(name: ModelName) -> Option<SingleModel> {
         ModelName::Ials => SingleModel::Ials,
         ModelName::Ease => SingleModel::Ease,
         ModelName::Slim => SingleModel::Slim,
+        ModelName::VmisKnn => SingleModel::VmisKnn,
+        ModelName::Content => SingleModel::Content,
+        ModelName::ContentKnn => SingleModel::ContentKnn,
+        ModelName::Newest => SingleModel::Newest,
         ModelName::Blend => SingleModel::Blend,
         ModelName::Auto => return None,
     })

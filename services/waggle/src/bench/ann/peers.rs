@@ -1,28 +1,26 @@
-//! hnswlib and faiss-cpu, in a Python of their own that answers line by line.
+//! hnswlib and faiss-cpu, in a Python of their own.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::Result;
 use serde::Deserialize;
 use serde_json::json;
 use waggle_model::{ItemIdx, Scored};
 
-use crate::progress::say;
+use crate::bench::python::{Peer, Program};
 
 pub(super) const NAMES: [&str; 2] = ["hnswlib", "faiss"];
 
-const PROGRAM: &str = include_str!("peers.py");
-const PACKAGES: [&str; 3] = ["numpy", "hnswlib", "faiss-cpu"];
+const PROGRAM: Program = Program {
+    name: "peers.py",
+    source: include_str!("peers.py"),
+    packages: &["numpy", "hnswlib", "faiss-cpu"],
+    modules: &["numpy", "hnswlib", "faiss"],
+};
 
 /// Both peers over the vectors of one folder.
 pub(super) struct Peers {
-    child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
+    peer: Peer,
     folder: PathBuf,
 }
 
@@ -38,36 +36,23 @@ struct Searched {
 }
 
 impl Peers {
-    /// Starts them over the arrays in `folder`; `home` is where the Python environment lies, or is made.
+    /// Starts them over the arrays in `folder`.
     ///
     /// # Errors
-    /// If there is no Python, or the packages cannot be installed.
+    /// As [`Peer::start`].
     pub(super) fn start(home: &Path, folder: &Path, width: usize) -> Result<Self> {
-        let python = environment(home)?;
-        let program = home.join("peers.py");
-        std::fs::write(&program, PROGRAM)?;
-        let mut child = Command::new(python)
-            .arg(program)
-            .arg(folder)
-            .arg(width.to_string())
-            .env("OMP_NUM_THREADS", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("the peers' program cannot be started")?;
-        let to = child.stdin.take().context("the peers have no standard input")?;
-        let from = BufReader::new(child.stdout.take().context("the peers have no standard output")?);
-        Ok(Self { child, to, from, folder: folder.to_owned() })
+        let args = [folder.as_os_str().to_owned(), width.to_string().into()];
+        Ok(Self { peer: Peer::start(home, &PROGRAM, args, 1)?, folder: folder.to_owned() })
     }
 
     /// Builds or loads the index of one of [`NAMES`].
     pub(super) fn prepare(&mut self, name: &str) -> Result<Built> {
-        self.ask(&json!({ "engine": name }))
+        self.peer.ask(&json!({ "engine": name }))
     }
 
     /// All queries, one after the other: the seconds they took.
     pub(super) fn search(&mut self, name: &str, k: usize, ef: usize) -> Result<f64> {
-        let searched: Searched = self.ask(&json!({ "engine": name, "k": k, "ef": ef }))?;
+        let searched: Searched = self.peer.ask(&json!({ "engine": name, "k": k, "ef": ef }))?;
         Ok(searched.took_s)
     }
 
@@ -79,52 +64,4 @@ impl Peers {
         let scored: Vec<Scored> = rows.map(|row| Scored { item: ItemIdx(row), score: 0.0 }).collect();
         Ok(scored.chunks(k).map(<[Scored]>::to_vec).collect())
     }
-
-    fn ask<T: serde::de::DeserializeOwned>(&mut self, question: &serde_json::Value) -> Result<T> {
-        writeln!(self.to, "{question}").context("the peers are gone")?;
-        let mut line = String::new();
-        self.from.read_line(&mut line)?;
-        let answer: serde_json::Value =
-            serde_json::from_str(&line).context("the peers ended without an answer")?;
-        if let Some(error) = answer.get("error") {
-            bail!("{error}");
-        }
-        Ok(serde_json::from_value(answer)?)
-    }
-}
-
-impl Drop for Peers {
-    fn drop(&mut self) {
-        // It may have ended by itself already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The Python with the packages, made in `home` if it is not there.
-fn environment(home: &Path) -> Result<PathBuf> {
-    let venv = home.join("venv");
-    let python = venv.join("bin/python");
-    let has_packages = |python: &Path| {
-        Command::new(python)
-            .args(["-c", "import faiss, hnswlib, numpy"])
-            .output()
-            .is_ok_and(|o| o.status.success())
-    };
-    if has_packages(&python) {
-        return Ok(python);
-    }
-    say(&format!("  installing {} with pip into {}", PACKAGES.join(", "), venv.display()));
-    run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES))?;
-    ensure!(has_packages(&python), "what pip installed cannot be imported");
-    Ok(python)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("{program} cannot be run"))?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} failed: {}", error.trim().lines().last().unwrap_or_default());
-    Ok(())
 }
