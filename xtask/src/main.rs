@@ -1,4 +1,5 @@
-//! What continuous integration and people run: `cargo xtask check`, `test`, `e2e`, `services`, `chaos` and `peers`.
+//! What continuous integration and people run: `cargo xtask check`, `test`, `e2e`, `services`, `chaos`, `peers` and
+//! `records`.
 //! There is no second way.
 //!
 //! Each command is a list of named steps ([`steps`]); a step that lacks a tool tries to install it ([`tools`]) and
@@ -10,6 +11,7 @@ mod chaos;
 mod check;
 mod e2e;
 mod peers;
+mod records;
 mod services;
 mod steps;
 mod suite;
@@ -63,6 +65,10 @@ enum Command {
     Chaos(chaos::Args),
     /// Builds Serenade, the peer of `waggle bench serving --serenade PROGRAM`, and says where its program is.
     Peers,
+    /// Searches, fits and measures models on published splits, and writes `docs/records.md`.
+    ///
+    /// Takes two hours; a run that was cut off goes on where it stopped.
+    Records(records::Args),
     /// Kafka, PostgreSQL and Redis for tests and development, under `target/services`.
     Services {
         #[command(subcommand)]
@@ -91,6 +97,7 @@ fn run(command: Command, in_ci: bool) -> anyhow::Result<bool> {
         Command::E2e { .. } => None,
         Command::Chaos(args) => return chaos::run(&workspace, args),
         Command::Services { command } => return services::run(&workspace, command).map(|()| true),
+        Command::Records(args) => return records::run(&workspace, args),
         Command::Peers => {
             println!("{}", peers::serenade(&workspace)?.display());
             return Ok(true);
@@ -113,7 +120,9 @@ fn run(command: Command, in_ci: bool) -> anyhow::Result<bool> {
             }
         }
         Command::E2e { only, e2e: args } => e2e::run(&workspace, &mut steps, &args, only.as_deref(), in_ci),
-        Command::Services { .. } | Command::Chaos(_) | Command::Peers => unreachable!("returned above"),
+        Command::Services { .. } | Command::Chaos(_) | Command::Peers | Command::Records(_) => {
+            unreachable!("returned above")
+        }
     }
     Ok(steps.finish())
 }
