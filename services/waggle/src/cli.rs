@@ -363,6 +363,9 @@ pub(crate) struct EvaluateArgs {
     /// Write the whole report as JSON to this file (`-`: standard output)
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write a page with the figures and plots to this file; with all protocols but `time` that takes another two or three fits
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) public: PublicDataArgs,
     #[command(flatten)]

@@ -1,5 +1,8 @@
 //! The running system as one more recommender: what is measured is what a client gets, over HTTP.
 
+pub(crate) mod html;
+mod svg;
+
 use tokio::runtime::Handle;
 use waggle_contracts::api::{RecommendationRequest, RecommendationResponse};
 use waggle_evaluation::Difference;
@@ -76,15 +79,29 @@ pub(crate) fn split_text(report: &SplitReport) -> String {
         ("ndcg_at_20", report.ndcg_at_20),
         ("hr_at_10", report.hr_at_10),
         ("ndcg_at_10", report.ndcg_at_10),
+        ("map_at_20", report.map_at_20),
     ] {
         let (low, high) = report.intervals[name];
         text += &format!("  {name:<25} {value:.4}  ({low:.4} – {high:.4})\n");
     }
     let peak = report.peak_bytes.map_or(String::new(), |bytes| format!(", {} MiB at most", bytes >> 20));
-    text + &format!(
-        "  coverage_at_20            {:.4}\nfitted in {:.2} s, asked in {:.1} s{peak}\n",
-        report.coverage_at_20, report.fit_s, report.evaluate_s
-    )
+    for (name, value) in [
+        ("coverage_at_20", Some(report.coverage_at_20)),
+        ("novelty_at_20, bits", report.novelty_at_20),
+        ("popularity_share_at_20", report.popularity_share_at_20),
+    ] {
+        text += &value.map_or(String::new(), |value| format!("  {name:<25} {value:.4}\n"));
+    }
+    for (metric, slices) in [("ndcg@20", &report.by_activity), ("recall_of_truth@20", &report.by_item_age)] {
+        for slice in slices {
+            let figure = slice.metrics[metric];
+            text += &format!(
+                "  {metric:<20} {:.4}  ({:.4} – {:.4})  {}, {} users\n",
+                figure.value, figure.low, figure.high, slice.name, slice.n_cases
+            );
+        }
+    }
+    text + &format!("fitted in {:.2} s, asked in {:.1} s{peak}\n", report.fit_s, report.evaluate_s)
 }
 
 /// The ten best trials, for people.

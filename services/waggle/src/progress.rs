@@ -130,7 +130,11 @@ pub(crate) fn write_json(path: &Path, report: &impl Serialize) -> Result<()> {
         print(&json);
         return Ok(());
     }
-    fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))
+    write_text(path, &json)
+}
+
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn style(has_length: bool) -> ProgressStyle {

@@ -37,6 +37,8 @@ pub struct Evaluation {
     pub values: Vec<Vec<f64>>,
     /// The person of every case with a truth, as a number.
     pub persons: Vec<u32>,
+    /// What was recommended in each of these cases, as many items as the largest cut-off.
+    pub lists: Vec<Vec<ItemIdx>>,
     /// Cases without a truth, left out of every mean.
     pub n_left_out: usize,
     /// By cut-off.
@@ -67,7 +69,7 @@ pub enum EvaluationError {
 }
 
 /// Asks `recommender` once per case, for as many items as the largest of `ks`, in parallel, and computes NDCG, recall
-/// (both definitions), hit rate and reciprocal rank at every cut-off. `n_items` is the size of the catalogue, for
+/// (both definitions), hit rate, reciprocal rank and average precision at every cut-off. `n_items` is the size of the catalogue, for
 /// coverage. Cases without a truth are not asked.
 ///
 /// The metrics come in the order of `ks`, `ndcg@k` first.
@@ -89,24 +91,27 @@ pub fn evaluate(
         .collect::<Result<Vec<_>, _>>()?
         .concat();
 
-    let (mut names, mut values) = (Vec::new(), Vec::new());
-    for &k in ks {
-        for (name, metric) in METRICS {
-            names.push(format!("{name}@{k}"));
-            let of_case = |(list, (_, case)): (&Vec<ItemIdx>, &(usize, &Case))| {
-                metric(list, &case.truth, k).expect("cases without a truth were left out")
-            };
-            values.push(lists.par_iter().zip(&scored).map(of_case).collect());
-        }
-    }
+    let truths: Vec<&[ItemIdx]> = scored.iter().map(|(_, case)| case.truth.as_slice()).collect();
+    let names = ks.iter().flat_map(|k| METRICS.map(|(name, _)| format!("{name}@{k}")));
     Ok(Evaluation {
         name: recommender.name().to_owned(),
-        metrics: names,
-        values,
+        metrics: names.collect(),
+        values: ks
+            .iter()
+            .flat_map(|&k| METRICS.map(|(_, metric)| values_of(metric, &lists, &truths, k)))
+            .collect(),
         persons: persons(&scored),
         n_left_out: cases.len() - scored.len(),
         coverage: ks.iter().map(|&k| (k, coverage(&lists, k, n_items))).collect(),
+        lists,
     })
+}
+
+fn values_of(metric: Metric, lists: &[Vec<ItemIdx>], truths: &[&[ItemIdx]], k: usize) -> Vec<f64> {
+    let value = |(list, truth): (&Vec<ItemIdx>, &&[ItemIdx])| {
+        metric(list, truth, k).expect("cases without a truth were left out")
+    };
+    lists.par_iter().zip(truths).map(value).collect()
 }
 
 impl Case {
@@ -125,6 +130,48 @@ impl Evaluation {
     /// Values of one metric, case by case.
     pub fn values(&self, metric: &str) -> Option<&[f64]> {
         self.metrics.iter().position(|name| name == metric).map(|at| self.values[at].as_slice())
+    }
+
+    /// Some of the cases, by their number among those with a truth.
+    #[must_use]
+    pub fn of_cases(&self, is_kept: impl Fn(usize) -> bool) -> Self {
+        let kept: Vec<usize> = (0..self.n_cases()).filter(|case| is_kept(*case)).collect();
+        let mut numbers = HashMap::new();
+        let renumbered = kept.iter().map(|&case| {
+            let next = numbers.len() as u32;
+            *numbers.entry(self.persons[case]).or_insert(next)
+        });
+        Self {
+            name: self.name.clone(),
+            metrics: self.metrics.clone(),
+            persons: renumbered.collect(),
+            values: self
+                .values
+                .iter()
+                .map(|values| kept.iter().map(|&case| values[case]).collect())
+                .collect(),
+            lists: kept.iter().map(|&case| self.lists[case].clone()).collect(),
+            n_left_out: self.n_left_out + self.n_cases() - kept.len(),
+            coverage: BTreeMap::new(),
+        }
+    }
+
+    /// The same lists beside other truths, one for each case; cases without one are left out.
+    ///
+    /// # Panics
+    /// If there are fewer or more of them than cases.
+    #[must_use]
+    pub fn with_truths(&self, truths: &[Vec<ItemIdx>]) -> Self {
+        assert_eq!(truths.len(), self.n_cases(), "every case has a truth, if an empty one");
+        let part = self.of_cases(|case| !truths[case].is_empty());
+        let truths: Vec<&[ItemIdx]> =
+            truths.iter().map(Vec::as_slice).filter(|truth| !truth.is_empty()).collect();
+        let value = |name: &String| {
+            let (metric, k) = name.split_once('@').expect("metrics are named with their cut-off");
+            let (_, metric) = METRICS.iter().find(|(other, _)| *other == metric).expect("it is one of ours");
+            values_of(*metric, &part.lists, &truths, k.parse().expect("cut-offs are numbers"))
+        };
+        Self { values: part.metrics.iter().map(value).collect(), ..part }
     }
 
     /// Mean over the cases with a truth; `None` for an unknown metric or without cases.
@@ -158,12 +205,13 @@ fn lists(
 type Metric = fn(&[ItemIdx], &[ItemIdx], usize) -> Option<f64>;
 
 /// What [`evaluate`] computes at every cut-off.
-const METRICS: [(&str, Metric); 5] = [
+const METRICS: [(&str, Metric); 6] = [
     ("ndcg", metrics::ndcg_at_k),
     ("recall", metrics::recall_at_k),
     ("recall_of_truth", metrics::recall_at_k_of_truth),
     ("hit_rate", metrics::hit_rate_at_k),
     ("mrr", metrics::reciprocal_rank_at_k),
+    ("map", metrics::average_precision_at_k),
 ];
 
 /// Numbers persons in the order of their first case.

@@ -46,6 +46,17 @@ pub fn reciprocal_rank_at_k(list: &[ItemIdx], truth: &[ItemIdx], k: usize) -> Op
     Some(hit_ranks(list, truth, k).first().map_or(0.0, |&rank| 1.0 / rank as f64))
 }
 
+/// `Σ_{hits} (hits up to this rank)/rank / min(k, |truth|)`. Its mean is the mean average precision; 1 for a perfect list of any
+/// length of truth.
+pub fn average_precision_at_k(list: &[ItemIdx], truth: &[ItemIdx], k: usize) -> Option<f64> {
+    if truth.is_empty() {
+        return None;
+    }
+    let precision = |(n_before, rank): (usize, usize)| (n_before + 1) as f64 / rank as f64;
+    let sum: f64 = hit_ranks(list, truth, k).into_iter().enumerate().map(precision).sum();
+    Some(if k == 0 { 0.0 } else { sum / k.min(truth.len()) as f64 })
+}
+
 /// 1-based places of the hits among the first `k`, ascending.
 fn hit_ranks(list: &[ItemIdx], truth: &[ItemIdx], k: usize) -> Vec<usize> {
     let mut open: Vec<ItemIdx> = truth.to_vec();

@@ -167,6 +167,7 @@ fn effect(with: Vec<f64>, without: Vec<f64>, bootstrap: &Bootstrap) -> Result<Ef
         persons: (0..).take(values.len()).collect(),
         values: vec![values],
         n_left_out: 0,
+        lists: Vec::new(),
         coverage: Default::default(),
     };
     let (with, without) = (evaluation("with", with), evaluation("without", without));

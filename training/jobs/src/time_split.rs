@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use waggle_evaluation::{
-    Bootstrap, Case, Comparison, Difference, Evaluation, TimeSplit, TimedInteraction, evaluate,
-    split::Repeats,
+    Bootstrap, Case, Comparison, Difference, Evaluation, Slice, TimeSplit, TimedInteraction, by_activity,
+    by_item_age, evaluate, split::Repeats,
 };
 use waggle_model::{Event, EventBody, InteractionKind, Item, Timestamp};
 use waggle_models::{
@@ -27,6 +27,8 @@ use crate::{
 const KS: [usize; 2] = [10, 20];
 /// The metric that decides.
 const PRIMARY: &str = "ndcg@10";
+/// Of people by activity.
+const N_GROUPS: usize = 4;
 
 /// Figures of the last window.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,6 +47,10 @@ pub struct TimeSplitReport {
     /// Known people's first baskets after the split, stopped after some lines: what else goes in. Single models see the
     /// cart alone.
     pub next_items: Option<Comparison>,
+    /// The two-stage list over all items, people by how much is known of them.
+    pub by_activity: Vec<Slice>,
+    /// The same, what people chose among cold items, and among the others.
+    pub by_item_age: Vec<Slice>,
     /// What popularity gives people first seen after the split.
     pub cold: Option<Comparison>,
     pub n_cold: usize,
@@ -116,10 +122,13 @@ pub(crate) fn evaluate_split(
         let judged = judge(&recommenders, &cases.warm, models.vocabulary.len())?;
         run.progress.report("evaluation", 1, 1);
         let (other, difference) = best_other(&judged, n_systems, &bootstrap)?;
-        anyhow::Ok((Comparison::of(title, &judged, &bootstrap)?, other, difference, cases))
+        let comparison = Comparison::of(title, &judged, &bootstrap)?;
+        let two_stage = judged.into_iter().next().context("there is nothing to compare")?;
+        anyhow::Ok((comparison, other, difference, cases, two_stage))
     };
-    let (all_items, best_other, two_stage_vs_best_other, all_cases) = table("all items", Repeats::Count)?;
-    let (new_to_person, best_other_new_to_person, two_stage_vs_best_other_new_to_person, _) =
+    let (all_items, best_other, two_stage_vs_best_other, all_cases, of_two_stage) =
+        table("all items", Repeats::Count)?;
+    let (new_to_person, best_other_new_to_person, two_stage_vs_best_other_new_to_person, _, _) =
         table("new to the person", Repeats::Exclude)?;
     let impersonal: [&dyn Recommender; 3] = [&two_stage, &models.popularity, &rulers.last_week];
     let cold = if all_cases.cold.is_empty() {
@@ -145,6 +154,13 @@ pub(crate) fn evaluate_split(
         best_other_new_to_person,
         two_stage_vs_best_other_new_to_person,
         next_items,
+        by_activity: by_activity(&of_two_stage, &all_cases.warm, N_GROUPS, &bootstrap)?,
+        by_item_age: by_item_age(
+            &of_two_stage,
+            &all_cases.warm,
+            &models.histories.item_counts(),
+            &bootstrap,
+        )?,
         cold,
         n_cold: all_cases.cold.len(),
         n_new_items: all_cases.n_new_items,

@@ -14,10 +14,10 @@ use super::{public_data, source::Wanted};
 use crate::{
     cli::{EvaluateArgs, Global, Protocol},
     config::Config,
-    evaluation::{Served, report_text},
+    evaluation::{Served, html, report_text},
     import::{Import, import},
     process::Server,
-    progress::{Steps, print, say, write_json},
+    progress::{Steps, print, say, write_json, write_text},
     system::System,
     training::train_params,
 };
@@ -67,6 +67,9 @@ async fn over_time(config: Config, global: &Global, args: &EvaluateArgs) -> Resu
     let report = tokio::task::spawn_blocking(job).await.context("the evaluation panicked")??;
     steps.finish("");
     print(report_text(&report).trim_end());
+    if let Some(path) = &args.html {
+        write_text(path, &html::of_time_split(&report))?;
+    }
     if let Some(path) = &args.json {
         write_json(path, &report)?;
     }

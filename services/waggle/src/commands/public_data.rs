@@ -17,8 +17,8 @@ use waggle_jobs::single::{
 
 use crate::{
     cli::{EvaluateArgs, ListsForm, ModelName, Protocol, PublicDataArgs, TuneArgs, UsageError},
-    evaluation::{choice_text, split_text},
-    progress::{Steps, print, write_json},
+    evaluation::{choice_text, html, split_text},
+    progress::{Steps, print, write_json, write_text},
 };
 
 /// How long a search takes that was not told.
@@ -26,10 +26,14 @@ const BUDGET: Duration = Duration::from_secs(20 * 60);
 
 pub(super) async fn evaluate(args: &EvaluateArgs) -> Result<()> {
     let job = Job::new(args.protocol, &args.public, args.simulator.seed)?;
-    let steps = job.steps.clone();
-    let report =
-        tokio::task::spawn_blocking(move || job.evaluate()).await.context("the evaluation panicked")??;
+    let (steps, with_plots) = (job.steps.clone(), args.html.is_some());
+    let report = tokio::task::spawn_blocking(move || job.evaluate(with_plots))
+        .await
+        .context("the evaluation panicked")??;
     steps.finish("");
+    if let Some(path) = &args.html {
+        write_text(path, &html::of_split(&report))?;
+    }
     if args.json.as_deref() != Some(Path::new("-")) {
         print(split_text(&report).trim_end());
     }
@@ -90,7 +94,7 @@ impl Job {
         })
     }
 
-    fn evaluate(self) -> Result<SplitReport> {
+    fn evaluate(self, with_plots: bool) -> Result<SplitReport> {
         if self.protocol == Protocol::FixedSplit && self.files.test.is_none() {
             return Err(UsageError("--test is needed".to_owned()).into());
         }
@@ -102,7 +106,7 @@ impl Job {
                 (best.model, best.settings)
             }
         };
-        evaluate_split(&data.test(self.seed)?, model, &settings, self.seed, &*self.steps)
+        evaluate_split(&data.test(self.seed)?, model, &settings, self.seed, with_plots, &*self.steps)
     }
 
     fn tune(&self, data: &PublicData) -> Result<Choice> {

@@ -9,6 +9,7 @@ fn evaluation(name: &str, values: Vec<f64>, persons: Vec<u32>) -> Evaluation {
         values: vec![values],
         persons,
         n_left_out: 0,
+        lists: Vec::new(),
         coverage: BTreeMap::new(),
     }
 }

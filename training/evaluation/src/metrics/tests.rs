@@ -28,6 +28,19 @@ fn golden_values_by_hand() {
 }
 
 #[test]
+fn average_precision_by_hand() {
+    // Hits at ranks 1, 3 and 4 of 5 that are possible: (1/1 + 2/3 + 3/4)/5.
+    let average =
+        |list: &[u32], k| average_precision_at_k(&items(list), &items(&[1, 2, 3, 4, 5]), k).unwrap();
+    assert!((average(&[1, 9, 2, 3], 10) - (1.0 + 2.0 / 3.0 + 0.75) / 5.0).abs() < 1e-12);
+    // Only two are possible at k = 2.
+    assert!((average(&[9, 2], 2) - 0.5 / 2.0).abs() < 1e-12);
+    assert!((average(&[1, 2], 2) - 1.0).abs() < 1e-12);
+    assert!(average(&[1], 0).abs() < 1e-12);
+    assert_eq!(average_precision_at_k(&items(&[1]), &[], 3), None);
+}
+
+#[test]
 fn every_metric_of_an_ideal_slate_is_one_and_only_recall_of_truth_sees_the_rest() {
     check(&[3, 1, 2, 9], &[1, 2, 3], 3, [1.0; 5]);
     check(&[3, 1], &[1, 2, 3, 4], 2, [1.0, 0.5, 1.0, 1.0, 1.0]);

@@ -7,6 +7,7 @@ fn evaluation(name: &str, values: &[f64]) -> Evaluation {
         values: vec![values.to_vec(), vec![0.5; values.len()]],
         persons: (0..values.len() as u32).collect(),
         n_left_out: 2,
+        lists: Vec::new(),
         coverage: BTreeMap::new(),
     }
 }

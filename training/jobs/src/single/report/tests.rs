@@ -16,12 +16,12 @@ fn every_model_finds_what_is_plain() {
     for model in
         [SingleModel::ItemKnn, SingleModel::TurboCf, SingleModel::Ials, SingleModel::Ease, SingleModel::Slim]
     {
-        let report = evaluate_split(&split(), model, &none, 1, &Silent).unwrap();
+        let report = evaluate_split(&split(), model, &none, 1, false, &Silent).unwrap();
         assert!(report.recall_at_20 > 0.99 && report.ndcg_at_10 > 0.9, "{report:?}");
         let (low, high) = report.intervals["ndcg_at_20"];
         assert!(low <= report.ndcg_at_20 && report.ndcg_at_20 <= high);
     }
-    let report = evaluate_split(&split(), SingleModel::Popularity, &none, 1, &Silent).unwrap();
+    let report = evaluate_split(&split(), SingleModel::Popularity, &none, 1, false, &Silent).unwrap();
     assert!(report.ndcg_at_20 < 0.7, "popularity knows no taste: {report:?}");
     assert_eq!((report.n_users, report.n_items, report.n_train, report.n_test), (40, 20, 360, 40));
 }
@@ -32,13 +32,13 @@ fn a_blend_is_fitted_from_its_parts() {
         { "model": "slim", "weight": 1.0 },
         { "model": "ials", "settings": { "n_factors": 4 }, "weight": 0.5 },
     ] });
-    let report = evaluate_split(&split(), SingleModel::Blend, &settings, 1, &Silent).unwrap();
+    let report = evaluate_split(&split(), SingleModel::Blend, &settings, 1, false, &Silent).unwrap();
     assert_eq!(report.model, "blend");
     assert!(report.recall_at_20 > 0.99 && report.ndcg_at_10 > 0.9, "{report:?}");
     assert_eq!(report.settings["parts"][1]["settings"]["n_factors"], 4);
     assert_eq!(report.settings["parts"][0]["settings"]["n_candidates"], 100, "all settings are told");
     let refused = |settings| {
-        let report = evaluate_split(&split(), SingleModel::Blend, &settings, 1, &Silent);
+        let report = evaluate_split(&split(), SingleModel::Blend, &settings, 1, false, &Silent);
         format!("{:#}", report.unwrap_err())
     };
     assert_eq!(refused(serde_json::json!({})), "a blend needs a model");
@@ -48,7 +48,7 @@ fn a_blend_is_fitted_from_its_parts() {
 
 #[test]
 fn models_of_one_form_have_names_of_their_own() {
-    let name = |model, settings| evaluate_split(&split(), model, &settings, 1, &Silent).unwrap().model;
+    let name = |model, settings| evaluate_split(&split(), model, &settings, 1, false, &Silent).unwrap().model;
     let none = || serde_json::json!({});
     assert_eq!(name(SingleModel::ItemKnn, none()), "item-knn");
     assert_eq!(name(SingleModel::TurboCf, none()), "turbo-cf");
@@ -59,7 +59,7 @@ fn models_of_one_form_have_names_of_their_own() {
 #[test]
 fn settings_replace_defaults_and_unknown_ones_are_refused() {
     let fit = |settings: Value| {
-        let report = evaluate_split(&split(), SingleModel::Ials, &settings, 1, &Silent);
+        let report = evaluate_split(&split(), SingleModel::Ials, &settings, 1, false, &Silent);
         report.map_err(|e| format!("{e:#}"))
     };
     let report = fit(serde_json::json!({ "n_factors": 4 })).unwrap();
