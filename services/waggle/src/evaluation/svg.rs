@@ -160,13 +160,15 @@ fn open() -> String {
 }
 
 fn legend(series: &[Series]) -> String {
+    let n_series = series.len();
     let entries = series.iter().zip(COLOURS.iter().cycle()).enumerate().filter(|_| series.len() > 1);
+    // Where rising curves leave room.
     let entry = |(place, (series, colour)): (usize, (&Series, &&str))| {
-        let top = AREA[1] + 16.0 * place as f64 + 8.0;
+        let top = AREA[3] - 18.0 * (n_series - place) as f64;
         format!(
             "<path d='M{} {top}h18' stroke='{colour}' stroke-width='2'/><text x='{}' y='{}'>{}</text>",
-            AREA[0] + 12.0,
-            AREA[0] + 36.0,
+            AREA[2] - 190.0,
+            AREA[2] - 166.0,
             top + 4.0,
             escaped(&series.name)
         )
