@@ -374,7 +374,7 @@ pub(crate) struct EvaluateArgs {
 
 /// With every protocol but `time`.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "With --protocol fixed-split, leave-one-out or strong")]
+#[command(next_help_heading = "With --protocol fixed-split, leave-one-out, strong or cold-items")]
 pub(crate) struct PublicDataArgs {
     /// What to learn from, or all there is: lines `user item item …`, plain or gzipped; the oldest item first where the order
     /// counts

@@ -91,6 +91,7 @@ pub fn tune(
         split,
         question,
         is_ordered,
+        is_to_blend: false,
         metric: String::new(),
         started: Instant::now(),
         params,
@@ -112,6 +113,8 @@ struct Search<'a> {
     split: Split,
     question: String,
     is_ordered: bool,
+    /// Whether time is kept for a blend.
+    is_to_blend: bool,
     metric: String,
     started: Instant,
     params: &'a TuneParams,
@@ -132,6 +135,8 @@ struct Turned {
 const LAST_FIT: f64 = 1.6;
 /// A machine is slower at times.
 const MARGIN: f64 = 1.3;
+/// Models of a blend.
+const MAX_PARTS: usize = 4;
 
 impl Search<'_> {
     /// Whether it came to its end.
@@ -151,6 +156,8 @@ impl Search<'_> {
 
     fn all_models(&mut self) -> Result<bool> {
         let mut is_finished = true;
+        // Scores of some items only are on another scale than those of all that a blend goes by.
+        self.is_to_blend = self.split.among.is_none();
         for &model in self.choices() {
             let expected = self.expected(model);
             is_finished &=
@@ -181,20 +188,16 @@ impl Search<'_> {
 
     /// One more trial: the best of every model together. Whether there was time for it.
     fn blend(&mut self) -> Result<bool> {
-        const MAX_PARTS: usize = 4;
         let mut parts = self.best_of_models();
         parts.truncate(MAX_PARTS);
-        // Scores of some items only are on another scale than those of all that a blend goes by.
-        if parts.len() < 2 || self.split.among.is_some() {
+        if parts.len() < 2 || !self.is_to_blend {
             return Ok(true);
         }
         if let Some(known) = self.known_blend(&parts) {
             self.trials.push(known);
             return Ok(true);
         }
-        // They are fitted once more, asked twice, and in the end fitted on everything.
-        let expected_s: f64 = parts.iter().map(|part| part.fit_s + 2.0 * part.evaluate_s).sum();
-        if self.elapsed() + MARGIN * (1.0 + LAST_FIT) * expected_s > self.params.budget.as_secs_f64() {
+        if self.elapsed() + blend_s(parts.iter().map(cost_in_blend)) > self.params.budget.as_secs_f64() {
             return Ok(false);
         }
         let started = Instant::now();
@@ -259,6 +262,23 @@ impl Search<'_> {
         }
     }
 
+    /// When to have stopped, so that there is time to blend the best of every model, among them one of `model` that takes
+    /// `expected_s`: a model that is a little better and takes much longer would be all that comes of the search. Never where the time
+    /// does not suffice for a blend as it is.
+    fn latest_for_blend(&self, model: SingleModel, expected_s: f64) -> f64 {
+        if !self.is_to_blend {
+            return f64::INFINITY;
+        }
+        let mut parts = self.best_of_models();
+        parts.truncate(MAX_PARTS);
+        let budget = self.params.budget.as_secs_f64();
+        if self.elapsed() + blend_s(parts.iter().map(cost_in_blend)) > budget {
+            return f64::INFINITY;
+        }
+        let cost = |part: &Trial| cost_in_blend(part).max(if part.model == model { expected_s } else { 0.0 });
+        budget - blend_s(parts.iter().map(cost))
+    }
+
     /// Turns one setting in one direction for as long as that is better.
     fn turn(&mut self, knob: &Knob, up: bool, from: &Trial, until: f64) -> Result<Turned> {
         let mut turned = Turned { better: None, is_complete: true };
@@ -267,7 +287,7 @@ impl Search<'_> {
             let Some(settings) = knob.turned(&best.settings, up) else { return Ok(turned) };
             let expected_s = knob.cost(&best.settings, &settings) * (best.fit_s + best.evaluate_s);
             let (model, value) = (best.model, best.value);
-            let is_late = self.elapsed() + expected_s > until;
+            let is_late = self.elapsed() + expected_s > until.min(self.latest_for_blend(model, expected_s));
             let trial = if is_late { None } else { self.attempt(model, &settings, expected_s)? };
             let Some(trial) = trial else {
                 turned.is_complete = false;
@@ -345,6 +365,16 @@ impl Search<'_> {
     fn elapsed(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
     }
+}
+
+/// A part of a blend is fitted once more and asked twice.
+fn cost_in_blend(part: &Trial) -> f64 {
+    part.fit_s + 2.0 * part.evaluate_s
+}
+
+/// Making a blend, and in the end fitting it on everything.
+fn blend_s(costs: impl Iterator<Item = f64>) -> f64 {
+    MARGIN * (1.0 + LAST_FIT) * costs.sum::<f64>()
 }
 
 fn question(split: &Split, seed: u64) -> String {
