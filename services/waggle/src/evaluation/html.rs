@@ -12,7 +12,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;mar
     table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums}\
     td,th{padding:.2rem .8rem;border-bottom:1px solid #ccc;text-align:right}\
     td:first-child,th:first-child{text-align:left}.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(24rem,1fr));gap:1.5rem}\
-    figure{margin:0}figcaption{font-size:.85rem;color:#555}pre{overflow:auto;background:#f4f4f4;padding:.8rem}\
+    figure{margin:0}svg{display:block;max-width:36rem}td{white-space:nowrap}figcaption{font-size:.85rem;color:#555}pre{overflow:auto;background:#f4f4f4;padding:.8rem}\
     @media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}figcaption{color:#aaa}td,th{border-color:#444}pre{background:#222}}";
 
 /// One model on public data.
@@ -48,7 +48,8 @@ pub(crate) fn of_split(report: &SplitReport) -> String {
 pub(crate) fn of_time_split(report: &TimeSplitReport) -> String {
     let always = [&report.all_items, &report.new_to_person];
     let tables = always.into_iter().chain(&report.next_items).chain(&report.cold);
-    let mut body = format!("<p>Learned from everything before {}.</p>", report.split_at.to_rfc3339());
+    let mut body =
+        String::from("<p>Learned from everything before the last window, and asked about that window.</p>");
     body += &tables.map(comparison).collect::<String>();
     body += "<h2>Two-stage, by person and by item</h2><div class='plots'>";
     body += &figure(
