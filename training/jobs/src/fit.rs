@@ -18,7 +18,7 @@ mod slim;
 mod tests;
 
 pub use als::{fit_als, user_factors};
-pub use content::{ContentParams, ContentRegression, fit_content, tf_idf};
+pub use content::{ContentParams, ContentRegression, fit_content, tf_idf, with_untouched_items};
 pub use ease::{EaseParams, fit_ease};
 pub use gram::SequenceParams;
 pub use interactions::{Interactions, InteractionsError, SparseRows, Triple};

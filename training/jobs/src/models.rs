@@ -14,8 +14,8 @@ use waggle_models::{
 use crate::{
     fit::{
         ContentParams, Interactions, ItemItemParams, PopularityParams, SegmentParams, SessionParams,
-        SessionRow, Triple, fit_als, fit_content, fit_item_item, fit_popularity, fit_segments, fit_sessions,
-        tf_idf,
+        SessionRow, Triple, fit_als, fit_item_item, fit_popularity, fit_segments, fit_sessions, tf_idf,
+        with_untouched_items,
     },
     item_terms::ItemTerms,
     progress::Progress,
@@ -171,7 +171,7 @@ pub fn fit_models(
         progress.report("embeddings", done, total);
     })
     .context("the embeddings could not be fitted")?;
-    let als = with_untouched_items(als, vocabulary, items, trained_on, &params.content)
+    let als = with_catalogue(als, vocabulary, items, trained_on, &params.content)
         .context("items that nobody touched could not be placed")?;
     let segments = fit_segments(&histories, &als, &params.segments, now, seed)
         .context("the segments could not be fitted")?;
@@ -190,26 +190,20 @@ pub fn fit_models(
     })
 }
 
-/// Gives items that nobody touched a place by what the catalogue says of them: without one they score 0 for everybody.
-fn with_untouched_items(
+/// [`with_untouched_items`], by what the catalogue says of them.
+fn with_catalogue(
     als: Als,
     vocabulary: &Vocabulary,
     items: &[Item],
     touched: &Interactions,
     params: &ContentParams,
 ) -> Result<Als> {
-    let counts = touched.item_counts();
-    if items.is_empty() || !counts.contains(&0) {
+    if items.is_empty() || !touched.item_counts().contains(&0) {
         return Ok(als);
     }
     let terms = ItemTerms::new(vocabulary, items);
     let content = tf_idf(terms.n_terms, terms.of_items.iter().map(Vec::as_slice))?;
-    if content.is_empty() {
-        return Ok(als);
-    }
-    let mut factors = als.item_factors().to_owned();
-    fit_content(&content, factors.view(), &counts, params)?.place_untouched(&content, &counts, &mut factors);
-    Ok(Als::try_new(factors, als.params().clone())?.in_its_own_axes()?)
+    Ok(if content.is_empty() { als } else { with_untouched_items(&als, &content, touched, params)? })
 }
 
 /// From how many items on questions are asked by the scan of rounded vectors: it reads a quarter of the bytes, and scores
@@ -329,12 +323,10 @@ mod tests {
             |als: &Als, item: usize| als.item_factors().row(item).iter().all(|x| x.abs() < f32::MIN_POSITIVE);
         assert!(is_nowhere(&als, 10) && is_nowhere(&als, 11));
         let placed =
-            with_untouched_items(als.clone(), &vocabulary, &items, &touched, &ContentParams::default())
-                .unwrap();
+            with_catalogue(als.clone(), &vocabulary, &items, &touched, &ContentParams::default()).unwrap();
         let (mug, hat, known) = (score(&placed, 10), score(&placed, 11), score(&placed, 2));
         assert!(mug > 0.5 * known && hat.abs() < 0.2 * mug, "a mug {mug}, a hat {hat}, a known mug {known}");
-        let unchanged =
-            with_untouched_items(als, &vocabulary, &[], &touched, &ContentParams::default()).unwrap();
+        let unchanged = with_catalogue(als, &vocabulary, &[], &touched, &ContentParams::default()).unwrap();
         assert!(is_nowhere(&unchanged, 10));
     }
 

@@ -6,6 +6,7 @@ mod tests;
 use ndarray::{Array1, Array2, ArrayView2, Axis, Zip, parallel::prelude::*};
 use serde::{Deserialize, Serialize};
 use waggle_model::{ItemIdx, Timestamp};
+use waggle_models::Als;
 
 use super::{FitError, Interactions, SparseRows, Triple, param};
 
@@ -167,6 +168,23 @@ impl ContentRegression {
             }
         }
     }
+}
+
+/// The model with a place for every item that nobody touched, where something is said of it: without one it scores 0 for
+/// everybody. `content` is as of [`tf_idf`], `touched` what the model was fitted on.
+///
+/// # Errors
+/// As [`fit_content`], or where what comes of it is no model.
+pub fn with_untouched_items(
+    als: &Als,
+    content: &SparseRows,
+    touched: &Interactions,
+    params: &ContentParams,
+) -> Result<Als, FitError> {
+    let counts = touched.item_counts();
+    let mut factors = als.item_factors().to_owned();
+    fit_content(content, factors.view(), &counts, params)?.place_untouched(content, &counts, &mut factors);
+    Ok(Als::try_new(factors, als.params().clone())?.in_its_own_axes()?)
 }
 
 /// `rows · dense`.

@@ -6,14 +6,14 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use waggle_model::Timestamp;
-use waggle_models::{Als, AlsParams, Blend, ItemScorer, Popularity, Query, RecommendError, SessionScoring};
+use waggle_models::{AlsParams, Blend, ItemScorer, Popularity, Query, RecommendError, SessionScoring};
 
 use crate::{
     Progress,
     fit::{
         ContentParams, EaseParams, Interactions, ItemItemParams, PopularityParams, SessionParams, SessionRow,
-        SlimParams, SparseRows, fit_als, fit_content, fit_ease, fit_item_item, fit_popularity, fit_sessions,
-        fit_slim,
+        SlimParams, SparseRows, fit_als, fit_ease, fit_item_item, fit_popularity, fit_sessions, fit_slim,
+        with_untouched_items,
     },
 };
 
@@ -141,7 +141,8 @@ impl SingleModel {
             Self::Content => {
                 let report = |done, total| progress.report("embeddings", done, total);
                 let params = with(PlacedParams::default(), settings)?;
-                Box::new(fit_placed(train, needed(content)?, &params, seed, &report)?)
+                let als = fit_als(train, &params.als, seed, &report)?;
+                Box::new(with_untouched_items(&als, needed(content)?, train, &params.content)?)
             }
             Self::ContentKnn => Box::new(ContentKnn::new(needed(content)?.clone())),
             Self::Newest => {
@@ -169,25 +170,6 @@ struct NoParams {}
 pub struct PlacedParams {
     pub als: AlsParams,
     pub content: ContentParams,
-}
-
-/// Factors of what was touched, and of everything else a place by its content.
-fn fit_placed(
-    train: &Interactions,
-    content: &SparseRows,
-    params: &PlacedParams,
-    seed: u64,
-    progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<Als> {
-    let als = fit_als(train, &params.als, seed, progress)?;
-    let counts = train.item_counts();
-    let mut factors = als.item_factors().to_owned();
-    fit_content(content, factors.view(), &counts, &params.content)?.place_untouched(
-        content,
-        &counts,
-        &mut factors,
-    );
-    Ok(Als::try_new(factors, als.params().clone())?)
 }
 
 /// `score(j) = x_j · Σ_{i∈history} weight_i x_i`, of rows that have length 1.
