@@ -7,6 +7,7 @@ mod content;
 mod ease;
 mod gram;
 mod interactions;
+mod inverse;
 mod item_item;
 #[cfg(test)]
 mod linear_tests;
@@ -56,8 +57,7 @@ pub enum FitError {
     #[error("what explains item {item} cannot be told apart: greater l2 or dropout helps")]
     Singular { item: usize },
     #[error(
-        "{n_items} items need {needed_mib} MiB for a matrix of all pairs, twice; {available_mib} MiB are there: slim does \
-         with less"
+        "{n_items} items need {needed_mib} MiB for a matrix of all pairs; {available_mib} MiB are there: slim does with less"
     )]
     Memory { n_items: usize, needed_mib: u64, available_mib: u64 },
     #[error(transparent)]

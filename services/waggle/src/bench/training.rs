@@ -32,7 +32,6 @@ const MAX_ASKED: usize = 6_000;
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) seed: u64,
-    pub(crate) rounds: usize,
     pub(crate) threads: usize,
     pub(crate) cases: Vec<Case>,
     /// What was not measured, and why.
@@ -45,6 +44,8 @@ pub(crate) struct Case {
     pub(crate) case: String,
     pub(crate) set: String,
     pub(crate) n_pairs: usize,
+    /// Fits; each beside one of the peer, where there is one.
+    pub(crate) rounds: usize,
     /// Median of the rounds.
     pub(crate) fit_s: f64,
     pub(crate) fit_spread: Option<Spread>,
@@ -133,7 +134,7 @@ impl Bench<'_> {
 impl Outcome {
     fn of(args: &BenchTrainingArgs) -> Self {
         let threads = rayon::current_num_threads();
-        Self { seed: args.seed, rounds: args.rounds, threads, cases: Vec::new(), left_out: Vec::new() }
+        Self { seed: args.seed, threads, cases: Vec::new(), left_out: Vec::new() }
     }
 }
 
@@ -145,6 +146,7 @@ impl Case {
         let (fit, peer_fit) = (spread(own), spread(peer));
         let ratio = peer_fit.map(|_| Spread::of(ratios));
         Self {
+            rounds: own.len(),
             fit_s: fit.map_or(self.fit_s, |spread| spread.median),
             fit_spread: fit,
             peer_fit_s: peer_fit.map(|spread| spread.median),
@@ -163,12 +165,12 @@ fn ndcg(model: &dyn Recommender, cases: &[Asked], n_items: usize) -> Result<f64>
 
 /// For people.
 pub(crate) fn text(outcome: &Outcome) -> String {
-    let Outcome { seed, rounds, threads, cases, left_out } = outcome;
-    let mut text = format!("{threads} threads, medians of {rounds} rounds in turn, seed {seed}\n");
+    let Outcome { seed, threads, cases, left_out } = outcome;
+    let mut text = format!("{threads} threads, medians of rounds in turn, seed {seed}\n");
     for case in cases {
         text += &format!(
-            "{:<12} {:<22} {:>11} pairs  fit {:>8.2} s",
-            case.case, case.set, case.n_pairs, case.fit_s
+            "{:<12} {:<22} {:>11} pairs  {} rounds  fit {:>8.2} s",
+            case.case, case.set, case.n_pairs, case.rounds, case.fit_s
         );
         if let Some(ndcg) = case.ndcg_at_20 {
             text += &format!("  NDCG@20 {ndcg:.4}");

@@ -1,11 +1,5 @@
 //! Dense item weights in closed form: one inverse of all pairs.
 
-use faer::{
-    MatMut, Par,
-    dyn_stack::{MemBuffer, MemStack},
-    linalg::cholesky::llt,
-    reborrow::{Reborrow as _, ReborrowMut as _},
-};
 use ndarray::{Array2, Axis, parallel::prelude::*};
 use serde::{Deserialize, Serialize};
 use waggle_models::{ItemWeights, LinearAutoencoder, LinearScoring};
@@ -13,6 +7,7 @@ use waggle_models::{ItemWeights, LinearAutoencoder, LinearScoring};
 use super::{
     FitError, Interactions,
     gram::{Gram, Histories, Order},
+    inverse::{NotPositiveDefinite, invert},
     param,
     slim::{check_penalty, penalties},
 };
@@ -31,7 +26,7 @@ pub struct EaseParams {
     pub history_exponent: f32,
     /// Of longer histories only the most recent items are used.
     pub max_history: usize,
-    /// Matrices of all pairs may take so much; `None`: what the machine has to give.
+    /// The matrix of all pairs may take so much; `None`: what the machine has to give.
     pub max_memory_mib: Option<u64>,
     /// How the model will weigh a person's history.
     pub scoring: LinearScoring,
@@ -61,7 +56,7 @@ impl Default for EaseParams {
 /// (Moon et al., "It's enough: relaxing diagonal constraints in linear autoencoders for recommendation", SIGIR 2023,
 /// section 3).
 ///
-/// Costs `n_items³` multiply-adds and two matrices of `n_items²` floats.
+/// Costs `n_items³/2` multiply-adds and one matrix of `n_items²` floats.
 ///
 /// # Errors
 /// [`FitError`] for an empty set, settings out of range, too little memory, or a system that cannot be solved.
@@ -72,42 +67,17 @@ pub fn fit_ease(interactions: &Interactions, params: &EaseParams) -> Result<Line
     }
     check_memory(interactions.n_items(), params.max_memory_mib)?;
     let gram = Gram::new(Order::AsGiven, interactions, &params.histories());
-    let mut system = gram.to_dense();
+    let mut weights = gram.to_dense();
     let penalties = penalties(&gram.diagonal(), params.l2, params.dropout);
-    for (element, penalty) in system.diag_mut().iter_mut().zip(&penalties) {
+    for (element, penalty) in weights.diag_mut().iter_mut().zip(&penalties) {
         *element += penalty;
     }
-    let mut weights = inverse(system)?;
+    invert(&mut weights).map_err(|NotPositiveDefinite { row }| FitError::Singular { item: row })?;
     weigh(&mut weights, &penalties, params.diagonal);
     Ok(LinearAutoencoder::try_new(params.name(), ItemWeights::Dense(weights), params.scoring.clone())?)
 }
 
-/// The lower triangle of `a⁻¹`, read row-major the upper one, by Cholesky's factors.
-fn inverse(mut a: Array2<f32>) -> Result<Array2<f32>, FitError> {
-    let n = a.nrows();
-    // Symmetric, so rows may be taken for columns.
-    let mut system =
-        MatMut::from_column_major_slice_mut(a.as_slice_mut().expect("made in standard layout"), n, n);
-    let parallel = Par::rayon(0);
-    let mut memory =
-        MemBuffer::new(llt::factor::cholesky_in_place_scratch::<f32>(n, parallel, Default::default()));
-    llt::factor::cholesky_in_place(
-        system.rb_mut(),
-        Default::default(),
-        parallel,
-        MemStack::new(&mut memory),
-        Default::default(),
-    )
-    .map_err(|llt::factor::LltError::NonPositivePivot { index }| FitError::Singular { item: index })?;
-    let mut inverse = Array2::<f32>::zeros((n, n));
-    let out =
-        MatMut::from_column_major_slice_mut(inverse.as_slice_mut().expect("made in standard layout"), n, n);
-    let mut memory = MemBuffer::new(llt::inverse::inverse_scratch::<f32>(n, parallel));
-    llt::inverse::inverse(out, system.rb(), parallel, MemStack::new(&mut memory));
-    Ok(inverse)
-}
-
-/// Turns the upper triangle of `C` into `B`.
+/// Turns `C` into `B`.
 fn weigh(c: &mut Array2<f32>, penalties: &[f32], diagonal: f32) {
     let scales: Vec<f32> = c
         .diag()
@@ -122,7 +92,6 @@ fn weigh(c: &mut Array2<f32>, penalties: &[f32], diagonal: f32) {
             -(penalty + relaxed)
         })
         .collect();
-    mirror_upper(c);
     c.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(row, mut weights)| {
         for (weight, scale) in weights.iter_mut().zip(&scales) {
             *weight *= scale;
@@ -131,24 +100,9 @@ fn weigh(c: &mut Array2<f32>, penalties: &[f32], diagonal: f32) {
     });
 }
 
-/// Copies what is above the diagonal to below it, in tiles that fit a cache.
-fn mirror_upper(matrix: &mut Array2<f32>) {
-    const TILE: usize = 64;
-    let n = matrix.nrows();
-    for top in (0..n).step_by(TILE) {
-        for left in (top..n).step_by(TILE) {
-            for row in top..(top + TILE).min(n) {
-                for column in left.max(row + 1)..(left + TILE).min(n) {
-                    matrix[[column, row]] = matrix[[row, column]];
-                }
-            }
-        }
-    }
-}
-
 fn check_memory(n_items: usize, max_memory_mib: Option<u64>) -> Result<(), FitError> {
     let Some(available_mib) = max_memory_mib.or_else(available_mib) else { return Ok(()) };
-    let needed_mib = (2 * (n_items as u64).pow(2) * 4) >> 20;
+    let needed_mib = ((n_items as u64).pow(2) * 4) >> 20;
     if needed_mib > available_mib {
         Err(FitError::Memory { n_items, needed_mib, available_mib })
     } else {

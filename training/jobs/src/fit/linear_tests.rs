@@ -365,7 +365,7 @@ fn a_matrix_that_does_not_fit_is_refused_before_it_is_made() {
     let refused = fit_ease(&interactions, &params).unwrap_err().to_string();
     assert_eq!(
         refused,
-        "20000 items need 3051 MiB for a matrix of all pairs, twice; 1000 MiB are there: slim does with less"
+        "20000 items need 1525 MiB for a matrix of all pairs; 1000 MiB are there: slim does with less"
     );
 }
 

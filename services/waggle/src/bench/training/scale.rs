@@ -29,6 +29,7 @@ struct Measured {
 /// Every size.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Case>> {
     let args = bench.args;
+    let n_factors = args.factors.first().context("--factors names none")?;
     let files = simulated_files(bench, &args.scale)?;
     let mut cases = Vec::new();
     for (file, size) in files.iter().zip(&args.scale) {
@@ -36,7 +37,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Case>> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["bench", "training", "--json", "--settings", &args.settings, "--child"]).arg(file);
         command.arg("--seed").arg(args.seed.to_string());
-        command.arg("--factors").arg(args.factors.first().map_or(64, |factors| *factors).to_string());
+        command.arg("--factors").arg(n_factors.to_string());
         let output = command.output().context("a process of its own cannot be started")?;
         let error = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{}: {}", output.status, error.trim());
@@ -44,9 +45,10 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Case>> {
         let measured = said.cases.first().context("it measured nothing")?;
         bench.steps.finish("");
         cases.push(Case {
-            case: format!("ials-{}", args.factors.first().map_or(64, |factors| *factors)),
+            case: format!("ials-{n_factors}"),
             set: "simulated".to_owned(),
             n_pairs: measured.n_pairs,
+            rounds: 1,
             fit_s: measured.fit_s,
             settings: serde_json::from_str(&args.settings)?,
             peak_bytes: measured.peak_bytes,
