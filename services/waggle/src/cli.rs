@@ -480,6 +480,9 @@ pub(crate) enum ModelName {
     Slim,
     /// Nearest neighbours among histories, as among sessions
     VmisKnn,
+    /// Self-attention over the sequence of a history, by sampled softmax
+    #[value(name = "sasrec")]
+    SasRec,
     /// iALS, with a place for items that nobody touched by what is said of them; with --content
     Content,
     /// Cosine of what is said of an item and of the items of the history; with --content

@@ -12,6 +12,7 @@ mod item_item;
 #[cfg(test)]
 mod linear_tests;
 mod popularity;
+mod sasrec;
 mod segments;
 mod sessions;
 mod slim;
@@ -25,13 +26,14 @@ pub use gram::SequenceParams;
 pub use interactions::{Interactions, InteractionsError, SparseRows, Triple};
 pub use item_item::{CoOccurrence, ItemItemParams, fit_item_item};
 pub use popularity::{PopularityParams, fit_popularity};
+pub use sasrec::{SasRecParams, fit_sasrec};
 pub use segments::{SegmentParams, fit_segments};
 pub use sessions::{SessionParams, SessionRow, fit_sessions};
 pub use slim::{SlimParams, fit_slim};
 
 use waggle_models::{
     als::AlsError, als::SolveError, item_item::ItemItemError, linear::LinearError,
-    popularity::PopularityError, segments::SegmentsError, sessions::SessionsError,
+    popularity::PopularityError, sasrec::SasRecError, segments::SegmentsError, sessions::SessionsError,
 };
 
 /// Why a model could not be fitted.
@@ -68,6 +70,8 @@ pub enum FitError {
     Popularity(#[from] PopularityError),
     #[error(transparent)]
     Sessions(#[from] SessionsError),
+    #[error("the weights grew beyond all bounds: a smaller learning_rate helps")]
+    Diverged(#[from] SasRecError),
     #[error("people could not be grouped: {0}")]
     Clusters(String),
     #[error(transparent)]

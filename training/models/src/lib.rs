@@ -3,7 +3,7 @@
 //!
 //! - [`recommender`]: the one interface that evaluation, jobs and serving know models by.
 //! - [`vocabulary`]: identities outside, rows of matrices inside.
-//! - [`als`], [`linear`], [`item_item`], [`sessions`], [`popularity`], [`segments`]: the single models. [`linalg`]: the kernels they run on.
+//! - [`als`], [`linear`], [`item_item`], [`sessions`], [`sasrec`], [`popularity`], [`segments`]: the single models. [`linalg`]: the kernels they run on.
 //! - [`blend`]: several of them as one.
 //! - [`lookalikes`]: items that no model knows, by the items they read like.
 //! - [`ann`]: which items have the greatest inner product with a person's vector.
@@ -23,6 +23,7 @@ mod order;
 pub mod popularity;
 pub mod ranker;
 pub mod recommender;
+pub mod sasrec;
 pub mod segments;
 pub mod sessions;
 pub mod slot;
@@ -41,6 +42,7 @@ pub use lookalikes::Lookalikes;
 pub use popularity::{Popularity, PopularityInLastDays, RepeatLastPurchases};
 pub use ranker::{Ranker, RankerError};
 pub use recommender::{HistoryEntry, ItemScorer, Query, RecommendError, Recommender, top_k};
+pub use sasrec::{SasRec, SasRecWeights};
 pub use segments::Segments;
 pub use sessions::{SessionScoring, Sessions, SessionsError};
 pub use slot::SnapshotSlot;

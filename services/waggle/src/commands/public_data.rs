@@ -154,6 +154,7 @@ fn single_model(name: ModelName) -> Option<SingleModel> {
         ModelName::Ease => SingleModel::Ease,
         ModelName::Slim => SingleModel::Slim,
         ModelName::VmisKnn => SingleModel::VmisKnn,
+        ModelName::SasRec => SingleModel::SasRec,
         ModelName::Content => SingleModel::Content,
         ModelName::ContentKnn => SingleModel::ContentKnn,
         ModelName::Newest => SingleModel::Newest,

@@ -60,6 +60,12 @@ const CONTENT: &[Knob] = &[
     count("/als/n_factors", 2.5, &[32.0, 64.0, 128.0, 256.0]),
     count("/als/n_iterations", 1.0, &[4.0, 8.0, 12.0, 16.0, 24.0]),
 ];
+const SASREC: &[Knob] = &[
+    count("/n_epochs", 1.0, &[10.0, 20.0, 40.0, 60.0, 80.0, 120.0, 160.0]),
+    knob("/dropout", &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]),
+    count("/n_blocks", 0.7, &[1.0, 2.0, 3.0]),
+    count("/width", 1.0, &[32.0, 64.0, 128.0, 256.0]),
+];
 const EASE: &[Knob] = &[
     knob("/l2", L2),
     knob("/dropout", DROPOUTS),
@@ -86,14 +92,30 @@ const SLIM_SEQUENCE: &[Knob] = &[
 
 impl SingleModel {
     /// Every model that a search may choose, and blend.
+    const OF_SEQUENCES: &[Self] = &[
+        Self::Popularity,
+        Self::ItemKnn,
+        Self::VmisKnn,
+        Self::TurboCf,
+        Self::Ials,
+        Self::Ease,
+        Self::Slim,
+        Self::SasRec,
+    ];
+    /// The same where a list is in no order.
     const OF_HISTORIES: &[Self] =
         &[Self::Popularity, Self::ItemKnn, Self::VmisKnn, Self::TurboCf, Self::Ials, Self::Ease, Self::Slim];
     /// The same for items that nobody touched: models of histories know nothing of them.
     const OF_CONTENT: &[Self] = &[Self::Newest, Self::ContentKnn, Self::Content];
 
-    /// Every model that a search may choose; `is_cold` where only items may be recommended that nobody touched.
-    pub fn choices(is_cold: bool) -> &'static [Self] {
-        if is_cold { Self::OF_CONTENT } else { Self::OF_HISTORIES }
+    /// Every model that a search may choose; `is_ordered`: whether lists are sequences, `is_cold`: whether only items may be
+    /// recommended that nobody touched.
+    pub fn choices(is_ordered: bool, is_cold: bool) -> &'static [Self] {
+        match (is_ordered, is_cold) {
+            (_, true) => Self::OF_CONTENT,
+            (true, false) => Self::OF_SEQUENCES,
+            (false, false) => Self::OF_HISTORIES,
+        }
     }
 
     /// What a search begins with, in place of the model's own settings.
@@ -117,7 +139,7 @@ impl SingleModel {
     /// Whether it has a vector for every item. Models of one form are right and wrong about the same; a blend gains by
     /// models of another.
     pub fn has_factors(self) -> bool {
-        matches!(self, Self::Ials | Self::Content)
+        matches!(self, Self::Ials | Self::SasRec | Self::Content)
     }
 
     /// What a search turns, what matters most first. `is_ordered`: whether lists are sequences.
@@ -129,6 +151,7 @@ impl SingleModel {
             Self::Ials => IALS,
             Self::Ease => EASE,
             Self::VmisKnn => VMIS_KNN,
+            Self::SasRec => SASREC,
             Self::Slim if is_ordered => SLIM_SEQUENCE,
             Self::Slim => SLIM,
         }

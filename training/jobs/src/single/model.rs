@@ -11,9 +11,9 @@ use waggle_models::{AlsParams, Blend, ItemScorer, Popularity, Query, RecommendEr
 use crate::{
     Progress,
     fit::{
-        ContentParams, EaseParams, Interactions, ItemItemParams, PopularityParams, SessionParams, SessionRow,
-        SlimParams, SparseRows, fit_als, fit_ease, fit_item_item, fit_popularity, fit_sessions, fit_slim,
-        with_untouched_items,
+        ContentParams, EaseParams, Interactions, ItemItemParams, PopularityParams, SasRecParams,
+        SessionParams, SessionRow, SlimParams, SparseRows, fit_als, fit_ease, fit_item_item, fit_popularity,
+        fit_sasrec, fit_sessions, fit_slim, with_untouched_items,
     },
 };
 
@@ -31,6 +31,9 @@ pub enum SingleModel {
     Slim,
     /// Everybody's history is a session.
     VmisKnn,
+    /// A history is a sequence, read by self-attention.
+    #[serde(rename = "sasrec")]
+    SasRec,
     /// iALS, with a place for items that nobody touched by what is said of them.
     Content,
     /// Cosine of what is said of an item and of the items of the history.
@@ -52,6 +55,7 @@ impl SingleModel {
             Self::Ease => "ease",
             Self::Slim => "slim",
             Self::VmisKnn => "vmis-knn",
+            Self::SasRec => "sasrec",
             Self::Content => "content",
             Self::ContentKnn => "content-knn",
             Self::Newest => "newest",
@@ -80,6 +84,7 @@ impl SingleModel {
             Self::Ease => serde_json::to_value(with(EaseParams::default(), settings)?)?,
             Self::Slim => serde_json::to_value(with(SlimParams::default(), settings)?)?,
             Self::VmisKnn => serde_json::to_value(with(vmis_knn(), settings)?)?,
+            Self::SasRec => serde_json::to_value(with(SasRecParams::default(), settings)?)?,
             Self::Content => serde_json::to_value(with(PlacedParams::default(), settings)?)?,
             Self::ContentKnn | Self::Newest => serde_json::to_value(with(NoParams {}, settings)?)?,
             Self::Blend => {
@@ -137,6 +142,10 @@ impl SingleModel {
                 let rows: Vec<SessionRow> = (0..train.n_users()).map(row).collect();
                 let sessions = fit_sessions(&rows, train.n_items(), &with(vmis_knn(), settings)?)?;
                 Box::new(sessions.context("nobody touched two items")?)
+            }
+            Self::SasRec => {
+                let report = |done, total| progress.report("epochs", done, total);
+                Box::new(fit_sasrec(train, &with(SasRecParams::default(), settings)?, seed, &report)?)
             }
             Self::Content => {
                 let report = |done, total| progress.report("embeddings", done, total);

@@ -25,7 +25,7 @@ use super::{
     knobs::Knob,
     model::{BlendParams, BlendPart},
 };
-use crate::{Progress, Silent};
+use crate::{Progress, Silent, fit::SasRecParams};
 
 /// How long and by what to search.
 #[derive(Debug, Clone, PartialEq)]
@@ -175,7 +175,7 @@ impl Search<'_> {
     }
 
     fn choices(&self) -> &'static [SingleModel] {
-        SingleModel::choices(self.split.among.is_some())
+        SingleModel::choices(self.is_ordered, self.split.among.is_some())
     }
 
     /// The best trial of every model, the best one first.
@@ -232,12 +232,17 @@ impl Search<'_> {
         self.known.values().filter(|trial| trial.model == SingleModel::Blend).find(is_same).cloned()
     }
 
-    /// Seconds, before anything is known: only what is cubic in the items can be too long.
+    /// Seconds of the first fit, before anything is known, of models that can take very long.
     fn expected(&self, model: SingleModel) -> f64 {
-        /// Multiply-adds in a second; a fifth of what two cores do.
-        const RATE: f64 = 4e10;
-        let n_items = self.split.train.n_items() as f64;
-        if model == SingleModel::Ease { n_items.powi(3) / RATE } else { 0.0 }
+        /// Multiply-adds in a second, a third of what two cores do.
+        const OF_LARGE_MATRICES: f64 = 3e10;
+        const OF_SMALL_MATRICES: f64 = 1e10;
+        let train = &self.split.train;
+        match model {
+            SingleModel::Ease => (train.n_items() as f64).powi(3) / 2.0 / OF_LARGE_MATRICES,
+            SingleModel::SasRec => SasRecParams::default().cost(train) / OF_SMALL_MATRICES,
+            _ => 0.0,
+        }
     }
 
     /// Turns one setting after the other. Whether no turn was left out for want of time, which is up after `until` seconds.

@@ -82,7 +82,7 @@ fn trials_of_other_data_are_refused() {
 #[test]
 fn a_model_is_chosen_among_all() {
     let (choice, _) = search(None, json!({}), 600.0, Vec::new()).unwrap();
-    for &model in SingleModel::choices(false) {
+    for &model in SingleModel::choices(false, false) {
         assert!(choice.trials.iter().any(|trial| trial.model == model), "{model:?} was not tried");
     }
     let value = |trial: &Trial| trial.value.unwrap_or(0.0);
@@ -139,4 +139,47 @@ fn values_that_are_no_step_of_the_search_go_to_the_next_one() {
     let settings = SingleModel::Slim.settings(&json!({ "dropout": 0.3 })).unwrap();
     assert_eq!(dropout.turned(&settings, true).unwrap()["dropout"], 0.4);
     assert_eq!(dropout.turned(&settings, false).unwrap()["dropout"], 0.2);
+}
+
+#[test]
+fn time_is_kept_to_blend_the_best_of_every_model() {
+    let data = data();
+    let made = |model, value, fit_s| Trial {
+        question: String::new(),
+        model,
+        settings: json!({}),
+        metric: "ndcg@20".to_owned(),
+        value: Some(value),
+        error: None,
+        fit_s,
+        evaluate_s: 1.0,
+    };
+    let params = params(1_000.0);
+    let mut record = |_: &Trial| Ok(());
+    let mut search = Search {
+        split: data.validation(3).unwrap(),
+        question: String::new(),
+        is_ordered: false,
+        is_to_blend: true,
+        metric: "ndcg@20".to_owned(),
+        started: Instant::now(),
+        params: &params,
+        known: BTreeMap::new(),
+        trials: vec![made(SingleModel::Slim, 0.2, 10.0), made(SingleModel::Ials, 0.1, 20.0)],
+        record: &mut record,
+        progress: &Silent,
+    };
+    // Both are fitted once more and asked twice, and in the end fitted on everything: 2.6 times that, and a margin.
+    let kept = |costs: f64| 1_000.0 - 1.3 * 2.6 * costs;
+    let is_about = |got: f64, expected: f64| (got - expected).abs() < 1e-6;
+    assert!(is_about(search.latest_for_blend(SingleModel::Slim, 1.0), kept(12.0 + 22.0)));
+    assert!(is_about(search.latest_for_blend(SingleModel::Slim, 50.0), kept(50.0 + 22.0)));
+    assert!(is_about(search.latest_for_blend(SingleModel::Ials, 50.0), kept(12.0 + 50.0)));
+
+    search.trials.push(made(SingleModel::ItemKnn, 0.05, 400.0));
+    let latest = search.latest_for_blend(SingleModel::Slim, 50.0);
+    assert!(latest.is_infinite(), "there is no time for one as it is");
+    search.trials.pop();
+    search.is_to_blend = false;
+    assert!(search.latest_for_blend(SingleModel::Slim, 50.0).is_infinite());
 }
