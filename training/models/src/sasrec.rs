@@ -133,6 +133,16 @@ impl SasRecWeights {
         self.items.ncols()
     }
 
+    /// With no row of [`items`](Self::items).
+    pub fn without_items(&self) -> Self {
+        Self {
+            items: Array2::zeros((0, self.width())),
+            places: self.places.clone(),
+            blocks: self.blocks.clone(),
+            last_norm: self.last_norm.clone(),
+        }
+    }
+
     /// Everything but [`items`](Self::items), flat, always in the same order.
     pub fn others_mut(&mut self) -> Vec<&mut [f32]> {
         let blocks = self.blocks.iter_mut().flat_map(|block| {
@@ -174,7 +184,7 @@ impl SasRecWeights {
             return Err(SasRecError::Shape);
         }
         let finite_items = self.items.iter().all(|weight| weight.is_finite());
-        let mut others = self.clone();
+        let mut others = self.without_items();
         let finite_others =
             others.others_mut().iter().all(|slice| slice.iter().all(|weight| weight.is_finite()));
         if finite_items && finite_others { Ok(()) } else { Err(SasRecError::NotFinite) }

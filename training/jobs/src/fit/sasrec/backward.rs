@@ -142,7 +142,8 @@ impl Part<'_> {
         let last = norm(&weights.last_norm, x.view());
         let told = self.tell_apart(last.out.view(), &targets);
 
-        let mut by = zeros_like(weights);
+        let mut by = weights.without_items();
+        by.others_mut().into_iter().for_each(|slice| slice.fill(0.0));
         let mut dx = norm_back(&weights.last_norm, &last, &told.by_vector, &mut by.last_norm);
         for ((block, pass), by) in weights.blocks.iter().zip(&passes).zip(&mut by.blocks).rev() {
             backward(block, pass, &mut dx, &rows, by);
@@ -330,18 +331,4 @@ fn norm_back(norm: &Norm, normed: &Normed, by_out: &Array2<f32>, by: &mut Norm) 
 /// `sum += a·b`.
 fn add_product(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, sum: &mut Array2<f32>) {
     general_mat_mul(1.0, &a, &b, 1.0, sum);
-}
-
-/// Without items.
-fn zeros_like(weights: &SasRecWeights) -> SasRecWeights {
-    let mut zeros = SasRecWeights {
-        items: Array2::zeros((0, weights.width())),
-        places: weights.places.clone(),
-        blocks: weights.blocks.clone(),
-        last_norm: weights.last_norm.clone(),
-    };
-    for slice in zeros.others_mut() {
-        slice.fill(0.0);
-    }
-    zeros
 }
